@@ -29,7 +29,7 @@ fn complaints(shown: &Value) -> Vec<(String, String, String)> {
 }
 
 #[track_caller]
-fn is_in_order(fwd: &Fwd) {
+pub(crate) fn is_in_order(fwd: &Fwd) {
     let shown = examined(fwd, &[]);
     assert_eq!(complaints(&shown), [], "{shown:#}");
 }

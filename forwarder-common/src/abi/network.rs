@@ -5,9 +5,9 @@ use crate::abi::{Addr, IfName, Name, record};
 record! {
     /// Value of the map `NETWORKS`, keyed by the ifindex of the bridge (`u32`).
     pub struct Network {
-        /// IPv4 gateway: the bridge's address, network byte order.
+        /// IPv4 gateway: the bridge's address, network byte order; zero when there is none.
         pub gateway_v4: [u8; 4],
-        /// Length of the IPv4 prefix, bits.
+        /// Length of the IPv4 prefix, bits; 0 when there is none.
         pub prefix_v4: u32,
         /// ifindex of the uplink; 0 where the network is internal.
         pub uplink: u32,
@@ -23,8 +23,9 @@ record! {
         pub gateway_v6: Addr,
         /// Length of the IPv6 prefix, bits.
         pub prefix_v6: u32,
-        /// Last IPv4 address handed out, network byte order: allocation goes on after it.
-        pub last_v4: [u8; 4],
+        /// The last four bytes of the address handed out last, network byte order: allocation goes on after it. It is of IPv4, or of IPv6
+        /// where the network has no IPv4.
+        pub last: [u8; 4],
         /// See [`super::endpoint_flags`]: those of the network.
         pub flags: u32,
         /// Name of the network.

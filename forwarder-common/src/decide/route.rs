@@ -54,11 +54,12 @@ impl Lookup {
     }
 }
 
-/// Whether an endpoint may send from `addr`.
+/// Whether an endpoint may send from `addr`: one without IPv4 from none.
 #[inline(always)]
 #[must_use]
 pub fn may_send(addr: [u8; 4], endpoint: &Endpoint) -> bool {
-    addr == endpoint.v4 || endpoint.flags & endpoint_flags::ALLOW_SPOOF != 0
+    let has_ipv4 = u32::from_ne_bytes(endpoint.v4) != 0;
+    has_ipv4 && (addr == endpoint.v4 || endpoint.flags & endpoint_flags::ALLOW_SPOOF != 0)
 }
 
 /// Whether a packet of an endpoint with `tuple` may go anywhere at all: before its route is looked for.

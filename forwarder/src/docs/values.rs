@@ -8,7 +8,7 @@ use crate::{
     dataplane::{Backend, EndpointOwner, HOOK_NAMES, Part, Support, Transport, VERDICTS, Without, state_name},
     doctor::Verdict,
     netlink::XdpMode,
-    reconcile::{ChangeKind, Datapath, IDLE_TIMES, Ipv6, Nat},
+    reconcile::{ChangeKind, Datapath, IDLE_TIMES, Ipv4, Ipv6, Nat},
     render::{BRIDGE_OWNERS, UPLINK_REASONS, UPLINK_STATES},
 };
 
@@ -22,10 +22,12 @@ fn declared() -> Vec<(&'static str, &'static str, Vec<&'static str>)> {
         ("ls", "datapath", Datapath::ALL.map(Datapath::name).to_vec()),
         ("ls", "attach", attach.clone()),
         ("ls", "nat", Nat::ALL.map(Nat::name).to_vec()),
+        ("ls", "ipv4", Ipv4::ALL.map(Ipv4::name).to_vec()),
         ("ls", "ipv6", Ipv6::ALL.map(Ipv6::name).to_vec()),
         ("ls", "xdp", XdpMode::ALL.map(XdpMode::name).to_vec()),
         ("ls", "uplink_state", UPLINK_STATES.to_vec()),
         ("network ls", "nat", Nat::ALL.map(Nat::name).to_vec()),
+        ("network ls", "ipv4", Ipv4::ALL.map(Ipv4::name).to_vec()),
         ("network ls", "ipv6", Ipv6::ALL.map(Ipv6::name).to_vec()),
         ("network ls", "uplink_state", UPLINK_STATES.to_vec()),
         ("plan", "change", ChangeKind::ALL.map(ChangeKind::name).to_vec()),

@@ -32,6 +32,15 @@ fn container_has_an_address_of_each_range() {
     let result = alone.add(&container, &json!({}));
     assert_eq!(result["ips"].as_array().map(Vec::len), Some(1), "{result}");
     assert!(!inside(&container, &["ip", "-6", "route"]).contains("default"));
+    alone.del(&container.id, "");
+    // Nor has one of IPv6 alone any IPv4.
+    let alone = Runtime::new(&fwd, "1.0.0", json!({ "network": "six", "ipam": { "subnet": "fd00:8::/64" } }));
+    let result = alone.add(&container, &json!({}));
+    assert_eq!(result["ips"].as_array().map(Vec::len), Some(1), "{result}");
+    assert_eq!(["address", "gateway"].map(|key| text(&result["ips"][0][key])), ["fd00:8::2/64", "fd00:8::1"]);
+    assert!(pings6(&container, outside));
+    alone.check(&container, &json!({}), &result);
+    alone.ok(&[("CNI_COMMAND", "STATUS")], &alone.config(0, &json!({})));
 }
 
 /// A plugin that gives what it is told to by its own configuration, and notes each call.

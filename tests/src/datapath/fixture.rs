@@ -155,7 +155,7 @@ fn register(
             counters: blocks[2],
             gateway_v6: gateway_v6.octets(),
             prefix_v6: 64,
-            last_v4: ADDRESS.octets(),
+            last: ADDRESS.octets(),
             flags,
             name: name("fwd0")?,
             bridge: name("fwd0")?,

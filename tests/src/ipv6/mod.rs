@@ -1,5 +1,6 @@
 //! IPv6 beside IPv4: both ways, behind the uplink's address, and nothing beside that.
 
+mod alone;
 mod flows;
 mod guard;
 mod nat;
@@ -65,7 +66,8 @@ pub(crate) fn link_local(pod: &Pod) -> String {
 /// The same, with the length of its prefix.
 #[track_caller]
 fn with_prefix(pod: &Pod) -> (Ipv6Addr, u8) {
-    let shown = text(&pod.shown["addresses"][1]);
+    let addresses = pod.shown["addresses"].as_array().expect("a list");
+    let shown = addresses.iter().map(text).find(|address| address.contains(':')).expect("it has IPv6");
     let (address, length) = shown.split_once('/').expect("with the length of its prefix");
     (address.parse().expect("an IPv6 address"), length.parse().expect("a number"))
 }

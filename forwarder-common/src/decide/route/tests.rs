@@ -37,6 +37,18 @@ fn only_who_may_spoof_sends_from_another_address() {
     assert_eq!(admit(&other, &endpoint(endpoint_flags::ALLOW_SPOOF)), Ok(()));
 }
 
+/// As little as a request for an address, which has that of nobody (RFC 2131 §4.1).
+#[test]
+fn who_has_no_ipv4_sends_from_none() {
+    for flags in [0, endpoint_flags::ALLOW_SPOOF] {
+        let alone = Endpoint { v4: [0; 4], ..endpoint(flags) };
+        for source in [[0; 4], OWN, [10, 77, 0, 9]] {
+            let judged = admit(&packet(source, [255; 4]), &alone);
+            assert_eq!(judged, Err(DropReason::SpoofedSource.into()), "{source:?}");
+        }
+    }
+}
+
 #[test]
 fn what_is_wrong_with_the_sender_comes_before_what_is_wrong_with_the_destination() {
     let judge = |saddr, daddr, flags| admit(&packet(saddr, daddr), &endpoint(flags));

@@ -16,7 +16,7 @@ use crate::{
     environment::{COMMAND, Command, Environment},
     failure::{Code, Failure, Result},
 };
-use fwd_plan::Ipv6;
+use fwd_plan::{Ipv4, Ipv6};
 
 /// A plugin that chooses addresses.
 pub(crate) struct Delegate<'a> {
@@ -73,12 +73,13 @@ impl<'a> Delegate<'a> {
     /// It is no such result, or says what a network here cannot have.
     pub(crate) fn chosen(&self, given: &Value) -> Result<Config> {
         let result: Addresses = config::read(given)?;
-        let mut chosen = Config { addresses: Vec::new(), ipv6: Some(Ipv6::Off), ..self.config.clone() };
+        let (addresses, ipv4, ipv6) = (Vec::new(), Some(Ipv4::Off), Some(Ipv6::Off));
+        let mut chosen = Config { addresses, ipv4, ipv6, ..self.config.clone() };
         for Ip { address, gateway } in result.ips {
             chosen.addresses.push(address.addr());
             match (address, gateway) {
                 (IpNet::V4(net), gateway) => {
-                    chosen.subnet = Some(net.trunc());
+                    (chosen.subnet, chosen.ipv4) = (Some(net.trunc()), Some(Ipv4::On));
                     chosen.gateway = gateway.and_then(|gateway| match gateway {
                         IpAddr::V4(gateway) => Some(gateway),
                         IpAddr::V6(_) => None,
@@ -87,8 +88,8 @@ impl<'a> Delegate<'a> {
                 (IpNet::V6(net), _) => (chosen.subnet6, chosen.ipv6) = (Some(net.trunc()), Some(Ipv6::Masquerade)),
             }
         }
-        if chosen.subnet.is_none() {
-            let why = "it gave no address of IPv4, which every network has";
+        if chosen.addresses.is_empty() {
+            let why = "it gave no address";
             return Err(Failure::invalid("ipam.type", self.name, why));
         }
         Ok(chosen)

@@ -9,7 +9,7 @@ use fwd_base::{Error, Kind, Result};
 use fwd_dataplane::{Backend, EndpointId, EndpointOwner, Rule};
 use fwd_kernel::netns::Name;
 use fwd_plan::{
-    AskedLimits, Datapath, Desired, Endpoint, IDLE_TIMES, Ipv6, Nat, Network, RateLimit, TableRequest, TargetRef,
+    AskedLimits, Datapath, Desired, Endpoint, IDLE_TIMES, Ipv4, Ipv6, Nat, Network, RateLimit, TableRequest, TargetRef,
     UplinkChoice,
 };
 
@@ -53,6 +53,7 @@ const EVERYTHING: &str = r#"
         subnet = "10.0.0.0/24"
         subnet6 = "fd00:77::/64"
         gateway = "10.0.0.254"
+        ipv4 = "on"
         ipv6 = "masquerade"
         mtu = 1400
         datapath = "xdp"
@@ -112,6 +113,7 @@ fn every_key_of_table_and_networks_arrives() {
         uplink: UplinkChoice::Interface("eth1".into()),
         subnets: ["10.0.0.0/24", "fd00:77::/64"].map(|subnet| subnet.parse().expect("a subnet")).to_vec(),
         gateway: Some([10, 0, 0, 254].into()),
+        ipv4: Some(Ipv4::On),
         ipv6: Some(Ipv6::Masquerade),
         mtu: Some(1400),
         datapath: Some(Datapath::Xdp),
@@ -271,6 +273,7 @@ fn networks() -> impl Strategy<Value = BTreeMap<String, Network>> {
             gateway: subnet.map(|byte| Ipv4Addr::new(10, byte, 0, 9)),
             uplink,
             subnets: subnets.into_iter().collect(),
+            ipv4: (subnet.is_none() && kept).then_some(Ipv4::Off),
             ipv6,
             mtu,
             datapath,

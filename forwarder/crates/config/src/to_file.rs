@@ -55,6 +55,7 @@ fn said_network(network: &plan::Network) -> Network {
         uplink,
         subnets,
         gateway,
+        ipv4,
         ipv6,
         mtu,
         datapath,
@@ -74,6 +75,8 @@ fn said_network(network: &plan::Network) -> Network {
         internal: *uplink == UplinkChoice::None,
         subnet: subnet.map(anywhere),
         gateway: *gateway,
+        // What is usual is left out.
+        ipv4: ipv4.filter(|ipv4| *ipv4 == plan::Ipv4::Off),
         ipv6: *ipv6,
         subnet6: subnet6.map(anywhere),
         mtu: *mtu,

@@ -23,12 +23,12 @@ pub use actual::{
     SysctlRecord, Target, TargetNetns, Undo, UplinkRecord, accept_ra, arp_ignore, disable_ipv6, forwarding,
     forwarding6, is_made, refuses_transit, route_mtus,
 };
-pub(crate) use actual::{are_ends, names, sysctls};
+pub(crate) use actual::{are_ends, families, names, sysctls};
 pub use desired::written;
 pub use desired::{
     AskedLimits, AskedRules, Caller, Datapath, Declared, Desired, DownRequest, Endpoint, HardwareAddress, IDLE_TIMES,
-    IdleTime, Ipv6, Limits, Nat, Network, NetworkRequest, NetworkScope, PortRequest, RateLimit, RouteRequest, Scope,
-    TableRecord, TableRequest, TargetRef, Treatment, UpRequest, UplinkChoice, UplinkRequest, range, seconds,
+    IdleTime, Ipv4, Ipv6, Limits, Nat, Network, NetworkRequest, NetworkScope, PortRequest, RateLimit, RouteRequest,
+    Scope, TableRecord, TableRequest, TargetRef, Treatment, UpRequest, UplinkChoice, UplinkRequest, range, seconds,
 };
 pub use object::{Acts, EndpointSpec, Managed, NetworkSpec, Object};
 pub(crate) use op::shell;

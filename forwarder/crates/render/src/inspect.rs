@@ -85,8 +85,11 @@ impl InspectView {
         }
     }
 
-    /// The address of the uplink, and what it has instead by now.
+    /// The address of IPv4 of the uplink, behind which the endpoint appears if it has any, and what it has instead by now.
     fn uplink_addresses(&self) -> String {
+        if !self.endpoint.policy.has_ipv4() {
+            return String::new();
+        }
         let shown =
             |address: Option<IpAddr>| address.map_or_else(|| "none".into(), |address: IpAddr| address.to_string());
         let gone = self.endpoint.uplink_now.is_none();

@@ -38,6 +38,8 @@ pub struct NetworkView {
     pub bound: bool,
     /// `tc`, `xdp` or `kernel`.
     pub datapath: String,
+    /// `on` or `off`.
+    pub ipv4: String,
     /// `masquerade`, `route` or `off`.
     pub ipv6: String,
     /// How ports are mapped: `symmetric`, `eim` or `eim-eif`; none with the kernel's own data path.
@@ -85,6 +87,7 @@ impl NetworkView {
     fn options(&self) -> String {
         let nat = self.nat.iter().filter(|nat| *nat != "symmetric").map(|nat| format!("nat {nat}"));
         let options = [
+            (self.ipv4 == "off", "without IPv4"),
             (self.ipv6 == "route" && !self.internal, "IPv6 routed"),
             (self.bound, "bound to its uplink"),
             (self.clamp_mss, "clamp-mss"),

@@ -7,6 +7,8 @@ use super::units;
 /// What is not as usual of an endpoint, and of its network.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct PolicyView {
+    /// What the network has of IPv4: `on` or `off`.
+    pub ipv4: String,
     /// What the network has of IPv6: `masquerade`, `route` or `off`.
     pub ipv6: String,
     /// Whether the MSS of TCP is lowered to what the path carries.
@@ -58,6 +60,11 @@ pub struct RateView {
 }
 
 impl PolicyView {
+    /// Whether the network has IPv4.
+    pub(super) fn has_ipv4(&self) -> bool {
+        self.ipv4 != "off"
+    }
+
     /// Whether addresses of IPv6 leave as they are.
     pub(super) fn is_routed6(&self) -> bool {
         self.ipv6 == "route" && !self.internal
@@ -66,6 +73,7 @@ impl PolicyView {
     /// Options of the network that are not the usual ones.
     pub(super) fn network_options(&self) -> impl Iterator<Item = String> + use<> {
         let options = [
+            (!self.has_ipv4(), "without IPv4"),
             (self.is_routed6(), "IPv6 routed"),
             (self.clamp_mss, "clamp-mss"),
             (self.ignore_xfrm, "ignore-xfrm"),

@@ -6,7 +6,7 @@ use clap::{
 };
 
 use super::{choice, defaults, told_apart};
-use crate::reconcile::{Datapath, Ipv6, Nat};
+use crate::reconcile::{Datapath, Ipv4, Ipv6, Nat};
 
 /// What a network is to be.
 #[derive(Args, Clone, Debug)]
@@ -22,8 +22,11 @@ pub(crate) struct NetworkArgs {
     /// Address of the gateway [default: the first of the subnet]
     #[arg(long, value_name = "ADDR")]
     pub(crate) gateway: Option<String>,
+    #[arg(long, value_name = "KIND", default_value = AUTO, value_parser = ipv4())]
+    #[arg(help = format!("IPv4 of the network; auto: on; {}", told_apart(&Ipv4::ALL, Ipv4::name, Ipv4::what)))]
+    pub(crate) ipv4: Ipv4Arg,
     #[arg(long, value_name = "KIND", default_value = AUTO, value_parser = ipv6())]
-    #[arg(help = format!("IPv6 of the network; auto: masquerade where an IPv6 default route leaves by the uplink; {}", told_apart(&Ipv6::ALL, Ipv6::name, Ipv6::what)))]
+    #[arg(help = format!("IPv6 of the network; auto: masquerade where an IPv6 default route leaves by the uplink, and without IPv4; {}", told_apart(&Ipv6::ALL, Ipv6::name, Ipv6::what)))]
     pub(crate) ipv6: Ipv6Arg,
     /// Addresses of IPv6, a /64 or longer [default: a free /64 of the host's own
     /// unique local prefix]
@@ -63,9 +66,18 @@ const AUTO: &str = "auto";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct DatapathArg(pub(crate) Option<Datapath>);
 
+/// `--ipv4`: none for `auto`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ipv4Arg(pub(crate) Option<Ipv4>);
+
 /// `--ipv6`: none for `auto`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ipv6Arg(pub(crate) Option<Ipv6>);
+
+fn ipv4() -> impl TypedValueParser<Value = Ipv4Arg> {
+    let words = std::iter::once(AUTO).chain(Ipv4::ALL.map(Ipv4::name));
+    PossibleValuesParser::new(words).map(|word| Ipv4Arg(Ipv4::ALL.into_iter().find(|ipv4| ipv4.name() == word)))
+}
 
 fn ipv6() -> impl TypedValueParser<Value = Ipv6Arg> {
     let words = std::iter::once(AUTO).chain(Ipv6::ALL.map(Ipv6::name));

@@ -46,17 +46,26 @@ fn network(call: &Call, plane: &Dataplane) -> Result<()> {
         let msg = format!("the uplink of network {name} is down, or gone");
         return Err(Failure::new(Code::LimitedConnectivity, msg, "`fwd ls` names it"));
     }
+    let endpoints = plane.endpoints()?;
+    let of_network = endpoints.iter().filter(|(_, endpoint)| endpoint.network == *bridge);
+    let full = |all: String| {
+        let msg = format!("network {name} has no address left, of {all}");
+        Err(Failure::new(Code::NotAvailable, msg, "take containers down, or use a network with a larger subnet"))
+    };
+    if record.gateway_v4 == [0; 4] {
+        // Neither the subnet's own nor the gateway's.
+        let places = 1_u128.checked_shl(128_u32.saturating_sub(record.prefix_v6)).map_or(u128::MAX, |all| all - 2);
+        let is_full = of_network.count() as u128 >= places;
+        return if is_full { full(format!("{places} addresses of IPv6")) } else { Ok(()) };
+    }
     let prefix = u8::try_from(record.prefix_v4).unwrap_or(32).min(32);
     let gateway = Ipv4Net::new_assert(Ipv4Addr::from(record.gateway_v4), prefix);
     let (first, last) = call.config.range.unwrap_or((gateway.network(), gateway.broadcast()));
     let can_be = |address: &Ipv4Addr| ![gateway.network(), gateway.broadcast(), gateway.addr()].contains(address);
-    let endpoints = plane.endpoints()?;
-    let of_network = endpoints.iter().filter(|(_, endpoint)| endpoint.network == *bridge);
     let taken: std::collections::BTreeSet<Ipv4Addr> = of_network.map(|(_, endpoint)| endpoint.v4.into()).collect();
     let mut all = (first.to_bits()..=last.to_bits()).map(Ipv4Addr::from_bits).filter(can_be);
     if all.any(|address| !taken.contains(&address)) {
         return Ok(());
     }
-    let msg = format!("network {name} has no address left, of {first} to {last}");
-    Err(Failure::new(Code::NotAvailable, msg, "take containers down, or use a network with a larger subnet"))
+    full(format!("{first} to {last}"))
 }

@@ -9,7 +9,7 @@ use super::{
     parsed,
 };
 use crate::failure::{Failure, Result};
-use fwd_plan::Ipv6;
+use fwd_plan::{Ipv4, Ipv6};
 
 /// What is said of addresses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,6 +17,7 @@ pub(super) struct Ranges {
     pub(super) subnet: Option<Ipv4Net>,
     pub(super) gateway: Option<Ipv4Addr>,
     pub(super) range: Option<(Ipv4Addr, Ipv4Addr)>,
+    pub(super) ipv4: Option<Ipv4>,
     pub(super) ipv6: Option<Ipv6>,
     pub(super) subnet6: Option<Ipv6Net>,
 }
@@ -47,10 +48,10 @@ impl Ranges {
                 IpNet::V6(subnet) => read.add6(subnet, range)?,
             }
         }
-        if read.subnet.is_some() {
+        // Who names addresses of one family alone means that.
+        if read.subnet.is_some() || read.subnet6.is_some() {
+            read.ipv4 = Some(Ipv4::of(read.subnet.is_some()));
             read.ipv6 = Some(if read.subnet6.is_some() { Ipv6::Masquerade } else { Ipv6::Off });
-        } else if let Some(subnet6) = read.subnet6 {
-            return Err(Failure::invalid("ipam.ranges", subnet6, "a network has addresses of IPv4, too: give both"));
         }
         Ok(read)
     }
@@ -88,7 +89,7 @@ impl Ranges {
         }
         for (key, value) in [("rangeStart", &range.rangestart), ("rangeEnd", &range.rangeend)] {
             if let Some(value) = value.as_deref().filter(|text| !text.is_empty()) {
-                let remedy = "leave it out: an address of IPv6 has the number of the one of IPv4";
+                let remedy = "leave it out: which addresses of IPv6 are given is chosen here";
                 return Err(Failure::unsupported(key, value, remedy));
             }
         }

@@ -21,7 +21,7 @@ use crate::{
 use fwd_base::HostName;
 use fwd_dataplane::{Backend, PublishedPorts};
 use fwd_kernel::netns::Name;
-use fwd_plan::{AskedLimits, Datapath, HardwareAddress, Ipv6, Nat, RouteRequest};
+use fwd_plan::{AskedLimits, Datapath, HardwareAddress, Ipv4, Ipv6, Nat, RouteRequest};
 use fwd_plugin::{json, one_of};
 
 /// How long another command is waited for.
@@ -44,6 +44,8 @@ pub(crate) struct Config {
     pub(crate) gateway: Option<Ipv4Addr>,
     /// The first and the last address that may be chosen.
     pub(crate) range: Option<(Ipv4Addr, Ipv4Addr)>,
+    /// Whether the network has IPv4; as it has where nothing is said of addresses.
+    pub(crate) ipv4: Option<Ipv4>,
     /// Whether the network has IPv6; as the host has it where nothing is said of addresses.
     pub(crate) ipv6: Option<Ipv6>,
     /// Its addresses of IPv6.
@@ -107,7 +109,7 @@ impl Config {
         refuse_unsupported(&keys, plugin)?;
         let delegate = keys.ipam.r#type.clone().filter(|it| !it.is_empty() && it != "fwd");
         let ranges = if delegate.is_some() { Ranges::default() } else { Ranges::of(&keys)? };
-        let Ranges { subnet, gateway, range, ipv6, subnet6 } = ranges;
+        let Ranges { subnet, gateway, range, ipv4, ipv6, subnet6 } = ranges;
         let (no_default_route, routes) = routes(&keys, plugin)?;
         let dns = runtime::dns(&keys);
         Ok(Self {
@@ -117,6 +119,7 @@ impl Config {
             subnet,
             gateway,
             range,
+            ipv4,
             ipv6,
             subnet6,
             delegate,

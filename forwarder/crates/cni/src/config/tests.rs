@@ -135,7 +135,8 @@ fn what_cannot_be_is_refused() {
     refused(7, json!({ "network": "x", "bridge": "y" }), &["y"]);
     refused(7, json!({ "datapath": "fast" }), &["fast", "tc"]);
     refused(7, json!({ "ipam": { "subnet": "10.8.0.0/33" } }), &["10.8.0.0/33"]);
-    refused(7, json!({ "ipam": { "ranges": [[{ "subnet": "fd00::/64" }]] } }), &["fd00::/64"]);
+    let alone = read(json!({ "ipam": { "ranges": [[{ "subnet": "fd00::/64" }]] } })).expect("IPv6 alone");
+    assert_eq!((alone.subnet, alone.ipv4, alone.ipv6), (None, Some(Ipv4::Off), Some(Ipv6::Masquerade)));
     refused(7, json!({ "lockTimeout": "soon" }), &["lockTimeout", "soon"]);
     refused(6, json!({ "mtu": "big" }), &["mtu"]);
     refused(1, json!({ "cniVersion": "0.2.0" }), &["0.2.0"]);

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
 use super::words;
-use fwd_plan::{Datapath, Ipv6, Nat};
+use fwd_plan::{Datapath, Ipv4, Ipv6, Nat};
 
 /// A network. What is left out and depends on the host (uplink's MTU, free subnet, best data path, IPv6) is as it is, or as the host
 /// has it; everything else that is left out is not to be.
@@ -29,6 +29,10 @@ pub struct Network {
     /// Address of the gateway; without it, the one that it has, or the first of the subnet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gateway: Option<Ipv4Addr>,
+    /// IPv4; without it, what it has, or addresses.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "words::ipv4")]
+    pub ipv4: Option<Ipv4>,
     /// IPv6; without it, what it has, or masquerade where the host's IPv6 leads outside.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "words::ipv6")]

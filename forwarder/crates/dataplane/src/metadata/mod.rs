@@ -200,19 +200,24 @@ impl Dataplane {
         let network = self.network(record.network)?;
         let link = if self.is_same_device(ifindex)? { Netlink::here()?.link_by_index(ifindex)? } else { None };
         let prefix = network.and_then(|network| u8::try_from(network.prefix_v4).ok()).filter(|prefix| *prefix <= 32);
-        let address = Ipv4Net::new_assert(record.v4.into(), prefix.unwrap_or(32));
+        let address = Some(Ipv4Addr::from(record.v4)).filter(|address| !address.is_unspecified());
+        let address = address.map(|address| Ipv4Net::new_assert(address, prefix.unwrap_or(32)).into());
         let prefix6 = network.and_then(|network| u8::try_from(network.prefix_v6).ok()).filter(|prefix| *prefix <= 128);
         let address6 = Some(Ipv6Addr::from(record.v6)).filter(|address| !address.is_unspecified());
         let address6 = address6.map(|address| Ipv6Net::new_assert(address, prefix6.unwrap_or(128)).into());
-        let via = network.map(|network| Ipv4Addr::from(network.gateway_v4).into());
+        let via = network.map(|network| Ipv4Addr::from(network.gateway_v4)).filter(|via| !via.is_unspecified());
+        let via6 = network.map(|network| Ipv6Addr::from(network.gateway_v6)).filter(|via| !via.is_unspecified());
+        let default = via.map(|via| (Ipv4Net::default().into(), via.into()));
+        let default6 = via6.map(|via| (Ipv6Net::default().into(), via.into()));
         Ok(Metadata {
             id: EndpointId { owner: EndpointOwner::Unknown, ..EndpointId::default() },
             network: network.map(|network| name_of(&network.name)).unwrap_or_default(),
             host_if: link.map(|link| link.name).unwrap_or_default(),
-            addresses: [address.into()].into_iter().chain(address6).collect(),
-            routes: via
+            addresses: address.into_iter().chain(address6).collect(),
+            routes: default
                 .into_iter()
-                .map(|via| RouteMetadata { to: Ipv4Net::default().into(), via, metric: None })
+                .chain(default6)
+                .map(|(to, via)| RouteMetadata { to, via, metric: None })
                 .collect(),
             ..Metadata::default()
         })

@@ -173,9 +173,10 @@ impl Dataplane {
     pub fn put_network(&self, bridge: u32, network: &Network) -> Result<()> {
         self.put(maps::NETWORKS, &bridge, network)?;
         if network.flags & abi::endpoint_flags::KERNEL_DATAPATH == 0 {
-            let subnet = subnet(network);
-            let key = Key::new(subnet.prefix_len().into(), subnet.network().octets());
-            self.trie(maps::SUBNETS)?.insert(&key, &bridge, 0).doing("write", maps::SUBNETS)?;
+            if let Some(subnet) = subnet(network) {
+                let key = Key::new(subnet.prefix_len().into(), subnet.network().octets());
+                self.trie(maps::SUBNETS)?.insert(&key, &bridge, 0).doing("write", maps::SUBNETS)?;
+            }
             if let Some(subnet) = subnet_v6(network) {
                 self.load_ipv6().map_err(|error| {
                     let remedy = error.remedy.as_ref().map_or_else(String::new, |remedy| format!("{remedy}; "));
@@ -201,9 +202,10 @@ impl Dataplane {
         self.forget_device(bridge)?;
         self.forget(maps::NETWORKS, &bridge)?;
         if let Some(network) = record {
-            let subnet = subnet(&network);
-            let key = Key::new(subnet.prefix_len().into(), subnet.network().octets());
-            absent_or(self.trie(maps::SUBNETS)?.remove(&key)).doing("write", maps::SUBNETS)?;
+            if let Some(subnet) = subnet(&network) {
+                let key = Key::new(subnet.prefix_len().into(), subnet.network().octets());
+                absent_or(self.trie(maps::SUBNETS)?.remove(&key)).doing("write", maps::SUBNETS)?;
+            }
             if let Some(subnet) = subnet_v6(&network) {
                 let key = Key::new(subnet.prefix_len().into(), subnet.network().octets());
                 absent_or(self.trie_v6(maps::SUBNETS_V6)?.remove(&key)).doing("write", maps::SUBNETS_V6)?;
@@ -217,7 +219,7 @@ impl Dataplane {
         let networks = self.networks()?;
         let forwarded = networks.iter().filter(|(_, it)| it.flags & abi::endpoint_flags::KERNEL_DATAPATH == 0);
         let features = forwarded.clone().fold(0, |features, (_, network)| features | features_of(network));
-        let ranges: Vec<Ipv4Net> = forwarded.clone().map(|(_, network)| subnet(network)).collect();
+        let ranges: Vec<Ipv4Net> = forwarded.clone().filter_map(|(_, network)| subnet(network)).collect();
         let mut config = self.config()?;
         config.features = features | config.features & !OF_NETWORKS;
         config.subnets_min = ranges.iter().map(|it| u32::from(it.network())).min().unwrap_or(u32::MAX);
@@ -316,10 +318,10 @@ fn features_of(network: &Network) -> u32 {
     features.into_iter().filter(|(flag, _)| network.flags & flag != 0).fold(ipv6, |all, (_, feature)| all | feature)
 }
 
-/// The prefix of a network.
-fn subnet(network: &Network) -> Ipv4Net {
+/// The IPv4 prefix of a network, if it has one.
+fn subnet(network: &Network) -> Option<Ipv4Net> {
     let prefix = u8::try_from(network.prefix_v4).unwrap_or(32).min(32);
-    Ipv4Net::new_assert(network.gateway_v4.into(), prefix).trunc()
+    (network.gateway_v4 != [0; 4]).then(|| Ipv4Net::new_assert(network.gateway_v4.into(), prefix).trunc())
 }
 
 /// The IPv6 prefix of a network, if it has one.

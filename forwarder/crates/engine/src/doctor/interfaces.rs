@@ -133,9 +133,7 @@ fn checksums(subject: &Subject<'_>) -> Result<Vec<Finding>> {
 
 fn subnets(subject: &Subject<'_>) -> Result<Vec<Finding>> {
     let networks = subject.actual.records.networks.iter();
-    let subnets =
-        |network: &NetworkRecord| [Some(IpNet::from(network.subnet())), network.gateway6.map(|it| it.trunc().into())];
-    let each = networks.flat_map(|network| subnets(network).into_iter().flatten().map(move |subnet| (network, subnet)));
+    let each = networks.flat_map(|network| network.subnets().map(move |subnet| (network, subnet)));
     Ok(each.flat_map(|(network, subnet)| clashes(subject, network, subnet)).collect())
 }
 

@@ -1,7 +1,5 @@
 //! Whether records, interfaces, programs and addresses agree on a host on which something is up.
 
-use ipnet::IpNet;
-
 use super::{Check, Finding, Mend, Subject, Verdict, shown};
 use crate::execute::{self, hosts};
 use fwd_base::Result;
@@ -63,8 +61,9 @@ fn networks(subject: &Subject<'_>) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
     for network in &subject.actual.records.networks {
         let wrong = wrong_with_network(subject, network)?;
+        let subnets: Vec<String> = network.subnets().map(|subnet| subnet.to_string()).collect();
         findings.push(match wrong.as_slice() {
-            [] => Finding::new(Verdict::Ok, format!("{} ({})", network.name, network.subnet())),
+            [] => Finding::new(Verdict::Ok, format!("{} ({})", network.name, subnets.join(", "))),
             wrong => disagrees(subject.up_again(&network.name), &format!("network {}", network.name), wrong),
         });
     }
@@ -85,8 +84,7 @@ fn wrong_with_network(subject: &Subject<'_>, network: &NetworkRecord) -> Result<
     if !bridge.up {
         wrong.push(format!("its bridge {} is down", shown(&bridge.name)));
     }
-    let gateways = [Some(IpNet::from(network.gateway)), network.gateway6.map(IpNet::from)];
-    for gateway in gateways.into_iter().flatten() {
+    for gateway in network.gateways() {
         if !net.addresses.contains(&(network.index, gateway)) {
             wrong.push(format!("{} lacks the address {gateway}", shown(&bridge.name)));
         }
@@ -111,7 +109,7 @@ fn endpoints(subject: &Subject<'_>) -> Result<Vec<Finding>> {
             good += 1;
             continue;
         }
-        let name = endpoint.option().unwrap_or_else(|| format!("with the address {}", endpoint.address));
+        let name = endpoint.option().unwrap_or_else(|| format!("with the address {}", endpoint.main_address()));
         findings.push(match Mend::up(endpoint) {
             None if endpoint.id.owner.is_runtime() => {
                 let owner = endpoint.id.owner.name();

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     io,
-    net::{IpAddr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     path::PathBuf,
 };
 
@@ -128,14 +128,15 @@ pub(super) fn follow(context: &HostContext, cookie: u64, plane: &Dataplane) -> R
     NameServer::find(&socket)?.ok_or_else(gone)?.names(&table)
 }
 
-/// The addresses of a network's gateway, with the lengths of its prefixes.
+/// The addresses of a network's gateway, each with the length of the subnet's prefix: of IPv4 first.
 #[must_use]
 pub fn gateways(network: &Network) -> Vec<IpNet> {
     let prefix = |prefix: u32, most: u8| u8::try_from(prefix).unwrap_or(most).min(most);
-    let gateway = Ipv4Net::new_assert(network.gateway_v4.into(), prefix(network.prefix_v4, 32));
+    let gateway = Some(Ipv4Addr::from(network.gateway_v4)).filter(|address| !address.is_unspecified());
+    let gateway = gateway.map(|address| Ipv4Net::new_assert(address, prefix(network.prefix_v4, 32)).into());
     let gateway6 = Some(Ipv6Addr::from(network.gateway_v6)).filter(|address| !address.is_unspecified());
     let gateway6 = gateway6.map(|address| Ipv6Net::new_assert(address, prefix(network.prefix_v6, 128)).into());
-    [gateway.into()].into_iter().chain(gateway6).collect()
+    gateway.into_iter().chain(gateway6).collect()
 }
 
 fn table(networks: &BTreeMap<u32, Network>, endpoints: Vec<(u32, Described)>) -> Table {

@@ -59,7 +59,12 @@ pub(crate) fn table(config: &abi::Config) -> TableRecord {
     }
 }
 
-/// An IPv6 address, if a record has one.
+/// An IPv4 address, if a record has one.
+fn given4(address: [u8; 4]) -> Option<Ipv4Addr> {
+    Some(Ipv4Addr::from(address)).filter(|address| !address.is_unspecified())
+}
+
+/// The same of IPv6.
 fn given(address: abi::Addr) -> Option<Ipv6Addr> {
     Some(Ipv6Addr::from(address)).filter(|address| !address.is_unspecified())
 }
@@ -73,12 +78,12 @@ fn network(plane: &Dataplane, index: u32, record: &abi::Network) -> Result<Netwo
         index,
         name,
         bridge: name_of(&record.bridge),
-        gateway: Ipv4Net::new_assert(record.gateway_v4.into(), prefix),
+        gateway: given4(record.gateway_v4).map(|gateway| Ipv4Net::new_assert(gateway, prefix)),
         gateway6: given(record.gateway_v6).map(|gateway| Ipv6Net::new_assert(gateway, prefix6)),
         uplink: record.uplink,
         mtu: record.mtu,
         mac: record.gateway_mac,
-        last: record.last_v4.into(),
+        last: u32::from_be_bytes(record.last),
         datapath: Datapath::of_flags(record.flags),
         treatment: treatment(record.flags),
         kept: record.flags & endpoint_flags::KEPT != 0,
@@ -133,7 +138,7 @@ fn endpoint(
         cookie: record.netns_cookie,
         inode,
         host_if,
-        address: record.v4.into(),
+        address: given4(record.v4),
         address6: given(record.v6),
         mac: record.mac,
         allow_spoof: is_set(endpoint_flags::ALLOW_SPOOF),
@@ -152,8 +157,7 @@ fn endpoint(
 /// The address behind which an endpoint appears, where one was asked for.
 #[must_use]
 pub(crate) fn source(record: &abi::Endpoint) -> Option<Ipv4Addr> {
-    let source = Ipv4Addr::from(record.source);
-    (!source.is_unspecified()).then_some(source)
+    given4(record.source)
 }
 
 fn uplink(index: u32, record: &abi::Uplink) -> UplinkRecord {
@@ -225,8 +229,8 @@ pub(super) fn of_network(spec: &NetworkSpec, counters: u32) -> Result<abi::Netwo
     } = spec;
     let kept = if *kept { endpoint_flags::KEPT } else { 0 };
     Ok(abi::Network {
-        gateway_v4: gateway.addr().octets(),
-        prefix_v4: gateway.prefix_len().into(),
+        gateway_v4: gateway.map_or([0; 4], |gateway| gateway.addr().octets()),
+        prefix_v4: gateway.map_or(0, |gateway| gateway.prefix_len().into()),
         uplink: *uplink,
         mtu: *mtu,
         gateway_mac: *mac,
@@ -234,7 +238,7 @@ pub(super) fn of_network(spec: &NetworkSpec, counters: u32) -> Result<abi::Netwo
         counters,
         gateway_v6: gateway6.map_or([0; 16], |gateway| gateway.addr().octets()),
         prefix_v6: gateway6.map_or(0, |gateway| gateway.prefix_len().into()),
-        last_v4: last.octets(),
+        last: last.to_be_bytes(),
         flags: datapath.flag() | flags_of(*treatment) | kept,
         name: name(network)?,
         bridge: name(bridge)?,
@@ -266,7 +270,7 @@ pub(super) fn of_endpoint(spec: &EndpointSpec, numbers: &Numbers) -> abi::Endpoi
     ];
     let marks = marks.into_iter().filter(|(set, _)| *set).fold(0, |flags, (_, flag)| flags | flag);
     abi::Endpoint {
-        v4: spec.address.addr().octets(),
+        v4: spec.address.map_or([0; 4], |address| address.addr().octets()),
         network: numbers.network,
         uplink: spec.uplink,
         counters: numbers.counters,

@@ -1,7 +1,5 @@
 //! Names: by which an endpoint is found, and whether anybody answers.
 
-use std::net::{IpAddr, Ipv4Addr};
-
 use forwarder_common::abi::endpoint_flags;
 
 use super::State;
@@ -18,7 +16,7 @@ impl State {
             return NamesView::default();
         };
         let names = execute::names_of(endpoint).iter().map(ToString::to_string).collect();
-        NamesView { name_server: Some(IpAddr::V4(Ipv4Addr::from(network.gateway_v4))), names }
+        NamesView { name_server: execute::gateways(network).first().map(|it| it.addr()), names }
     }
 
     /// What is wrong with the name server, each with the remedy: of one network, or of all.

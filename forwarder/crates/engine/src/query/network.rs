@@ -1,6 +1,6 @@
 //! Networks, whoever is in them.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use forwarder_common::abi::{Network, endpoint_flags};
 use ipnet::IpNet;
@@ -9,7 +9,7 @@ use super::State;
 use crate::execute;
 use fwd_base::Result;
 use fwd_dataplane::{NetworkMetadata, name_of};
-use fwd_plan::{Datapath, Ipv6, Treatment};
+use fwd_plan::{Datapath, Ipv4, Ipv6, Treatment};
 use fwd_render::{NetworkView, UPLINK_STATES};
 
 impl State {
@@ -36,7 +36,9 @@ impl State {
         let treatment = execute::treatment(record.flags);
         let Treatment { nat, clamp_mss, ignore_xfrm, internal, no_icc, bound, dns, routed6: _ } = treatment;
         let datapath = Datapath::of_flags(record.flags);
-        let (subnets, gateways) = addresses(record).into_iter().unzip();
+        let gateways = execute::gateways(record);
+        let subnets = gateways.iter().map(IpNet::trunc).collect();
+        let gateways: Vec<IpAddr> = gateways.iter().map(IpNet::addr).collect();
         let uplink = self.uplinks.get(&record.uplink).map(|uplink| name_of(&uplink.ifname)).unwrap_or_default();
         let link = self.links.get(&record.uplink);
         let [up, down, gone, none] = UPLINK_STATES;
@@ -45,6 +47,7 @@ impl State {
             bridge: name_of(&record.bridge).into(),
             gone: !self.links.contains_key(&bridge),
             subnets,
+            name_server: gateways.first().copied().filter(|_| dns),
             gateways,
             uplink: uplink.into(),
             uplink_now: link.map(|link| link.name.clone().into()),
@@ -56,6 +59,7 @@ impl State {
             },
             bound,
             datapath: datapath.name().into(),
+            ipv4: Ipv4::of(record.gateway_v4 != [0; 4]).name().into(),
             ipv6: Ipv6::of(record.gateway_v6 != [0; 16], treatment).name().into(),
             nat: datapath.is_ebpf().then(|| nat.name().into()),
             clamp_mss,
@@ -64,22 +68,9 @@ impl State {
             no_icc,
             allows,
             reaches,
-            name_server: dns.then(|| Ipv4Addr::from(record.gateway_v4).into()),
             mtu: record.mtu,
             kept: record.flags & endpoint_flags::KEPT != 0,
             endpoints: self.endpoints.iter().filter(|(_, endpoint)| endpoint.record.network == bridge).count(),
         }
     }
-}
-
-/// The subnets of a network, each with its gateway.
-fn addresses(record: &Network) -> Vec<(IpNet, IpAddr)> {
-    let v4 = (IpAddr::from(Ipv4Addr::from(record.gateway_v4)), record.prefix_v4);
-    let v6 = (IpAddr::from(Ipv6Addr::from(record.gateway_v6)), record.prefix_v6);
-    let given = [v4, v6].into_iter().filter(|(gateway, _)| !gateway.is_unspecified());
-    let subnet = |(gateway, prefix): (IpAddr, u32)| {
-        let subnet = u8::try_from(prefix).ok().and_then(|prefix| IpNet::new(gateway, prefix).ok())?;
-        Some((subnet.trunc(), gateway))
-    };
-    given.filter_map(subnet).collect()
 }

@@ -17,7 +17,7 @@ use fwd_kernel::{
     netlink::{Link, Netlink},
     netns::{self, Name},
 };
-use fwd_plan::{Datapath, Ipv6, Limits, Owner, RateLimit, TargetRef, Treatment};
+use fwd_plan::{Datapath, Ipv4, Ipv6, Limits, Owner, RateLimit, TargetRef, Treatment};
 use fwd_render::{EndpointView, FlowCounts, PolicyView, RateView, RuleView, UPLINK_STATES, XdpView};
 
 /// The records of one host.
@@ -124,10 +124,10 @@ impl State {
         Datapath::of_flags(endpoint.record.flags).has_xdp().then_some(view)
     }
 
-    /// The address of an endpoint's uplink.
+    /// The address of IPv4 of an endpoint's uplink, if anything of the endpoint appears behind it.
     #[must_use]
     pub fn uplink_address(&self, endpoint: &Described) -> Option<Ipv4Addr> {
-        let uplink = self.uplinks.get(&endpoint.record.uplink)?;
+        let uplink = self.uplinks.get(&endpoint.record.uplink).filter(|_| endpoint.record.v4 != [0; 4])?;
         Some(Ipv4Addr::from(uplink.v4)).filter(|address| !address.is_unspecified())
     }
 
@@ -206,6 +206,7 @@ impl State {
         let (rules, refusals) = self.plane.policy(record)?;
         let limit = |RateLimit { rate, burst }: RateLimit| (rate != 0).then_some(RateView { rate, burst });
         Ok(PolicyView {
+            ipv4: Ipv4::of(record.v4 != [0; 4]).name().into(),
             ipv6: Ipv6::of(record.v6 != [0; 16], treatment).name().into(),
             clamp_mss,
             ignore_xfrm,
@@ -257,7 +258,8 @@ impl State {
     pub fn unreadable(&self) -> Vec<String> {
         let said = |(ifindex, endpoint): &(u32, Described)| {
             let why = endpoint.unreadable.as_ref()?;
-            let (host_if, address) = (self.host_veth(*ifindex), Ipv4Addr::from(endpoint.record.v4));
+            let addresses: Vec<String> = endpoint.metadata.addresses.iter().map(|it| it.addr().to_string()).collect();
+            let (host_if, address) = (self.host_veth(*ifindex), addresses.join(" and "));
             let host_if = host_if.map_or_else(|| format!("interface {ifindex}"), |link| link.name.clone());
             Some(format!(
                 "what is noted of the endpoint at {host_if}, {address}, cannot be read ({why}): it is shown as far as its record tells, and \
@@ -281,7 +283,7 @@ fn gateways(routes: &[RouteMetadata], network: Option<&Network>) -> Vec<IpAddr> 
     if !routers.is_empty() {
         return routers;
     }
-    network.map(|network| Ipv4Addr::from(network.gateway_v4).into()).into_iter().collect()
+    network.map(execute::gateways).into_iter().flatten().map(|gateway| gateway.addr()).take(1).collect()
 }
 
 /// What programs read of these endpoints.

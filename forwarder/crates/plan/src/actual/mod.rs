@@ -1,5 +1,6 @@
 //! What there is: everything that was read before deciding.
 
+pub(crate) mod families;
 pub(crate) mod names;
 mod net_config;
 mod record;

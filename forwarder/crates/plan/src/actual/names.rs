@@ -1,6 +1,6 @@
 //! Names, aliases and hardware addresses: each follows from what it stands for, so that a second run finds it again.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use fwd_base::hash::fnv;
 use fwd_dataplane::EndpointId;
@@ -114,32 +114,40 @@ const HOST_VETH: [u8; 2] = [0x02, 0x68];
 
 /// Hardware address of the gateway with this address: the bridge's.
 #[must_use]
-pub(crate) fn gateway_mac(gateway: Ipv4Addr) -> Mac {
-    mac(GATEWAY, gateway)
+pub(crate) fn gateway_mac(gateway: impl Into<IpAddr>) -> Mac {
+    mac(GATEWAY, gateway.into())
 }
 
 /// Hardware address that a namespace sees the gateway have where programs forward. Nobody has it: what the programs leave to the
 /// kernel they address to the bridge, and without them the bridge takes nothing that is to be routed.
 #[must_use]
-pub(crate) fn virtual_gateway_mac(gateway: Ipv4Addr) -> Mac {
-    mac(VIRTUAL_GATEWAY, gateway)
+pub(crate) fn virtual_gateway_mac(gateway: impl Into<IpAddr>) -> Mac {
+    mac(VIRTUAL_GATEWAY, gateway.into())
 }
 
 /// Hardware address inside the namespace.
 #[must_use]
-pub(crate) fn endpoint_mac(address: Ipv4Addr) -> Mac {
-    mac(ENDPOINT, address)
+pub(crate) fn endpoint_mac(address: impl Into<IpAddr>) -> Mac {
+    mac(ENDPOINT, address.into())
 }
 
 /// Hardware address of the host-side veth.
 #[must_use]
-pub(crate) fn host_mac(address: Ipv4Addr) -> Mac {
-    mac(HOST_VETH, address)
+pub(crate) fn host_mac(address: impl Into<IpAddr>) -> Mac {
+    mac(HOST_VETH, address.into())
 }
 
-/// Locally administered: bit 1 of the first byte is set, bit 0 (multicast) is not.
-fn mac([first, second]: [u8; 2], address: Ipv4Addr) -> Mac {
-    let [a, b, c, d] = address.octets();
+/// Locally administered: bit 1 of the first byte is set, bit 0 (multicast) is not. Of IPv6 the last 32 bits tell endpoints of a network apart,
+/// and a hash of those before tells networks apart.
+fn mac([first, second]: [u8; 2], address: IpAddr) -> Mac {
+    let [a, b, c, d] = match address {
+        IpAddr::V4(address) => address.octets(),
+        IpAddr::V6(address) => {
+            let [.., e, f, g, h] = address.octets();
+            let network = fnv(address.octets().into_iter().take(12));
+            (network as u32 ^ u32::from_be_bytes([e, f, g, h])).to_be_bytes()
+        }
+    };
     [first, second, a, b, c, d]
 }
 
@@ -148,8 +156,12 @@ const HOST_IF: &str = "fwdv";
 /// Name of the host-side veth: `fwdv` and nine hexadecimal digits of a hash. An address occurs once in a network, and a network once in a run
 /// directory.
 #[must_use]
-pub(crate) fn host_if(owner: Owner, network: &str, address: Ipv4Addr) -> String {
-    let hash = fnv(network.bytes().chain([0]).chain(address.octets()).chain(owner.0.to_le_bytes()));
+pub(crate) fn host_if(owner: Owner, network: &str, address: impl Into<IpAddr>) -> String {
+    let address = match address.into() {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    };
+    let hash = fnv(network.bytes().chain([0]).chain(address).chain(owner.0.to_le_bytes()));
     format!("{HOST_IF}{:09x}", hash >> 28)
 }
 
@@ -247,10 +259,19 @@ mod tests {
 
     #[test]
     fn names_do_not_change_between_builds() {
-        let host_if = |owner| host_if(Owner(owner), "fwd0", Ipv4Addr::new(10, 77, 0, 2));
+        let host_if = |owner| host_if(Owner(owner), "fwd0", [10_u8, 77, 0, 2]);
         assert_eq!(host_if(1), "fwdv95b844f64");
         assert_ne!(host_if(1), host_if(2));
         assert_eq!(bridge("a-rather-long-network-name", |_| false), "fwd-c4a1e28f02");
+    }
+
+    #[test]
+    fn addresses_of_ipv6_that_are_others_have_other_hardware_addresses() {
+        let mac = |address: &str| endpoint_mac(address.parse::<IpAddr>().expect("an address"));
+        let all = ["fd00:77::2", "fd00:77::3", "fd00:77::1:0:2", "fd00:78::2"].map(mac);
+        let different: std::collections::BTreeSet<Mac> = all.into_iter().collect();
+        assert_eq!(different.len(), all.len());
+        assert!(all.iter().all(|mac| mac.starts_with(&ENDPOINT)));
     }
 
     #[test]
@@ -288,7 +309,7 @@ mod tests {
     proptest! {
         #[test]
         fn host_veth_has_a_valid_name(network in ".{1,80}", address: u32, owner: u32) {
-            prop_assert!(is_ifname(&host_if(Owner(owner), &network, address.into())));
+            prop_assert!(is_ifname(&host_if(Owner(owner), &network, address.to_be_bytes())));
         }
 
         #[test]

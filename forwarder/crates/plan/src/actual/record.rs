@@ -7,7 +7,8 @@ use std::{
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use crate::{Datapath, Limits, NetConfig, TableRecord, Treatment};
+use super::families::{both, main_of};
+use crate::{Datapath, Ipv4, Ipv6, Limits, NetConfig, TableRecord, Treatment};
 use fwd_base::{HostName, text::option};
 use fwd_dataplane::{Backend, EndpointId, Publication, Rule};
 use fwd_kernel::netlink::{Link, Mac};
@@ -21,9 +22,9 @@ pub struct NetworkRecord {
     pub name: String,
     /// Name of the bridge.
     pub bridge: String,
-    /// Gateway with the length of the prefix: the bridge's address.
-    pub gateway: Ipv4Net,
-    /// The same of IPv6, if the network has it.
+    /// Gateway of IPv4 with the length of the prefix, if the network has that: the bridge's address.
+    pub gateway: Option<Ipv4Net>,
+    /// The same of IPv6. A network has one of them at least.
     pub gateway6: Option<Ipv6Net>,
     /// ifindex of the uplink; 0 where the network is internal.
     pub uplink: u32,
@@ -31,8 +32,8 @@ pub struct NetworkRecord {
     pub mtu: u32,
     /// Hardware address of the bridge.
     pub mac: Mac,
-    /// Address given last; `0.0.0.0` before the first.
-    pub last: Ipv4Addr,
+    /// The last 32 bits of the address given last, of IPv4 where the network has that; 0 before the first.
+    pub last: u32,
     /// What forwards its packets.
     pub datapath: Datapath,
     /// How they are treated.
@@ -72,9 +73,9 @@ pub struct EndpointRecord {
     pub inode: u64,
     /// Name of the host-side veth.
     pub host_if: String,
-    /// Address inside.
-    pub address: Ipv4Addr,
-    /// The same of IPv6, if the network has it.
+    /// Address of IPv4 inside, if the network has that.
+    pub address: Option<Ipv4Addr>,
+    /// The same of IPv6.
     pub address6: Option<Ipv6Addr>,
     /// Hardware address inside.
     pub mac: Mac,
@@ -100,6 +101,42 @@ pub struct EndpointRecord {
     pub marks: Marks,
 }
 
+impl NetworkRecord {
+    /// The gateway's addresses of both families, each with the length of its prefix.
+    pub fn gateways(&self) -> impl Iterator<Item = IpNet> + use<> {
+        both(self.gateway, self.gateway6)
+    }
+
+    /// Its addresses of both families.
+    pub fn subnets(&self) -> impl Iterator<Item = IpNet> + use<> {
+        self.gateways().map(|gateway| gateway.trunc())
+    }
+
+    /// Those of IPv4.
+    #[must_use]
+    pub fn subnet(&self) -> Option<Ipv4Net> {
+        self.gateway.map(|gateway| gateway.trunc())
+    }
+
+    /// Those of IPv6.
+    #[must_use]
+    pub fn subnet6(&self) -> Option<Ipv6Net> {
+        self.gateway6.map(|gateway| gateway.trunc())
+    }
+
+    /// What it has of IPv4.
+    #[must_use]
+    pub const fn ipv4(&self) -> Ipv4 {
+        Ipv4::of(self.gateway.is_some())
+    }
+
+    /// What it has of IPv6.
+    #[must_use]
+    pub const fn ipv6(&self) -> Ipv6 {
+        Ipv6::of(self.gateway6.is_some(), self.treatment)
+    }
+}
+
 impl EndpointRecord {
     /// What the namespace is called in aliases and messages.
     #[must_use]
@@ -115,7 +152,13 @@ impl EndpointRecord {
 
     /// Its addresses of both families.
     pub fn addresses(&self) -> impl Iterator<Item = IpAddr> + use<> {
-        [self.address.into()].into_iter().chain(self.address6.map(IpAddr::from))
+        both(self.address, self.address6)
+    }
+
+    /// By which it is known: its address of IPv4, if it has one.
+    #[must_use]
+    pub fn main_address(&self) -> IpAddr {
+        main_of(self.addresses())
     }
 
     /// How the namespace is given on the command line, quoted for a shell; none if it has neither name nor process.

@@ -30,9 +30,9 @@ pub struct Concerned<'a> {
     pub name: &'a str,
     /// Its bridge; of one that is still to be made the number is 0.
     pub bridge: Interface<'a>,
-    /// Its addresses.
-    pub subnet: Ipv4Net,
-    /// It has IPv6 besides.
+    /// Its addresses of IPv4, if it has some.
+    pub subnet: Option<Ipv4Net>,
+    /// It has IPv6.
     pub ipv6: bool,
     /// The uplink.
     pub uplink: Interface<'a>,
@@ -71,9 +71,10 @@ impl Surroundings {
             return None;
         }
         // The kernel asks with the address of a namespace, and again with what it was translated to.
+        let subnet = network.subnet?;
         let is_ours = |net: &Ipv4Net| {
-            net.contains(&network.subnet.network())
-                || network.subnet.contains(&net.network())
+            net.contains(&subnet.network())
+                || subnet.contains(&net.network())
                 || network.addresses.iter().any(|address| net.contains(address))
         };
         self.policies.iter().find(|policy| {
@@ -117,7 +118,7 @@ impl Surroundings {
                 network.name
             ));
         }
-        let of_ipv4 = self.chains.iter().filter(|chain| chain.family != "ip6");
+        let of_ipv4 = self.chains.iter().filter(|chain| chain.family != "ip6" && network.subnet.is_some());
         warnings.extend(of_ipv4.filter_map(|chain| self.closed(chain, network, host)));
         warnings.extend(self.chains.iter().filter_map(|chain| closed6(chain, network, host)));
         warnings
@@ -178,7 +179,8 @@ impl Surroundings {
 /// What a chain keeps from getting through of IPv6, which the kernel forwards whatever forwards IPv4.
 fn closed6(chain: &ForwardChain, network: &Concerned<'_>, host: Option<&str>) -> Option<String> {
     let Concerned { bridge, uplink, .. } = *network;
-    let is_told = chain.family == "ip" || chain.family == "inet" && !network.datapath.is_ebpf();
+    let is_told =
+        chain.family == "ip" || chain.family == "inet" && !network.datapath.is_ebpf() && network.subnet.is_some();
     if !network.ipv6 || is_told {
         return None;
     }
@@ -242,7 +244,7 @@ mod tests {
         Concerned {
             name: "fwd0",
             bridge: Interface { name: "fwd0", index: 7 },
-            subnet: Ipv4Net::new_assert(Ipv4Addr::new(10, 77, 0, 0), 24),
+            subnet: Some(Ipv4Net::new_assert(Ipv4Addr::new(10, 77, 0, 0), 24)),
             ipv6: false,
             uplink: Interface { name: "eth0", index: 2 },
             follows_routes: false,

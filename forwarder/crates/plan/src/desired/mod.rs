@@ -5,6 +5,7 @@
 
 mod datapath;
 mod interface;
+mod ipv4;
 mod ipv6;
 mod limits;
 mod options;
@@ -26,6 +27,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     datapath::Datapath,
     interface::HardwareAddress,
+    ipv4::Ipv4,
     ipv6::Ipv6,
     limits::{AskedLimits, Limits, RateLimit},
     options::{IDLE_TIMES, IdleTime, Nat, TableRecord, TableRequest, Treatment, range, seconds},
@@ -59,7 +61,9 @@ pub struct Network {
     pub subnets: Vec<IpNet>,
     /// The gateway's address of IPv4; without it, the first of the subnet.
     pub gateway: Option<Ipv4Addr>,
-    /// IPv6; without it, what the network has, else masquerade where the uplink leads there.
+    /// IPv4; without it, what the network has, else addresses.
+    pub ipv4: Option<Ipv4>,
+    /// IPv6; without it, what the network has, else masquerade where the uplink leads there, or where there is no IPv4.
     pub ipv6: Option<Ipv6>,
     /// MTU, bytes.
     pub mtu: Option<u32>,
@@ -166,6 +170,7 @@ pub(super) struct AskedNetwork {
     pub(super) uplink: Option<String>,
     pub(super) subnet: Option<Ipv4Net>,
     pub(super) gateway: Option<Ipv4Addr>,
+    pub(super) ipv4: Option<Ipv4>,
     pub(super) ipv6: Option<Ipv6>,
     pub(super) subnet6: Option<Ipv6Net>,
     pub(super) mtu: Option<u32>,
@@ -230,7 +235,7 @@ pub(super) struct Asked {
     /// No other ports than those are to be published for it, and of all else that is not asked for nothing is to be.
     pub(super) no_others: bool,
     /// Addresses in networks that this or another endpoint is to have.
-    pub(super) promised: Rc<BTreeSet<(String, Ipv4Addr)>>,
+    pub(super) promised: Rc<BTreeSet<(String, IpAddr)>>,
     pub(super) table: TableRequest,
 }
 
@@ -248,15 +253,15 @@ impl Desired {
             }
         }
         let is_in = |it: &&Endpoint| scope.is_whole() || (scope.target.is_some() && scope.target == it.netns);
-        let ipv4 = |address: &IpAddr| if let IpAddr::V4(address) = address { Some(*address) } else { None };
-        let promised = self.endpoints.iter().flat_map(|endpoint| {
-            endpoint.addresses.iter().filter_map(ipv4).map(|address| (endpoint.network.clone(), address))
-        });
+        let promised = self
+            .endpoints
+            .iter()
+            .flat_map(|endpoint| endpoint.addresses.iter().map(|address| (endpoint.network.clone(), *address)));
         let promised = Rc::new(promised.collect());
         self.endpoints.iter().filter(is_in).map(|endpoint| self.asked(endpoint, &promised, scope)).collect()
     }
 
-    fn asked(&self, endpoint: &Endpoint, promised: &Rc<BTreeSet<(String, Ipv4Addr)>>, scope: &Scope) -> Result<Asked> {
+    fn asked(&self, endpoint: &Endpoint, promised: &Rc<BTreeSet<(String, IpAddr)>>, scope: &Scope) -> Result<Asked> {
         let Endpoint { id, network, netns, addresses, .. } = endpoint;
         let refuse = |kind, why: String| Error::new(kind, "attach", format!("endpoint {id}"), why);
         let target = netns.clone().ok_or_else(|| refuse(Kind::NotFound, "its namespace is not known yet".into()))?;
@@ -308,6 +313,7 @@ impl Network {
             uplink,
             subnets,
             gateway,
+            ipv4,
             ipv6,
             mtu,
             datapath,
@@ -340,6 +346,7 @@ impl Network {
             uplink,
             subnet,
             gateway: *gateway,
+            ipv4: *ipv4,
             ipv6: *ipv6,
             subnet6,
             mtu: *mtu,

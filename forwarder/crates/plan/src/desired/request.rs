@@ -10,7 +10,7 @@ use std::{
 use ipnet::{Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
-use crate::{AskedLimits, AskedRules, Datapath, HardwareAddress, Ipv6, Nat, Network, RouteRequest, TableRequest};
+use crate::{AskedLimits, AskedRules, Datapath, HardwareAddress, Ipv4, Ipv6, Nat, Network, RouteRequest, TableRequest};
 use fwd_base::{
     HostName,
     text::{harmless, option},
@@ -195,7 +195,9 @@ pub struct UpRequest {
     pub uplink: Option<String>,
     /// Addresses of the network; default: the first free /24 of 10.77.0.0/16, or of other private ranges.
     pub subnet: Option<Ipv4Net>,
-    /// IPv6; default: as the network has it, else masquerade where the uplink leads there.
+    /// IPv4; default: as the network has it, else addresses.
+    pub ipv4: Option<Ipv4>,
+    /// IPv6; default: as the network has it, else masquerade where the uplink leads there, or where there is no IPv4.
     pub ipv6: Option<Ipv6>,
     /// Addresses of IPv6; default: a free /64 of the host's own unique local prefix.
     pub subnet6: Option<Ipv6Net>,
@@ -262,6 +264,7 @@ impl UpRequest {
             network: None,
             uplink: None,
             subnet: None,
+            ipv4: None,
             ipv6: None,
             subnet6: None,
             ip: None,

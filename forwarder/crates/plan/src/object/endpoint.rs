@@ -15,7 +15,10 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use self::limits::queues;
 pub use self::{limits::EndpointLimits, names::EndpointNames, policy::EndpointPolicy};
 use super::{super::shell, Acts, Handling, Managed};
-use crate::{Actual, Datapath, EndpointRecord, Limits, Marks, TargetRef, Treatment};
+use crate::{
+    Actual, Datapath, EndpointRecord, Limits, Marks, TargetRef, Treatment,
+    families::{both, everything, main_of},
+};
 use fwd_base::{HostName, text::word};
 use fwd_dataplane::{Backend, EndpointId, Metadata, NetnsMetadata, RouteMetadata};
 use fwd_kernel::netlink::Mac;
@@ -45,14 +48,14 @@ pub struct EndpointSpec {
     pub host_if: String,
     /// ifindex of the host-side veth of a record that exists; the new one's is looked up by its name.
     pub index: Option<u32>,
-    /// Address inside, with the length of the network's prefix.
-    pub address: Ipv4Net,
-    /// The same of IPv6, if the network has it.
+    /// Address of IPv4 inside, with the length of the network's prefix, if the network has that.
+    pub address: Option<Ipv4Net>,
+    /// The same of IPv6.
     pub address6: Option<Ipv6Net>,
     /// Hardware address inside.
     pub mac: Mac,
-    /// Gateway.
-    pub gateway: Ipv4Addr,
+    /// Gateway of IPv4.
+    pub gateway: Option<Ipv4Addr>,
     /// The same of IPv6.
     pub gateway6: Option<Ipv6Addr>,
     /// Its hardware address.
@@ -84,13 +87,31 @@ pub struct EndpointSpec {
 }
 
 impl EndpointSpec {
+    /// Its addresses of both families, each with the length of the network's prefix.
+    fn addresses(&self) -> impl Iterator<Item = IpNet> + use<> {
+        both(self.address, self.address6)
+    }
+
+    /// By which it is known.
+    fn main_address(&self) -> IpAddr {
+        main_of(self.addresses().map(|address| address.addr()))
+    }
+
+    /// The last 32 bits of that: after it, addresses of the network are given on.
+    #[must_use]
+    pub fn number(&self) -> u32 {
+        match self.main_address() {
+            IpAddr::V4(address) => address.to_bits(),
+            IpAddr::V6(address) => address.to_bits() as u32,
+        }
+    }
+
     /// What else is known of it, in a namespace with this inode.
     #[must_use]
     pub fn metadata(&self, inode: u64) -> Metadata {
         let metric = self.metric;
-        let default = RouteMetadata { to: Ipv4Net::default().into(), via: self.gateway.into(), metric };
-        let default6 = |via: Ipv6Addr| RouteMetadata { to: Ipv6Net::default().into(), via: via.into(), metric };
-        let defaults = [default].into_iter().chain(self.gateway6.map(default6));
+        let default = |via: IpAddr| RouteMetadata { to: everything(via), via, metric };
+        let defaults = both(self.gateway, self.gateway6).map(default);
         let others = self.routes.iter().map(|(to, via)| RouteMetadata { to: *to, via: *via, metric: None });
         // Not twice: paths are long.
         let path = self.target.recorded_path().filter(|_| TargetRef::path_of(&self.id).is_none());
@@ -106,7 +127,7 @@ impl EndpointSpec {
                 inode,
             },
             host_if: self.host_if.clone(),
-            addresses: [self.address.into()].into_iter().chain(self.address6.map(IpNet::from)).collect(),
+            addresses: self.addresses().collect(),
             routes: defaults.filter(|_| !self.no_default_route).chain(others).collect(),
             aliases: self.aliases.clone(),
         }
@@ -136,7 +157,7 @@ impl EndpointSpec {
             marks,
             ..
         } = self.clone();
-        let (path, address) = (self.target.recorded_path(), self.address.addr());
+        let (path, address) = (self.target.recorded_path(), self.address.map(|address| address.addr()));
         let address6 = self.address6.map(|address| address.addr());
         EndpointRecord {
             id,
@@ -182,13 +203,13 @@ impl Managed for EndpointSpec {
 
     fn equivalent(&self, make: bool, pins: &str) -> Vec<String> {
         let mut lines = vec![shell::record("ENDPOINTS", &self.host_if, make, pins)];
-        let note = || format!("# {} may send from other addresses (--allow-spoof)", self.address.addr());
+        let note = || format!("# {} may send from other addresses (--allow-spoof)", self.main_address());
         lines.extend((self.allow_spoof && make).then(note));
-        let behind = |source| format!("# {} appears behind {source} (--source)", self.address.addr());
+        let behind = |source| format!("# {} appears behind {source} (--source)", self.main_address());
         lines.extend(self.source.map(behind).filter(|_| make));
-        let without = || format!("# {} gets no default route (--no-default-route)", self.address.addr());
+        let without = || format!("# {} gets no default route (--no-default-route)", self.main_address());
         lines.extend((self.no_default_route && make).then(without));
-        let alias = |alias: &HostName| format!("# {} is found as {alias}, too (--alias)", self.address.addr());
+        let alias = |alias: &HostName| format!("# {} is found as {alias}, too (--alias)", self.main_address());
         lines.extend(self.aliases.iter().map(alias).filter(|_| make));
         if make && self.limits != Limits::default() {
             lines.extend(self.limits.options().into_iter().map(|option| format!("# {option}")));
@@ -200,7 +221,7 @@ impl Managed for EndpointSpec {
 
 impl fmt::Display for EndpointSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "endpoint {} of network {}", self.address.addr(), self.network)
+        write!(f, "endpoint {} of network {}", self.main_address(), self.network)
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::{fmt, net::IpAddr};
 
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use ipnet::IpNet;
 
 use super::{super::shell, Acts, Handling, Managed};
-use crate::{Actual, NetConfig, TargetRef, accept_ra, disable_ipv6, sysctls::OFF};
+use crate::{Actual, NetConfig, TargetRef, accept_ra, disable_ipv6, families::everything, sysctls::OFF};
 use fwd_base::text::{mac, word};
 use fwd_kernel::netlink::{Mac, Route};
 
@@ -198,7 +198,7 @@ impl NsDefaultRoute {
     /// Everything, of the router's family.
     #[must_use]
     pub fn destination(&self) -> IpNet {
-        if self.gateway.is_ipv6() { Ipv6Net::default().into() } else { Ipv4Net::default().into() }
+        everything(self.gateway)
     }
 }
 

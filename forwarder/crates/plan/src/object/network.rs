@@ -2,7 +2,7 @@
 
 mod name_server;
 
-use std::{collections::BTreeSet, fmt, net::Ipv4Addr};
+use std::{collections::BTreeSet, fmt};
 
 use ipnet::{Ipv4Net, Ipv6Net};
 
@@ -21,9 +21,9 @@ pub struct NetworkSpec {
     pub index: Option<u32>,
     /// Name of the bridge.
     pub bridge: String,
-    /// Gateway with the length of the prefix.
-    pub gateway: Ipv4Net,
-    /// The same of IPv6, if it has that.
+    /// Gateway of IPv4 with the length of the prefix, if it has that.
+    pub gateway: Option<Ipv4Net>,
+    /// The same of IPv6.
     pub gateway6: Option<Ipv6Net>,
     /// ifindex of the uplink; 0 where the network is internal.
     pub uplink: u32,
@@ -31,8 +31,8 @@ pub struct NetworkSpec {
     pub mtu: u32,
     /// Hardware address of the bridge.
     pub mac: Mac,
-    /// Address given last; `0.0.0.0` before the first.
-    pub last: Ipv4Addr,
+    /// The last 32 bits of the address given last; 0 before the first.
+    pub last: u32,
     /// What forwards its packets.
     pub datapath: Datapath,
     /// How they are treated.

@@ -89,8 +89,8 @@ impl Actual {
     /// The endpoint, where the kernel's own NAT would lead to it.
     pub(crate) fn kernel_ports(&self, endpoint: &EndpointRecord) -> Option<KernelPorts> {
         let network = self.network_of(endpoint).filter(|network| !network.datapath.is_ebpf())?;
-        let (name, bridge, subnet) = (network.name.clone(), network.bridge.clone(), network.subnet());
-        Some(KernelPorts { network: name, bridge, subnet, address: endpoint.address })
+        let (name, bridge) = (network.name.clone(), network.bridge.clone());
+        Some(KernelPorts { network: name, bridge, subnet: network.subnet()?, address: endpoint.address? })
     }
 }
 

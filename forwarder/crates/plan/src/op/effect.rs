@@ -193,7 +193,7 @@ impl Actual {
         let netns = self.target_netns().map_or((0, 0), |inside| (inside.cookie, inside.inode));
         self.records.devices.insert(index);
         let networks = self.records.networks.iter_mut().filter(|it| it.index == network_index);
-        networks.for_each(|it| it.last = spec.address.addr());
+        networks.for_each(|it| it.last = spec.number());
         self.records.endpoints.push(spec.record([index, network_index], netns));
     }
 

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::Ipv4Net;
 
 use crate::{
     Actual, AskedLimits, Desired, Endpoint, HardwareAddress, Limits, Network, RateLimit, RouteRequest, TableRequest,
@@ -27,8 +27,9 @@ pub fn export(actual: &Actual) -> Desired {
                 None if network.treatment.internal => UplinkChoice::None,
                 None => UplinkChoice::Auto,
             },
-            gateway: (network.gateway.addr() != first(network.subnet())).then(|| network.gateway.addr()),
-            subnets: [network.subnet().into()].into_iter().chain(network.subnet6().map(IpNet::from)).collect(),
+            gateway: network.gateway.filter(|it| it.addr() != first(it.trunc())).map(|gateway| gateway.addr()),
+            subnets: network.subnets().collect(),
+            ipv4: Some(network.ipv4()),
             ipv6: Some(network.ipv6()),
             mtu: Some(network.mtu),
             datapath: Some(network.datapath),
@@ -54,7 +55,8 @@ pub fn export(actual: &Actual) -> Desired {
             allow_spoof: endpoint.allow_spoof,
             source: endpoint.source,
             // Of an internal network nobody has one.
-            mac: (endpoint.mac != names::endpoint_mac(endpoint.address)).then_some(HardwareAddress(endpoint.mac)),
+            mac: (endpoint.mac != names::endpoint_mac(endpoint.main_address()))
+                .then_some(HardwareAddress(endpoint.mac)),
             no_default_route: endpoint.no_default_route,
             metric: endpoint.metric,
             routes: endpoint.routes.iter().map(|(to, via)| RouteRequest { to: *to, via: Some(*via) }).collect(),

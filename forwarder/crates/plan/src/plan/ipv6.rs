@@ -170,18 +170,3 @@ pub(super) fn before_up(asked: &Asked, settled: &Settled) -> Vec<Object> {
         Object::NsAddress(object::NsAddress { ns, ns_if, address: address.into() }),
     ]
 }
-
-/// The way out, once it is.
-pub(super) fn once_up(asked: &Asked, settled: &Settled) -> Vec<Object> {
-    let Some(gateway) = settled.address6().and(settled.network.gateway6) else { return Vec::new() };
-    let (ns, ns_if, gateway) = (asked.target.clone(), asked.id.ifname.clone(), gateway.addr().into());
-    let route = Object::NsDefaultRoute(object::NsDefaultRoute {
-        ns: ns.clone(),
-        ns_if: ns_if.clone(),
-        gateway,
-        metric: settled.endpoint.metric,
-    });
-    let neighbour = object::NsNeighbour { ns, ns_if, gateway, mac: settled.network.seen_mac() };
-    let route = (!settled.endpoint.no_default_route).then_some(route);
-    route.into_iter().chain([Object::NsNeighbour(neighbour)]).collect()
-}

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use super::ipv6;
 
 use crate::{
-    Actual, Datapath, Desired, NetworkRecord, Object, Op, Undo, UplinkRecord, advice, object,
+    Actual, Datapath, Desired, Ipv4, NetworkRecord, Object, Op, Undo, UplinkRecord, advice, object,
     uplink::{self, Uplink},
     ways,
 };
@@ -50,8 +50,13 @@ fn networks_of(actual: &Actual, record: &UplinkRecord) -> Vec<NetworkRecord> {
 
 /// The interface of this name, if the networks can lead through it.
 fn successor(actual: &Actual, networks: &[NetworkRecord], name: &str) -> Option<Uplink> {
-    let uplink = uplink::choose(actual, Some(name)).ok()?;
+    let uplink = uplink::choose(actual, Some(name), ipv4_of(networks)).ok()?;
     networks.iter().all(|network| uplink.check_programs(network.datapath, actual).is_ok()).then_some(uplink)
+}
+
+/// What an uplink needs of IPv4 for these networks; for none, as any other.
+fn ipv4_of(networks: &[NetworkRecord]) -> Ipv4 {
+    Ipv4::of(networks.is_empty() || networks.iter().any(|network| network.gateway.is_some()))
 }
 
 impl Mended<'_> {
@@ -83,7 +88,7 @@ impl Mended<'_> {
     fn lost(&mut self, record: &UplinkRecord) {
         if record.asked {
             let Some(uplink) = successor(&self.actual, &[], &record.name) else { return };
-            let objects = uplink.objects(&self.actual, self.actual.records.table.is_some(), false);
+            let objects = uplink.objects(&self.actual, Ipv4::On, (self.actual.records.table.is_some(), false));
             self.complete(objects.into_iter().chain([ways::asked(&uplink)]));
         }
         self.forget(record);
@@ -123,7 +128,7 @@ impl Mended<'_> {
         self.notes.push(format!("uplink {} was {by}: its networks lead through {} now", record.name, uplink.name));
         let uses = |wanted: fn(Datapath) -> bool| networks.iter().any(|network| wanted(network.datapath));
         let (ebpf, xdp) = (uses(Datapath::is_ebpf), uses(Datapath::has_xdp));
-        for object in uplink.objects(&self.actual, ebpf, xdp) {
+        for object in uplink.objects(&self.actual, ipv4_of(networks), (ebpf, xdp)) {
             // A command that was killed may have attached one of two programs: to attach both again is no harm.
             let anew = matches!(object, Object::UplinkHooks(_));
             if anew || !self.actual.has(&object) {
@@ -147,11 +152,12 @@ impl Mended<'_> {
 
     /// The rules of a network name the interface; those of IPv4 not, where it follows the host's routes.
     fn rules(&mut self, network: &NetworkRecord, uplink: &str) {
-        if network.datapath == Datapath::Kernel && network.treatment.bound {
+        let subnet = network.subnet().filter(|_| network.datapath == Datapath::Kernel && network.treatment.bound);
+        if let Some(subnet) = subnet {
             self.make(Object::Masquerade(object::Masquerade {
                 network: network.name.clone(),
                 bridge: network.bridge.clone(),
-                subnet: network.subnet(),
+                subnet,
                 leaving: Leaving::By(uplink.into()),
             }));
         }

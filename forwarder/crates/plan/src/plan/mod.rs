@@ -161,6 +161,7 @@ impl UpRequest {
             uplink,
             gateway: self.gateway,
             subnets: self.subnet.map(IpNet::from).into_iter().chain(self.subnet6.map(IpNet::from)).collect(),
+            ipv4: self.ipv4,
             ipv6: self.ipv6,
             mtu: self.mtu,
             datapath: self.datapath,

@@ -19,7 +19,7 @@ pub(super) fn resolver<'a>(actual: Cow<'a, Actual>, network: &Network) -> Cow<'a
         return actual;
     };
     let search = network.name.parse::<HostName>().ok();
-    let wanted = asking(network.gateway.addr().into(), search.as_ref(), &target.resolver.kept);
+    let wanted = asking(network.main_gateway(), search.as_ref(), &target.resolver.kept);
     let resolv_conf = match &target.resolver.found {
         // Somebody knows better: `advice` says so.
         Found::Theirs => ResolvConf::Fine,

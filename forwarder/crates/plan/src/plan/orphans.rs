@@ -3,7 +3,6 @@
 use std::{
     borrow::Cow,
     collections::{BTreeSet, HashSet},
-    net::Ipv4Addr,
 };
 
 use ipnet::{Ipv4Net, Ipv6Net};
@@ -99,7 +98,8 @@ pub(crate) fn published<'a>(actual: &'a Actual, endpoint: &'a EndpointRecord) ->
 }
 
 fn endpoint_spec(endpoint: &EndpointRecord, network: Option<&NetworkRecord>) -> EndpointSpec {
-    let prefix = network.map_or(32, |network| network.gateway.prefix_len());
+    let gateway = network.and_then(|network| network.gateway);
+    let prefix = gateway.map_or(32, |gateway| gateway.prefix_len());
     let gateway6 = network.and_then(|network| network.gateway6);
     let prefix6 = gateway6.map_or(128, |gateway| gateway.prefix_len());
     EndpointSpec {
@@ -114,10 +114,10 @@ fn endpoint_spec(endpoint: &EndpointRecord, network: Option<&NetworkRecord>) -> 
         container: endpoint.container.clone(),
         host_if: endpoint.host_if.clone(),
         index: Some(endpoint.index),
-        address: Ipv4Net::new_assert(endpoint.address, prefix),
+        address: endpoint.address.map(|address| Ipv4Net::new_assert(address, prefix)),
         address6: endpoint.address6.map(|address| Ipv6Net::new_assert(address, prefix6)),
         mac: endpoint.mac,
-        gateway: network.map_or(Ipv4Addr::UNSPECIFIED, |network| network.gateway.addr()),
+        gateway: gateway.map(|gateway| gateway.addr()),
         gateway6: gateway6.map(|gateway| gateway.addr()),
         gateway_mac: network.map_or([0; 6], |network| network.mac),
         mtu: network.map_or(0, |network| network.mtu),

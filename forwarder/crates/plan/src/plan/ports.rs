@@ -9,6 +9,7 @@ use fwd_base::text::word;
 use crate::{
     Actual, EndpointRecord, Object, Op, PortRequest,
     desired::Asked,
+    families::main_of,
     object, orphans,
     published::{self, Publisher},
     refuse::refuse_others,
@@ -50,6 +51,7 @@ pub fn plan_ports(request: &PortRequest, actual: &Actual) -> Result<Plan> {
         network: &network.name,
         datapath: network.datapath,
         internal: network.uplink == 0,
+        ipv4: endpoint.address.is_some(),
         ipv6: endpoint.address6.is_some(),
     };
     published::check(add, &publisher, &rest)?;
@@ -72,8 +74,9 @@ pub fn plan_ports(request: &PortRequest, actual: &Actual) -> Result<Plan> {
     let mut warnings: Vec<String> =
         uplink.and_then(|uplink| actual.host.surroundings.passed_by_ports(uplink)).into_iter().collect();
     warnings.extend(published::without_access(actual).filter(|_| by_programs));
-    let at = (endpoint.id.ifname.as_str(), endpoint.address);
-    warnings.extend(published::answered_elsewhere(add, endpoint.no_default_route, at, network.gateway.addr()));
+    let at = (endpoint.id.ifname.as_str(), endpoint.main_address());
+    let gateway = main_of(network.gateways().map(|gateway| gateway.addr()));
+    warnings.extend(published::answered_elsewhere(add, endpoint.no_default_route, at, gateway));
     Ok(Plan { ops, mends, warnings, ..Plan::default() })
 }
 
@@ -121,11 +124,12 @@ pub(crate) fn withdrawn(asked: &Asked, actual: &Actual) -> Vec<Object> {
 /// The ports that lead to the endpoint: last, when it can answer.
 pub(crate) fn published(settled: &Settled) -> impl Iterator<Item = Object> {
     let Settled { network, endpoint, publish, .. } = settled;
-    let kernel = (!network.datapath.is_ebpf()).then(|| object::KernelPorts {
+    let of_ipv4 = settled.address().filter(|_| !network.datapath.is_ebpf());
+    let kernel = of_ipv4.map(|address| object::KernelPorts {
         network: network.name.clone(),
         bridge: network.bridge.clone(),
-        subnet: network.gateway.trunc(),
-        address: endpoint.address,
+        subnet: address.trunc(),
+        address: address.addr(),
     });
     publish.iter().map(move |ports| {
         let (host_if, kernel) = (endpoint.host_if.clone(), kernel.clone());

@@ -6,8 +6,8 @@ use ipnet::IpNet;
 
 use super::Planner;
 use crate::{
-    Actual, Desired, Endpoint, EndpointRecord, Ipv6, Network, NetworkRecord, UplinkChoice, desired::Asked, settle,
-    uplink,
+    Actual, Desired, Endpoint, EndpointRecord, Ipv4, Ipv6, Network, NetworkRecord, UplinkChoice, desired::Asked,
+    settle, uplink,
 };
 use fwd_base::{Error, Kind, Result};
 use fwd_dataplane::{EndpointId, EndpointOwner};
@@ -65,8 +65,11 @@ fn keep_open(network: &mut Network, record: &NetworkRecord, actual: &Actual) {
     let says = |v4: bool| network.subnets.iter().any(|subnet| subnet.addr().is_ipv4() == v4);
     let (says4, says6) = (says(true), says(false));
     if !says4 {
-        network.subnets.push(IpNet::V4(record.subnet()));
-        network.gateway.get_or_insert(record.gateway.addr());
+        network.ipv4.get_or_insert(record.ipv4());
+    }
+    if let Some(gateway) = record.gateway.filter(|_| !says4 && network.ipv4 != Some(Ipv4::Off)) {
+        network.subnets.push(IpNet::V4(gateway.trunc()));
+        network.gateway.get_or_insert(gateway.addr());
     }
     network.datapath.get_or_insert(record.datapath);
     // By another way out, other addresses and larger or smaller packets may leave.
@@ -75,7 +78,9 @@ fn keep_open(network: &mut Network, record: &NetworkRecord, actual: &Actual) {
     let most = match &way {
         UplinkChoice::None => internal.then_some(u32::MAX),
         UplinkChoice::Auto if internal || bound => None,
-        UplinkChoice::Auto => uplink::choose(actual, None).ok().map(|uplink| uplink.mtu),
+        UplinkChoice::Auto => {
+            uplink::choose(actual, None, network.ipv4.unwrap_or(Ipv4::On)).ok().map(|uplink| uplink.mtu)
+        }
         UplinkChoice::Interface(name) => {
             let recorded = actual.host.net.link(name).filter(|link| bound && link.index == record.uplink);
             recorded.map(|link| link.mtu)

@@ -2,12 +2,12 @@
 
 use std::{collections::HashSet, net::IpAddr};
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
 
 use super::{clearing, ipv6, name_server, ports};
 
 use crate::{
-    Actual, Attachment, Datapath, EndpointRecord, EndpointSpec, Marks, NetworkSpec, Object, Op, ResolvConf,
+    Actual, Attachment, Datapath, EndpointRecord, EndpointSpec, Ipv4, Marks, NetworkSpec, Object, Op, ResolvConf,
     SysctlRecord, TableRequest, Target, TargetRef, Undo, advice,
     desired::{Asked, AskedNetwork},
     forwarding, names, object, published, refuse,
@@ -117,7 +117,8 @@ fn wanted(
 /// The uplink of a network, and those that it leaves by besides where it follows the host's routes.
 fn uplinks(actual: &Actual, network: &Network) -> Vec<Object> {
     let uplink = network.uplink.as_ref();
-    let own = uplink.map(|it| it.objects(actual, network.datapath.is_ebpf(), network.datapath.has_xdp()));
+    let programs = (network.datapath.is_ebpf(), network.datapath.has_xdp());
+    let own = uplink.map(|it| it.objects(actual, Ipv4::of(network.gateway.is_some()), programs));
     let mut objects = own.unwrap_or_default();
     if network.follows_routes() {
         let others = ways::objects(actual, network.datapath.is_ebpf());
@@ -134,11 +135,12 @@ fn network_objects(actual: &Actual, network: &Network) -> Vec<Object> {
     let alias = actual.host.owner.network_alias(&name);
     let mut objects = vec![Object::Bridge(BridgeSpec { name: bridge.clone(), mac, mtu, alias })];
     objects.extend(up_again(actual, &bridge));
-    let address = gateway.into();
-    objects.push(Object::GatewayAddress(object::GatewayAddress { bridge: bridge.clone(), address }));
+    objects.extend(gateway.map(|gateway| {
+        Object::GatewayAddress(object::GatewayAddress { bridge: bridge.clone(), address: gateway.into() })
+    }));
     objects.extend(ipv6::of_bridge(actual, network));
     // It goes with the bridge: nothing to remember. Where nothing is to leave, the kernel is told so too: no program has to be right.
-    let ours = if treatment.internal { OFF } else { ON }.into();
+    let ours = if treatment.internal || gateway.is_none() { OFF } else { ON }.into();
     let record = SysctlRecord { path: forwarding(&bridge), original: "0".into(), ours, interface: None };
     objects.push(Object::Sysctl(record));
     if datapath.is_ebpf() {
@@ -176,7 +178,7 @@ fn network_objects(actual: &Actual, network: &Network) -> Vec<Object> {
             bridge: bridge.clone(),
             separation,
         }));
-        objects.extend(uplink.map(|uplink| {
+        objects.extend(uplink.zip(gateway).map(|(uplink, gateway)| {
             let subnet = gateway.trunc();
             let leaving = if treatment.bound { Leaving::By(uplink.name) } else { Leaving::NotBy(bridge.clone()) };
             Object::Masquerade(object::Masquerade { network: name, bridge, subnet, leaving })
@@ -262,7 +264,7 @@ fn host_veth(asked: &Asked, actual: &Actual, settled: &Settled, former: &[Endpoi
     let spec = VethSpec {
         host_if: endpoint.host_if.clone(),
         ns_if: asked.id.ifname.clone(),
-        host_mac: Some(names::host_mac(endpoint.address)),
+        host_mac: Some(names::host_mac(endpoint.main_address())),
         ns_mac: endpoint.mac,
         mtu: network.mtu,
         alias: actual.host.owner.endpoint_alias(&network.name, &label),
@@ -314,10 +316,10 @@ fn endpoint_spec(asked: &Asked, actual: &Actual, settled: &Settled, former: &[En
         container: asked.target.container().map(ToOwned::to_owned),
         host_if: endpoint.host_if.clone(),
         index: None,
-        address: Ipv4Net::new_assert(endpoint.address, network.gateway.prefix_len()),
+        address: settled.address(),
         address6: settled.address6(),
         mac: endpoint.mac,
-        gateway: network.gateway.addr(),
+        gateway: network.gateway.map(|gateway| gateway.addr()),
         gateway6: network.gateway6.map(|gateway| gateway.addr()),
         gateway_mac: network.seen_mac(),
         mtu: network.mtu,
@@ -349,26 +351,27 @@ fn marks(actual: &Actual, former: &[EndpointRecord]) -> Marks {
 fn inside(asked: &Asked, actual: &Actual, settled: &Settled) -> Vec<Object> {
     let Settled { network, endpoint, .. } = settled;
     let (ns, ns_if) = (asked.target.clone(), asked.id.ifname.clone());
-    let gateway = network.gateway.addr().into();
-    let address = Ipv4Net::new_assert(endpoint.address, network.gateway.prefix_len()).into();
     // A namespace that goes with its endpoint takes it with it.
     let theirs = actual.target_netns().filter(|inside| !inside.made && !inside.is_loopback_up());
     let mut objects: Vec<Object> = theirs
         .map(|inside| Object::Undo(Undo::Loopback { ns: ns.clone(), cookie: inside.cookie }))
         .into_iter()
         .collect();
-    objects.extend([
-        Object::Loopback(object::Loopback { ns: ns.clone() }),
-        Object::NsAddress(object::NsAddress { ns: ns.clone(), ns_if: ns_if.clone(), address }),
-    ]);
+    objects.push(Object::Loopback(object::Loopback { ns: ns.clone() }));
+    objects.extend(settled.address().map(|address| {
+        let (ns, ns_if, address) = (ns.clone(), ns_if.clone(), address.into());
+        Object::NsAddress(object::NsAddress { ns, ns_if, address })
+    }));
     objects.extend(ipv6::before_up(asked, settled));
     objects.extend([Object::NsLinkUp(object::NsLinkUp { ns: ns.clone(), ns_if: ns_if.clone() })]);
-    if !endpoint.no_default_route {
-        let (ns, ns_if, metric) = (ns.clone(), ns_if.clone(), endpoint.metric);
-        objects.push(Object::NsDefaultRoute(object::NsDefaultRoute { ns, ns_if, gateway, metric }));
+    for gateway in network.gateways().map(|gateway| gateway.addr()) {
+        if !endpoint.no_default_route {
+            let (ns, ns_if, metric) = (ns.clone(), ns_if.clone(), endpoint.metric);
+            objects.push(Object::NsDefaultRoute(object::NsDefaultRoute { ns, ns_if, gateway, metric }));
+        }
+        let (ns, ns_if, mac) = (ns.clone(), ns_if.clone(), network.seen_mac());
+        objects.push(Object::NsNeighbour(object::NsNeighbour { ns, ns_if, gateway, mac }));
     }
-    objects.push(Object::NsNeighbour(object::NsNeighbour { ns, ns_if, gateway, mac: network.seen_mac() }));
-    objects.extend(ipv6::once_up(asked, settled));
     let (ns, ns_if) = (&asked.target, &asked.id.ifname);
     let route =
         |(to, via): &(IpNet, IpAddr)| object::NsRoute { ns: ns.clone(), ns_if: ns_if.clone(), to: *to, via: *via };

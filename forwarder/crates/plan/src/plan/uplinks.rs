@@ -5,7 +5,7 @@ use super::{
     mend::{self, Mended},
 };
 use crate::{
-    Actual, Desired, NetworkRecord, Op, UplinkRecord, UplinkRequest,
+    Actual, Desired, Ipv4, NetworkRecord, Op, UplinkRecord, UplinkRequest,
     refuse::refuse_others,
     uplink::{self, Uplink},
     ways::{self, ways},
@@ -28,7 +28,7 @@ pub fn plan_uplinks(request: &UplinkRequest, actual: &Actual) -> Result<Plan> {
     let mut rest = actual.into_owned();
     for name in add {
         let uplink = uplink::guardable(&rest, name)?;
-        let objects = uplink.objects(&rest, true, false).into_iter().chain([ways::asked(&uplink)]);
+        let objects = uplink.objects(&rest, Ipv4::On, (true, false)).into_iter().chain([ways::asked(&uplink)]);
         for object in objects.filter(|object| !rest.has(object)).collect::<Vec<_>>() {
             run(&mut rest, &mut ops, Op::make(object));
         }

@@ -4,7 +4,7 @@ use crate::{
     Actual, Datapath, Object, ResolvConf, Target,
     desired::Asked,
     forwarding, ipv6, name_server, overlap, published,
-    settled::{MOST_PORTS, Settled},
+    settled::{MOST_PORTS, Network, Settled},
     subnet,
     sysctls::{ALL_FORWARDING6, ON},
     ways,
@@ -17,9 +17,15 @@ const LITTLE_ROOM: usize = 16;
 pub(crate) fn room(actual: &Actual, settled: &Settled) -> usize {
     let network = &settled.network;
     let others = actual.records.endpoints.iter();
-    let others = others.filter(|it| it.network == network.name && it.address != settled.endpoint.address).count();
-    let room6 = network.gateway6.map_or(MOST_PORTS, |gateway| ipv6::room(gateway.trunc()));
-    subnet::room(network.gateway.trunc()).min(room6).min(MOST_PORTS).saturating_sub(others + 1)
+    let others =
+        others.filter(|it| it.network == network.name && it.main_address() != settled.endpoint.main_address()).count();
+    places(network).min(MOST_PORTS).saturating_sub(others + 1)
+}
+
+/// How many endpoints its subnets have room for.
+fn places(network: &Network) -> usize {
+    let room = network.gateway.map_or(usize::MAX, |gateway| subnet::room(gateway.trunc()));
+    room.min(network.gateway6.map_or(usize::MAX, |gateway| ipv6::address::room(gateway.trunc())))
 }
 
 /// What is not as it should be, or soon will not be.
@@ -30,7 +36,7 @@ pub(crate) fn warnings(asked: &Asked, actual: &Actual, settled: &Settled) -> Vec
     }
     let name = &settled.network.name;
     // A small subnet was asked for.
-    let is_large = subnet::room(settled.network.gateway.trunc()) > 4 * LITTLE_ROOM;
+    let is_large = places(&settled.network) > 4 * LITTLE_ROOM;
     let room = room(actual, settled);
     if actual.attached().is_none() && is_large && room <= LITTLE_ROOM {
         warnings.push(format!(
@@ -42,8 +48,8 @@ pub(crate) fn warnings(asked: &Asked, actual: &Actual, settled: &Settled) -> Vec
     }
     let network = &settled.network;
     let is_new = !actual.records.networks.iter().any(|record| record.name == network.name);
-    if let Some(cover) = is_new.then(|| overlap::cover(actual, network.gateway.trunc())).flatten() {
-        let subnet = network.gateway.trunc();
+    let subnet = network.gateway.filter(|_| is_new).map(|gateway| gateway.trunc());
+    if let Some((subnet, cover)) = subnet.and_then(|subnet| Some((subnet, overlap::cover(actual, subnet)?))) {
         warnings.push(format!(
             "{subnet} is a part of {cover}: hosts there with addresses of {subnet} cannot be reached now"
         ));
@@ -74,8 +80,8 @@ pub(crate) fn warnings(asked: &Asked, actual: &Actual, settled: &Settled) -> Vec
     warnings.extend(
         published::without_access(actual).filter(|_| !settled.publish.is_empty() && settled.network.datapath.is_ebpf()),
     );
-    let (endpoint, gateway) = (&settled.endpoint, network.gateway.addr());
-    let at = (asked.id.ifname.as_str(), endpoint.address);
+    let (endpoint, gateway) = (&settled.endpoint, network.main_gateway());
+    let at = (asked.id.ifname.as_str(), endpoint.main_address());
     warnings.extend(published::answered_elsewhere(&settled.publish, endpoint.no_default_route, at, gateway));
     warnings.extend(name_server::warnings(actual, settled));
     if *actual.resolv_conf() == ResolvConf::Unreachable && actual.attached().is_none() {
@@ -92,7 +98,8 @@ fn switched_off<'a>(actual: &'a Actual, settled: &'a Settled) -> impl Iterator<I
     let network = &settled.network;
     let is_off = |name: &&&String| actual.host.sysctls.get(&forwarding(name)).is_some_and(|value| value != ON);
     // Of an internal network neither is to forward.
-    let names = network.uplink.as_ref().map(|uplink| [&uplink.name, &network.bridge]).into_iter().flatten();
+    let uplink = network.uplink.as_ref().filter(|_| network.gateway.is_some());
+    let names = uplink.map(|uplink| [&uplink.name, &network.bridge]).into_iter().flatten();
     let names = names.filter(move |name| is_off(&name));
     let of_ipv4 = names.map(|name| format!("{name} (net.ipv4.conf.{name}.forwarding)"));
     let is_off6 = actual.host.sysctls.get(ALL_FORWARDING6).is_some_and(|value| value != ON);

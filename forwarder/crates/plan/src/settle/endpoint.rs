@@ -3,16 +3,17 @@
 pub(super) mod routes;
 mod source;
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::{
     interface, ipv6, name_server, refuse,
     settled::{Endpoint, Network},
-    subnet,
+    subnet::{self, ipv4},
 };
 use crate::{
     Actual, EndpointRecord, HardwareAddress, are_ends,
     desired::{Asked, policy},
+    families::{both, main_of},
     names,
 };
 use fwd_base::{Error, Kind, Result};
@@ -26,8 +27,9 @@ pub(super) fn existing(asked: &Asked, actual: &Actual, network: &Network, record
     let refuse = |why: String| {
         Error::new(Kind::Conflict, "attach", asked.target.to_string(), why).remedy(refuse::take_out(&asked.target))
     };
-    if let Some(ip) = asked.ip.filter(|ip| *ip != record.address) {
-        return Err(refuse(format!("its address is {}, not {ip}", record.address)));
+    if let Some(ip) = asked.ip.filter(|ip| Some(*ip) != record.address) {
+        let has = record.address.map_or_else(|| "none".into(), |address| address.to_string());
+        return Err(refuse(format!("its address is {has}, not {ip}")));
     }
     if let Some(ip) = asked.ip6.filter(|ip| Some(*ip) != record.address6) {
         let has = record.address6.map_or_else(|| "none".into(), |address| address.to_string());
@@ -85,7 +87,7 @@ fn exact(asked: &Asked, actual: &Actual, record: &EndpointRecord, network: &Netw
     if let Some(source) = record.source.filter(|_| asked.source.is_none()) {
         return Err(format!("it was attached with --source {source}"));
     }
-    if asked.mac.is_none() && record.mac != names::endpoint_mac(record.address) {
+    if asked.mac.is_none() && record.mac != names::endpoint_mac(record.main_address()) {
         return Err(format!("it was attached with --mac {}", HardwareAddress(record.mac)));
     }
     routes::exact(asked, actual, record, network)
@@ -100,7 +102,7 @@ pub(super) fn new(asked: &Asked, actual: &Actual, network: &Network, former: &[E
     let cookie = actual.target_netns().map(|inside| inside.cookie);
     // The same namespace keeps its address when its veth pair was deleted by hand.
     let kept = former.iter().find(|record| Some(record.cookie) == cookie && record.network == network.name);
-    let address = kept.map(|record| record.address);
+    let addresses = kept.map(|record| (record.address, record.address6)).unwrap_or_default();
     // Of what is asked for to the last, nothing else is kept.
     let kept = kept.filter(|_| !asked.no_others);
     let allow_spoof = asked.allow_spoof || kept.is_some_and(|record| record.allow_spoof);
@@ -118,10 +120,11 @@ pub(super) fn new(asked: &Asked, actual: &Actual, network: &Network, former: &[E
     let routes = routes::settled(asked, actual, network, kept)?;
     let metric = asked.metric.or(kept.and_then(|record| record.metric)).filter(|_| !no_default_route);
     // One that follows from the former address may be that of whoever has the address by now.
-    let chosen = kept.filter(|record| record.mac != names::endpoint_mac(record.address));
+    let chosen = kept.filter(|record| record.mac != names::endpoint_mac(record.main_address()));
     let mac = asked.mac.map(|mac| mac.0).or(chosen.map(|record| record.mac));
-    let address = address_of(asked, actual, network, address)?;
-    let host_if = names::host_if(actual.host.owner, &network.name, address);
+    let (address, address6) = addresses_of(asked, actual, network, addresses)?;
+    let main = main_of(both(address, address6));
+    let host_if = names::host_if(actual.host.owner, &network.name, main);
     match actual.host.net.link(&host_if) {
         Some(link) if !actual.host.owner.has_veth(link) => {
             let why = "an interface of that name exists, and fwd did not make it";
@@ -129,9 +132,8 @@ pub(super) fn new(asked: &Asked, actual: &Actual, network: &Network, former: &[E
                 .remedy("choose another address with --ip"))
         }
         _ => {
-            let mac = mac.unwrap_or_else(|| names::endpoint_mac(address));
+            let mac = mac.unwrap_or_else(|| names::endpoint_mac(main));
             interface::check_mac(mac, network, endpoints)?;
-            let address6 = ipv6::address(asked.ip6, address, network, endpoints)?;
             Ok(Endpoint {
                 host_if,
                 address,
@@ -151,22 +153,37 @@ pub(super) fn new(asked: &Asked, actual: &Actual, network: &Network, former: &[E
     }
 }
 
-/// The address of an endpoint that is to be made: the one asked for, the `former` one where nobody has it, or a free one.
+/// The addresses of an endpoint that is to be made, one of each family that the network has: those asked for, the `former` ones where nobody
+/// has them, or free ones. That of IPv6 has the number of that of IPv4 in its subnet.
 ///
 /// # Errors
-/// The one asked for cannot be had, or none is free.
-fn address_of(asked: &Asked, actual: &Actual, network: &Network, former: Option<Ipv4Addr>) -> Result<Ipv4Addr> {
+/// One that is asked for cannot be had, or none is free.
+fn addresses_of(
+    asked: &Asked,
+    actual: &Actual,
+    network: &Network,
+    (former, former6): (Option<Ipv4Addr>, Option<Ipv6Addr>),
+) -> Result<(Option<Ipv4Addr>, Option<Ipv6Addr>)> {
     let endpoints = &actual.records.endpoints;
-    let check = |address| subnet::check_address(address, network.gateway, &network.name, endpoints);
-    if let Some(ip) = asked.ip {
-        return check(ip).map(|()| ip);
-    }
-    if let Some(former) = former.filter(|address| check(*address).is_ok()) {
-        return Ok(former);
-    }
-    let promised = |address| asked.promised.contains(&(network.name.clone(), address));
-    subnet::allocate(network, asked.range, endpoints, promised).map_err(|error| {
-        let given = asked.range.map(|_| "give a larger range, or take down endpoints that are not needed".into());
-        error.remedy(given.unwrap_or_else(|| refuse::no_room(actual)))
-    })
+    let promised = |address: IpAddr| asked.promised.contains(&(network.name.clone(), address));
+    let Some(gateway) = network.gateway else {
+        ipv4::without(asked, network)?;
+        let address6 =
+            ipv6::address::alone(asked.ip6, former6, network, endpoints, |address| promised(address.into()))?;
+        return Ok((None, address6));
+    };
+    let check = |address| subnet::check_address(address, gateway, &network.name, endpoints);
+    let address = match (asked.ip, former.filter(|address| check(*address).is_ok())) {
+        (Some(ip), _) => check(ip).map(|()| ip)?,
+        (None, Some(former)) => former,
+        (None, None) => {
+            let of = (network.name.as_str(), gateway, network.last);
+            subnet::allocate(of, asked.range, endpoints, |address| promised(address.into())).map_err(|error| {
+                let given = "give a larger range, or take down endpoints that are not needed";
+                error.remedy(asked.range.map_or_else(|| refuse::no_room(actual), |_| given.into()))
+            })?
+        }
+    };
+    let number = address.to_bits().saturating_sub(gateway.network().to_bits());
+    Ok((Some(address), ipv6::address::beside(asked.ip6, number, network, endpoints)?))
 }

@@ -1,12 +1,14 @@
 //! Whether a network has IPv6, and which addresses.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+pub(crate) mod address;
+
+use std::net::Ipv6Addr;
 
 use ipnet::{IpNet, Ipv6Net};
 
 use super::{same as is_same, settled::Network, uplink::Uplink};
 use crate::{
-    Actual, EndpointRecord, Ipv6, NetworkRecord,
+    Actual, Ipv4, Ipv6, NetworkRecord,
     desired::AskedNetwork,
     disable_ipv6,
     overlap::Overlaps,
@@ -47,24 +49,7 @@ pub(super) fn gateway(
     bridge: &str,
     mtu: u32,
 ) -> Result<Option<Ipv6Net>> {
-    let wanted = match (asked.ipv6, asked.subnet6) {
-        (Some(Ipv6::Off), Some(subnet)) => {
-            let why = "the network is to have no IPv6 (--ipv6 off)";
-            return Err(
-                Error::new(Kind::Usage, "use", format!("--subnet6 {subnet}"), why).remedy("leave out one of the two")
-            );
-        }
-        (Some(Ipv6::Off), None) => return Ok(None),
-        (Some(Ipv6::Route), None) if uplink.is_some() => {
-            let why =
-                "addresses that are not translated are those that the outside routes to this host, which only you know";
-            return Err(Error::new(Kind::Usage, "use", "--ipv6 route", why).remedy(
-                "give the prefix that is delegated to it, or a part of the uplink's own: --subnet6 2001:db8:0:1::/64",
-            ));
-        }
-        (Some(Ipv6::Masquerade | Ipv6::Route), _) | (None, Some(_)) => true,
-        (None, None) => false,
-    };
+    let Some(wanted) = wanted(asked, uplink.is_some())? else { return Ok(None) };
     if uplink.is_none() {
         check_internal(asked)?;
     }
@@ -72,8 +57,12 @@ pub(super) fn gateway(
     let obstacle = obstacle(actual, uplink, mtu, is_routed);
     match (wanted, obstacle) {
         (true, Some(Obstacle { why, remedy })) => {
-            return Err(Error::new(Kind::Unsupported, "give IPv6 to", format!("network {}", asked.name), why)
-                .remedy(format!("{remedy}, or leave it out (--ipv6 off)")));
+            return Err(Error::new(Kind::Unsupported, "give IPv6 to", format!("network {}", asked.name), why).remedy(
+                match asked.ipv4() {
+                    Ipv4::On => format!("{remedy}, or leave it out (--ipv6 off)"),
+                    Ipv4::Off => format!("{remedy}, or give the network IPv4 (without --ipv4 off)"),
+                },
+            ));
         }
         (false, Some(_)) => return Ok(None),
         (false, None) if uplink.is_none_or(|uplink| routeless(actual, uplink).is_some()) => return Ok(None),
@@ -99,6 +88,29 @@ pub(super) fn gateway(
     }
     let first = Ipv6Addr::from_bits(subnet.network().to_bits() + 1);
     Ok(Some(Ipv6Net::new_assert(first, subnet.prefix_len())))
+}
+
+/// Whether a new network is to have IPv6, and not only may; none if it is to have none. `leaves` says whether it has an uplink.
+///
+/// # Errors
+/// What is asked for contradicts itself.
+fn wanted(asked: &AskedNetwork, leaves: bool) -> Result<Option<bool>> {
+    match (asked.ipv6, asked.subnet6) {
+        (Some(Ipv6::Off), Some(subnet)) => {
+            let why = "the network is to have no IPv6 (--ipv6 off)";
+            Err(Error::new(Kind::Usage, "use", format!("--subnet6 {subnet}"), why).remedy("leave out one of the two"))
+        }
+        (Some(Ipv6::Off), None) => Ok(None),
+        (Some(Ipv6::Route), None) if leaves => {
+            let why =
+                "addresses that are not translated are those that the outside routes to this host, which only you know";
+            Err(Error::new(Kind::Usage, "use", "--ipv6 route", why).remedy(
+                "give the prefix that is delegated to it, or a part of the uplink's own: --subnet6 2001:db8:0:1::/64",
+            ))
+        }
+        (Some(Ipv6::Masquerade | Ipv6::Route), _) | (None, Some(_)) => Ok(Some(true)),
+        (None, None) => Ok(Some(asked.ipv4() == Ipv4::Off)),
+    }
 }
 
 /// A network that nothing leaves has addresses where they are asked for, and whose they are nobody else need know.
@@ -234,60 +246,4 @@ pub(super) fn free_besides(actual: &Actual, taken: &[IpNet]) -> Result<Ipv6Net> 
         Error::new(Kind::Conflict, "choose a subnet in", whole.to_string(), "all of it is in use")
             .remedy("choose one yourself, such as --subnet6 fd00:77::/64")
     })
-}
-
-/// The address of a new endpoint: the one that was asked for, else with the number that its IPv4 address has in its subnet, else the next
-/// free one.
-///
-/// # Errors
-/// What was asked for cannot be, or all are taken.
-pub(super) fn address(
-    asked: Option<Ipv6Addr>,
-    v4: Ipv4Addr,
-    network: &Network,
-    endpoints: &[EndpointRecord],
-) -> Result<Option<Ipv6Addr>> {
-    let name = &network.name;
-    let Some(gateway) = network.gateway6 else {
-        let Some(asked) = asked else { return Ok(None) };
-        let why = format!("network {name} has no IPv6");
-        return Err(Error::new(Kind::Unsupported, "use", format!("address {asked}"), why).remedy("leave it out"));
-    };
-    let subnet = gateway.trunc();
-    let taken = |address: &Ipv6Addr| {
-        let mut others = endpoints.iter().filter(|endpoint| endpoint.network == *name);
-        *address == gateway.addr() || *address == subnet.network() || others.any(|it| it.address6 == Some(*address))
-    };
-    if let Some(asked) = asked {
-        let refuse = |kind, why: String| Error::new(kind, "use", format!("address {asked}"), why);
-        let remedy = format!("leave it out, or choose a free address of {subnet}");
-        return match (subnet.contains(&asked), taken(&asked)) {
-            (false, _) => {
-                Err(refuse(Kind::Usage, format!("it is outside of {subnet}, the subnet of network {name}"))
-                    .remedy(remedy))
-            }
-            (true, true) => {
-                Err(refuse(Kind::Conflict, "it is taken".into()).because(Cause::AddressTaken).remedy(remedy))
-            }
-            (true, false) => Ok(Some(asked)),
-        };
-    }
-    let numbered = |number: u32| Ipv6Addr::from_bits(subnet.network().to_bits() + u128::from(number));
-    let number = v4.to_bits().saturating_sub(network.gateway.network().to_bits());
-    // Of so many at most one is free, or the subnet is full.
-    let others = 0..=endpoints.len() as u32 + 2;
-    let mut candidates = [number].into_iter().chain(others).map(numbered);
-    let free = candidates.find(|address| subnet.contains(address) && !taken(address));
-    free.map(Some).ok_or_else(|| {
-        Error::new(Kind::Failed, "find an address in", format!("network {name}"), format!("all of {subnet} is taken"))
-            .because(Cause::NoAddressLeft)
-            .remedy("use another network (--network NAME), with a larger --subnet6")
-    })
-}
-
-/// How many endpoints have room in a subnet: the address of the subnet itself and the gateway are none.
-#[must_use]
-pub(crate) fn room(subnet: Ipv6Net) -> usize {
-    let addresses = 1_u128 << (128 - subnet.prefix_len());
-    usize::try_from(addresses - 2).unwrap_or(usize::MAX)
 }

@@ -13,7 +13,7 @@ pub(crate) mod subnet;
 pub(crate) mod uplink;
 pub(crate) mod ways;
 
-use std::{collections::BTreeSet, net::Ipv4Addr};
+use std::collections::BTreeSet;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
@@ -26,12 +26,14 @@ pub use self::{
 };
 use self::{
     settled::{Network, Settled},
+    subnet::ipv4,
     uplink::Uplink,
 };
 use super::{
     Actual, DEFAULT_NETWORK, Datapath, EndpointRecord, Ipv6, Nat, NetworkRecord, TableRequest, TargetRef, Treatment,
     UpRequest,
     desired::{Asked, AskedNetwork},
+    families::{both, main_of},
     names,
 };
 use fwd_base::{Error, Kind, Result, text::word};
@@ -74,6 +76,7 @@ pub(super) fn settle(asked: &Asked, actual: &Actual, former: &[EndpointRecord]) 
         network: &network.name,
         datapath: network.datapath,
         internal: network.uplink.is_none(),
+        ipv4: network.gateway.is_some(),
         ipv6: network.gateway6.is_some(),
     };
     published::check(&asked.publish, &publisher, actual)?;
@@ -166,8 +169,7 @@ fn existing_network(
         let way = uplink.as_ref().map_or_else(|| NO_UPLINK.into(), |uplink| uplink.name.clone());
         let wanted = asked.internal.then(|| NO_UPLINK.into());
         same(name, "uplink", asked.uplink.clone().or(wanted).as_ref(), &way)?;
-        same(name, "subnet", asked.subnet.as_ref(), &record.subnet())?;
-        same(name, "gateway", asked.gateway.as_ref(), &record.gateway.addr())?;
+        ipv4::same(asked, record)?;
         ipv6::same(asked, record)?;
         same(name, "MTU", asked.mtu.as_ref(), &record.mtu)?;
         same(name, "datapath", asked.datapath.map(Datapath::name).as_ref(), &record.datapath.name())?;
@@ -247,12 +249,14 @@ fn new_network(asked: &AskedNetwork, actual: &Actual) -> Result<Network> {
         return Err(Error::new(Kind::Usage, "use", format!("{name} as the name of a network"), why)
             .remedy(format!("choose another, such as --network {}", refuse::free_name(actual))));
     }
-    let uplink = if asked.internal { None } else { Some(uplink::choose(actual, asked.uplink.as_deref())?) };
+    ipv4::check(asked)?;
+    let uplink =
+        if asked.internal { None } else { Some(uplink::choose(actual, asked.uplink.as_deref(), asked.ipv4())?) };
     let host = &actual.host.net;
     let bridge =
         names::bridge(&name, |bridge| host.link(bridge).is_some_and(|link| !actual.host.owner.has_bridge(link)));
     refuse::foreign_bridge(actual, &bridge)?;
-    let gateway = subnet::gateway(of_bridge(asked, actual, &bridge)?, asked.gateway)?;
+    let gateway = ipv4::gateway(asked, actual, &bridge)?;
     let datapath = datapath(asked.datapath, actual)?;
     let treatment = Treatment {
         nat: asked.nat.unwrap_or_default(),
@@ -277,13 +281,14 @@ fn new_network(asked: &AskedNetwork, actual: &Actual) -> Result<Network> {
         uplink.check_routes(actual)?;
     }
     let mtu = mtu(asked.mtu, uplink.as_ref())?;
+    let gateway6 = ipv6::gateway(asked, actual, uplink.as_ref(), &bridge, mtu)?;
     let network = Network {
         mtu,
-        gateway6: ipv6::gateway(asked, actual, uplink.as_ref(), &bridge, mtu)?,
+        gateway6,
         datapath,
         treatment,
-        mac: names::gateway_mac(gateway.addr()),
-        last: Ipv4Addr::UNSPECIFIED,
+        mac: names::gateway_mac(main_of(both(gateway, gateway6).map(|gateway: IpNet| gateway.addr()))),
+        last: 0,
         kept: asked.kept,
         allows: allowed::checked(asked, &asked.allows.over(&BTreeSet::new()), datapath, actual)?,
         name,
@@ -294,27 +299,6 @@ fn new_network(asked: &AskedNetwork, actual: &Actual) -> Result<Network> {
     name_server::check_port(&network, actual)?;
     network.concerned(actual).map_or(Ok(()), |concerned| actual.host.surroundings.check(&concerned))?;
     Ok(network)
-}
-
-/// The subnet of a network that is to be made, with this bridge.
-fn of_bridge(asked: &AskedNetwork, actual: &Actual, bridge: &str) -> Result<Ipv4Net> {
-    let host = &actual.host.net;
-    // A bridge with ports and without a record: its pins were lost. It keeps its address.
-    let adopted = host.link(bridge).and_then(|link| host.ipv4(link.index));
-    match (asked.subnet, adopted) {
-        (Some(given), Some(address)) => {
-            same(&asked.name, "subnet", Some(&given), &address.trunc())
-                .map_err(|error| error.remedy("leave out --subnet: the bridge is there, and keeps its address"))?;
-            Ok(given)
-        }
-        (None, Some(address)) => Ok(address.trunc()),
-        (Some(given), None) => {
-            subnet::check(given)?;
-            subnet::check_unused(actual, given)?;
-            Ok(given)
-        }
-        (None, None) => subnet::free(actual),
-    }
 }
 
 fn mtu(given: Option<u32>, uplink: Option<&Uplink>) -> Result<u32> {

@@ -1,6 +1,9 @@
 //! Names: what is refused of them, and what users ought to know.
 
-use std::{collections::BTreeSet, net::Ipv4Addr};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, SocketAddr},
+};
 
 use crate::{
     Actual, Listener, Target,
@@ -9,6 +12,9 @@ use crate::{
 };
 use fwd_base::{Error, HostName, Kind, Result, text::harmless};
 use fwd_kernel::netns::{Name, resolv::Found};
+
+/// Where name servers answer (RFC 1035 §4.2).
+const PORT: u16 = 53;
 
 /// # Errors
 /// Other names are asked for in a network that has none at all.
@@ -40,18 +46,26 @@ pub(super) fn aliases(asked: &Asked, found: &[HostName]) -> Vec<HostName> {
 /// # Errors
 /// Another process answers where the name server of a new network is to.
 pub(super) fn check_port(network: &Network, actual: &Actual) -> Result<()> {
-    let gateway = network.gateway.addr();
-    let is_taken = |it: &&Listener| it.address == gateway || it.address == Ipv4Addr::UNSPECIFIED;
-    let Some(other) = actual.host.resolvers.iter().find(is_taken).filter(|_| network.treatment.dns) else {
+    let is_taken = |it: &Listener, gateway: IpAddr| {
+        it.address == gateway || it.address.is_unspecified() && it.address.is_ipv4() == gateway.is_ipv4()
+    };
+    let taken = network.gateways().map(|gateway| gateway.addr()).find_map(|gateway| {
+        let other = actual.host.resolvers.iter().find(|it| is_taken(it, gateway))?;
+        Some((gateway, other))
+    });
+    let Some((gateway, other)) = taken.filter(|_| network.treatment.dns) else {
         return Ok(());
     };
     let who = other.process.clone().unwrap_or_else(|| "a socket of the host".into());
     let (address, transport) = (other.address, other.transport.name());
-    let why = format!("{who} has {address}:53/{transport}");
-    Err(Error::new(Kind::Conflict, "answer at", format!("{gateway}:53, the gateway of network {}", network.name), why)
-        .remedy(
-            "have it listen at its own addresses only (dnsmasq: --bind-dynamic with --interface), or leave out --dns",
-        ))
+    let why = format!("{who} has {}/{transport}", SocketAddr::new(address, PORT));
+    Err(Error::new(
+        Kind::Conflict,
+        "answer at",
+        format!("{}, the gateway of network {}", SocketAddr::new(gateway, PORT), network.name),
+        why,
+    )
+    .remedy("have it listen at its own addresses only (dnsmasq: --bind-dynamic with --interface), or leave out --dns"))
 }
 
 /// What users ought to know of names.
@@ -61,7 +75,7 @@ pub(super) fn warnings(actual: &Actual, settled: &Settled) -> Vec<String> {
     if actual.attached().is_some() {
         return Vec::new();
     }
-    let gateway = network.gateway.addr();
+    let gateway = network.main_gateway();
     let mut warnings = Vec::new();
     if let (Some(name), Found::Theirs) = (&target.name, &target.resolver.found) {
         warnings.push(format!(
@@ -84,11 +98,4 @@ pub(super) fn warnings(actual: &Actual, settled: &Settled) -> Vec<String> {
 
 fn host_name(target: &Target) -> Option<HostName> {
     target.name.as_ref().map(Name::as_str)?.parse().ok()
-}
-
-impl Network {
-    /// The gateway's addresses of both families.
-    pub(crate) fn gateways(&self) -> impl Iterator<Item = ipnet::IpNet> + use<> {
-        [self.gateway.into()].into_iter().chain(self.gateway6.map(ipnet::IpNet::from))
-    }
 }

@@ -19,6 +19,8 @@ pub(crate) struct Publisher<'a> {
     pub(crate) datapath: Datapath,
     /// The network has no way out.
     pub(crate) internal: bool,
+    /// It has IPv4.
+    pub(crate) ipv4: bool,
     /// It has IPv6.
     pub(crate) ipv6: bool,
 }
@@ -53,23 +55,25 @@ pub(crate) fn check(asked: &[PublishedPorts], publisher: &Publisher<'_>, actual:
 
 /// Somebody must be able to come: by a family that the network has, and from an address of it.
 fn check_family(ports: &PublishedPorts, publisher: &Publisher<'_>) -> Result<()> {
-    let Publisher { network, datapath, ipv6, .. } = *publisher;
-    if !ports.are_of(true) && !datapath.is_ebpf() {
+    let Publisher { network, datapath, ipv4, ipv6, .. } = *publisher;
+    if !(ipv4 && ports.are_of(true)) && !datapath.is_ebpf() {
         let why = format!(
             "network {network} is forwarded by the kernel (--datapath kernel), whose NAT publishes over IPv4 alone here"
         );
-        return Err(
-            refusal(Kind::Unsupported, ports, why).remedy("use a network with --datapath tc, or an address of IPv4")
-        );
+        return Err(refusal(Kind::Unsupported, ports, why)
+            .remedy("use a network with --datapath tc, or an address and a network of IPv4"));
     }
-    if !ports.are_of(true) && !ipv6 {
-        let why = format!("network {network} has no IPv6");
-        return Err(refusal(Kind::Unsupported, ports, why).remedy(
-            "publish it at an address of IPv4, or use a network that has IPv6 (`fwd network ls` shows which)",
-        ));
+    for (has, v4, family, other) in [(ipv6, false, "IPv6", "IPv4"), (ipv4, true, "IPv4", "IPv6")] {
+        if !has && !ports.are_of(!v4) {
+            let why = format!("network {network} has no {family}");
+            let remedy = format!(
+                "publish it at an address of {other}, or use a network that has {family} (`fwd network ls` shows which)"
+            );
+            return Err(refusal(Kind::Unsupported, ports, why).remedy(remedy));
+        }
     }
     let over_ipv6 = ipv6 && datapath.is_ebpf();
-    let reached = |v4: bool| ports.are_of(v4) && (v4 || over_ipv6);
+    let reached = |v4: bool| ports.are_of(v4) && if v4 { ipv4 } else { over_ipv6 };
     if [true, false].into_iter().any(|v4| reached(v4) && ports.senders.have(v4)) {
         return Ok(());
     }
@@ -117,7 +121,7 @@ fn check_address(ports: &PublishedPorts, actual: &Actual) -> Result<()> {
 
 /// Ports must be nobody else's; what the endpoint has published already is no obstacle.
 fn check_others(ports: &PublishedPorts, publisher: &Publisher<'_>, actual: &Actual) -> Result<()> {
-    let Publisher { index, ipv6, .. } = *publisher;
+    let Publisher { index, ipv4, ipv6, .. } = *publisher;
     let publications = actual.records.publications.iter();
     let of_endpoint = |it: &&Publication| Some(it.endpoint) == index && it.ports == *ports;
     if publications.clone().any(|it| of_endpoint(&it)) {
@@ -139,13 +143,10 @@ fn check_others(ports: &PublishedPorts, publisher: &Publisher<'_>, actual: &Actu
     }
     // At a gateway it is the name server, which nobody outside asks.
     let is_gateway = |it: &Listener| {
-        let gateways = |network: &NetworkRecord| {
-            let gateway6 = network.gateway6.map(|gateway| IpAddr::from(gateway.addr()));
-            [Some(network.gateway.addr().into()), gateway6]
-        };
-        actual.records.networks.iter().any(|network| gateways(network).contains(&Some(it.address)))
+        let mut gateways = actual.records.networks.iter().flat_map(NetworkRecord::gateways);
+        gateways.any(|gateway| gateway.addr() == it.address)
     };
-    let is_reached = |it: &Listener| it.address.is_ipv4() || ipv6;
+    let is_reached = |it: &Listener| if it.address.is_ipv4() { ipv4 } else { ipv6 };
     let listens = |it: &&Listener| ports.has(it.transport, it.address, it.port) && is_reached(it) && !is_gateway(it);
     if let Some(listener) = actual.host.listeners.iter().find(listens) {
         let Listener { transport, address, port, process } = listener;
@@ -186,15 +187,16 @@ pub(crate) fn without_access(actual: &Actual) -> Option<String> {
 pub(crate) fn answered_elsewhere(
     asked: &[PublishedPorts],
     no_default_route: bool,
-    (ifname, address): (&str, Ipv4Addr),
-    gateway: Ipv4Addr,
+    (ifname, address): (&str, IpAddr),
+    gateway: IpAddr,
 ) -> Option<String> {
     let reached = asked.iter().any(|ports| !ports.is_for_host_alone());
+    let ip = if address.is_ipv4() { "ip" } else { "ip -6" };
     (no_default_route && reached).then(|| {
         format!(
             "{ifname} has no default route: what comes from outside to its ports is answered by the namespace's other interface, which drops \
              it (SpoofedSource). Publish them at the interface with the default route, or have the namespace answer by {ifname}: inside, \
-             `ip rule add from {address} lookup 100` and `ip route add default via {gateway} dev {ifname} table 100`"
+             `{ip} rule add from {address} lookup 100` and `{ip} route add default via {gateway} dev {ifname} table 100`"
         )
     })
 }

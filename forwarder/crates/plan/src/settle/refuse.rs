@@ -110,9 +110,9 @@ pub(crate) fn occupied(asked: &Asked, actual: &Actual, network: &Network) -> Res
             "delete the route: `{exec} -- ip{family} route delete default`; or keep it: --no-default-route, or --metric N with another N"
         )));
     }
-    let subnets = [Some(network.gateway.trunc().into()), network.gateway6.map(|gateway| gateway.trunc().into())];
+    let mut subnets = network.gateways().map(|gateway| gateway.trunc());
     let occupied = |subnet: IpNet| overlap::inside(actual, subnet).map(|occupant| (subnet, occupant));
-    if let Some((subnet, occupant)) = subnets.into_iter().flatten().find_map(occupied) {
+    if let Some((subnet, occupant)) = subnets.find_map(occupied) {
         let why = format!("network {} has {subnet}, and {occupant}", network.name);
         let other = free_name(actual);
         return Err(

@@ -7,7 +7,12 @@ use std::{
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use crate::{Actual, Concerned, Datapath, EndpointRecord, Limits, NS_IF, Treatment, names, uplink::Uplink};
+use crate::{
+    Actual, Concerned, Datapath, EndpointRecord, Limits, NS_IF, Treatment,
+    families::{both, main_of},
+    names,
+    uplink::Uplink,
+};
 use fwd_base::HostName;
 use fwd_dataplane::{Backend, PublishedPorts, Rule, Sizes};
 use fwd_kernel::netlink::{Interface, Mac};
@@ -31,14 +36,15 @@ pub(crate) struct Settled {
 pub(crate) struct Network {
     pub(crate) name: String,
     pub(crate) bridge: String,
-    pub(crate) gateway: Ipv4Net,
+    /// Of IPv4. It has a gateway of one family at least.
+    pub(crate) gateway: Option<Ipv4Net>,
     pub(crate) gateway6: Option<Ipv6Net>,
     pub(crate) mac: Mac,
     pub(crate) mtu: u32,
     pub(crate) datapath: Datapath,
     /// None where the network is internal.
     pub(crate) uplink: Option<Uplink>,
-    pub(crate) last: Ipv4Addr,
+    pub(crate) last: u32,
     pub(crate) treatment: Treatment,
     /// It stays when its last endpoint goes.
     pub(crate) kept: bool,
@@ -50,7 +56,7 @@ pub(crate) struct Network {
 #[derive(Clone, Debug)]
 pub(crate) struct Endpoint {
     pub(crate) host_if: String,
-    pub(crate) address: Ipv4Addr,
+    pub(crate) address: Option<Ipv4Addr>,
     pub(crate) address6: Option<Ipv6Addr>,
     pub(crate) mac: Mac,
     pub(crate) allow_spoof: bool,
@@ -68,6 +74,12 @@ pub(crate) struct Endpoint {
 }
 
 impl Settled {
+    /// The endpoint's address of IPv4, with the length of the network's prefix.
+    pub(crate) fn address(&self) -> Option<Ipv4Net> {
+        let (address, gateway) = self.endpoint.address.zip(self.network.gateway)?;
+        Some(Ipv4Net::new_assert(address, gateway.prefix_len()))
+    }
+
     /// The endpoint's address of IPv6, with the length of the network's prefix.
     pub(crate) fn address6(&self) -> Option<Ipv6Net> {
         let (address, gateway) = self.endpoint.address6.zip(self.network.gateway6)?;
@@ -78,14 +90,29 @@ impl Settled {
 impl Endpoint {
     /// Its addresses of both families.
     pub(crate) fn addresses(&self) -> impl Iterator<Item = IpAddr> + use<> {
-        [self.address.into()].into_iter().chain(self.address6.map(IpAddr::from))
+        both(self.address, self.address6)
+    }
+
+    /// By which it is known.
+    pub(crate) fn main_address(&self) -> IpAddr {
+        main_of(self.addresses())
     }
 }
 
 impl Network {
+    /// The gateway's addresses of both families, each with the length of its prefix.
+    pub(crate) fn gateways(&self) -> impl Iterator<Item = IpNet> + use<> {
+        both(self.gateway, self.gateway6)
+    }
+
+    /// The gateway's address by which it is known.
+    pub(crate) fn main_gateway(&self) -> IpAddr {
+        main_of(self.gateways().map(|gateway| gateway.addr()))
+    }
+
     /// Hardware address that namespaces see the gateway have.
     pub(crate) fn seen_mac(&self) -> Mac {
-        if self.datapath.is_ebpf() { names::virtual_gateway_mac(self.gateway.addr()) } else { self.mac }
+        if self.datapath.is_ebpf() { names::virtual_gateway_mac(self.main_gateway()) } else { self.mac }
     }
 
     /// Whether its addresses of IPv6 are a part of the prefix on the link of its uplink.
@@ -112,7 +139,7 @@ impl Network {
         Some(Concerned {
             name: &self.name,
             bridge: Interface { name: &self.bridge, index: host.link(&self.bridge).map_or(0, |link| link.index) },
-            subnet: self.gateway.trunc(),
+            subnet: self.gateway.map(|gateway| gateway.trunc()),
             ipv6: self.gateway6.is_some(),
             uplink: Interface { name: &uplink.name, index: uplink.index },
             follows_routes,

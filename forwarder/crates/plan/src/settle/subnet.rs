@@ -1,13 +1,14 @@
 //! Which addresses a network and its endpoints get.
 
+pub(in crate::settle) mod ipv4;
 pub(crate) mod overlap;
 
 use std::{collections::BTreeSet, net::Ipv4Addr};
 
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use ipnet::{IpNet, Ipv4Net};
 
 use self::overlap::{Overlaps, occupant};
-use crate::{Actual, EndpointRecord, Ipv6, NetworkRecord, settled::Network};
+use crate::{Actual, EndpointRecord};
 use fwd_base::{Cause, Error, Kind, Result};
 
 /// Where networks without `--subnet` are put, in this order: what private networks and VPNs use least, and at last the block between
@@ -164,56 +165,35 @@ pub(crate) fn check_address(
     } else if address == subnet.broadcast() {
         format!("it is the broadcast address of {subnet}")
     } else {
-        let owner = endpoints.iter().find(|endpoint| endpoint.network == network && endpoint.address == address);
+        let owner = endpoints.iter().find(|endpoint| endpoint.network == network && endpoint.address == Some(address));
         let taken = |owner: &EndpointRecord| refuse(Kind::Conflict, format!("namespace {} has it", owner.label()));
         return owner.map_or(Ok(()), |owner| Err(taken(owner).because(Cause::AddressTaken)));
     };
     Err(refuse(Kind::Usage, why))
 }
 
-/// The next address after the one given last that is free, and not promised to others, of the subnet or of a `range` inside: an address just
+/// The next address after the one given `last` that is free, and not promised to others, of the subnet or of a `range` inside: an address just
 /// given back is not given out at once.
 ///
 /// # Errors
 /// [`Kind::Failed`] if all are taken.
 pub(crate) fn allocate(
-    network: &Network,
+    (name, gateway, last): (&str, Ipv4Net, u32),
     range: Option<(Ipv4Addr, Ipv4Addr)>,
     endpoints: &[EndpointRecord],
     promised: impl Fn(Ipv4Addr) -> bool,
 ) -> Result<Ipv4Addr> {
-    let Network { name, gateway, last, .. } = network;
     let subnet = gateway.trunc();
     let (least, end) = (subnet.network().to_bits() + 1, subnet.broadcast().to_bits());
     let (first, end) = range
         .map_or((least, end), |(first, last)| (first.to_bits().max(least), last.to_bits().saturating_add(1).min(end)));
     let others: BTreeSet<Ipv4Addr> =
-        endpoints.iter().filter(|it| it.network == *name).map(|it| it.address).chain([gateway.addr()]).collect();
-    let start = last.to_bits().saturating_add(1).clamp(first, end.max(first));
+        endpoints.iter().filter(|it| it.network == name).filter_map(|it| it.address).chain([gateway.addr()]).collect();
+    let start = last.saturating_add(1).clamp(first, end.max(first));
     let mut candidates = (start..end).chain(first..start.min(end)).map(Ipv4Addr::from_bits);
     candidates.find(|address| !others.contains(address) && !promised(*address)).ok_or_else(|| {
         let all = range.map_or_else(|| subnet.to_string(), |(first, last)| format!("{first} to {last}"));
         let why = format!("all of {all} is taken");
         Error::new(Kind::Failed, "find an address in", format!("network {name}"), why).because(Cause::NoAddressLeft)
     })
-}
-
-/// The subnet of a network.
-impl NetworkRecord {
-    /// Its addresses.
-    #[must_use]
-    pub fn subnet(&self) -> Ipv4Net {
-        self.gateway.trunc()
-    }
-
-    /// What it has of IPv6.
-    #[must_use]
-    pub const fn ipv6(&self) -> Ipv6 {
-        Ipv6::of(self.gateway6.is_some(), self.treatment)
-    }
-
-    /// Its addresses of IPv6.
-    pub(crate) fn subnet6(&self) -> Option<Ipv6Net> {
-        self.gateway6.map(|gateway| gateway.trunc())
-    }
 }

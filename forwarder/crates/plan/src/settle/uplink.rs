@@ -3,7 +3,8 @@
 use std::net::Ipv4Addr;
 
 use crate::{
-    Actual, Datapath, Interface, NetworkRecord, Object, SysctlRecord, Undo, UplinkRecord, forwarding, names, object,
+    Actual, Datapath, Interface, Ipv4, NetworkRecord, Object, SysctlRecord, Undo, UplinkRecord, forwarding, names,
+    object,
     sysctls::{ALL_FORWARDING, ON},
 };
 use fwd_base::{
@@ -35,19 +36,32 @@ pub(crate) struct Uplink {
 ///
 /// # Errors
 /// It is absent, down, without an address, or leads nowhere.
-pub(crate) fn choose(actual: &Actual, given: Option<&str>) -> Result<Uplink> {
+pub(crate) fn choose(actual: &Actual, given: Option<&str>, ipv4: Ipv4) -> Result<Uplink> {
     let host = &actual.host.net;
     let link = match given {
         Some(name) => host.link(name).ok_or_else(|| unknown(actual, name))?,
         None => {
-            let route = host.way_out().and_then(|route| host.by_index(route.ifindex));
-            route.ok_or_else(|| {
-                let error = Error::new(Kind::NotFound, "find", "an uplink", "the host has no default route");
-                error.remedy(format!("name the interface that leads outside: --uplink IFACE{}", among(actual)))
-            })?
+            let route = match ipv4 {
+                Ipv4::On => host.way_out(),
+                Ipv4::Off => host.default_routes6().min_by_key(|route| route.metric),
+            };
+            let link = route.and_then(|route| host.by_index(route.ifindex));
+            link.ok_or_else(|| without_route(actual, ipv4))?
         }
     };
-    ready(actual, link)
+    ready(actual, link, ipv4)
+}
+
+fn without_route(actual: &Actual, ipv4: Ipv4) -> Error {
+    let (why, other) = match ipv4 {
+        Ipv4::Off => ("the host has no default route of IPv6", ""),
+        Ipv4::On if actual.host.net.default_routes6().next().is_some() => {
+            ("the host has no default route of IPv4", "; or make a network of IPv6 alone: --ipv4 off")
+        }
+        Ipv4::On => ("the host has no default route", ""),
+    };
+    let error = Error::new(Kind::NotFound, "find", "an uplink", why);
+    error.remedy(format!("name the interface that leads outside: --uplink IFACE{}{other}", among(actual)))
 }
 
 /// An interface that programs are to guard, whoever leads through it. One without an address of its own is left from the address that a
@@ -71,7 +85,7 @@ pub(crate) fn of_network(actual: &Actual, network: &NetworkRecord, attached: boo
     let record = actual.records.uplinks.iter().find(|uplink| uplink.index == network.uplink);
     let Some(link) = actual.recorded(network.uplink) else {
         let name = record.map_or_else(|| format!("with index {}", network.uplink), |uplink| uplink.name.clone());
-        let why = match actual.host.net.link(&name).map(|link| ready(actual, link)) {
+        let why = match actual.host.net.link(&name).map(|link| ready(actual, link, network.ipv4())) {
             Some(Err(error)) => format!("its uplink {name} was made anew, and cannot be used yet: {}", error.why),
             _ => format!("its uplink {name} is gone"),
         };
@@ -83,15 +97,19 @@ pub(crate) fn of_network(actual: &Actual, network: &NetworkRecord, attached: boo
             let address = actual.host.net.ipv4(link.index).map_or(record.address, |net| net.addr());
             Ok(Uplink::of(link, address))
         }
-        _ => ready(actual, link),
+        _ => ready(actual, link, network.ipv4()),
     }
 }
 
-/// Checks that an interface can be a network's uplink now.
-fn ready(actual: &Actual, link: &Link) -> Result<Uplink> {
+/// Checks that an interface can be the uplink of a network now that has this of IPv4; what it needs of IPv6 is another question.
+fn ready(actual: &Actual, link: &Link, ipv4: Ipv4) -> Result<Uplink> {
     fit(actual, link)?;
     let name = &link.name;
-    let Some(address) = actual.host.net.ipv4(link.index) else {
+    let address = actual.host.net.ipv4(link.index);
+    if ipv4 == Ipv4::Off {
+        return Ok(Uplink::of(link, address.map_or(Ipv4Addr::UNSPECIFIED, |net| net.addr())));
+    }
+    let Some(address) = address else {
         let error = Error::new(Kind::Failed, "use", format!("uplink {name}"), "it has no IPv4 address");
         return Err(match link.controller.and_then(|index| actual.host.net.by_index(index)) {
             Some(controller) => {
@@ -220,10 +238,12 @@ impl Uplink {
 impl Uplink {
     /// Everything of an uplink, the guard of what leaves before anything leads through it, and that of what arrives before any of it is
     /// forwarded.
-    pub(crate) fn objects(&self, actual: &Actual, ebpf: bool, xdp: bool) -> Vec<Object> {
+    pub(crate) fn objects(&self, actual: &Actual, ipv4: Ipv4, (ebpf, xdp): (bool, bool)) -> Vec<Object> {
         let (name, index, address) = (self.name.clone(), self.index, self.address);
         let is_noted = |object: &Object| matches!(object, Object::Undo(_));
-        let (mut objects, forwarding): (Vec<_>, Vec<_>) = self.sysctls(actual).into_iter().partition(is_noted);
+        // Forwarding of IPv6 is the host's, not an interface's.
+        let sysctls = if ipv4 == Ipv4::On { self.sysctls(actual) } else { Vec::new() };
+        let (mut objects, forwarding): (Vec<_>, Vec<_>) = sysctls.into_iter().partition(is_noted);
         objects.push(Object::Uplink(object::Uplink { name: name.clone(), index, address }));
         let record = actual.records.uplinks.iter().find(|record| record.index == index);
         objects.extend(record.map(|record| {

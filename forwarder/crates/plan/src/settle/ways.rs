@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, net::Ipv4Addr};
 use ipnet::{IpNet, Ipv4Net};
 
 use crate::{
-    Actual, NetConfig, NetworkRecord, Object, Records, names, object,
+    Actual, Ipv4, NetConfig, NetworkRecord, Object, Records, names, object,
     settled::Network,
     uplink::{Uplink, VRF},
 };
@@ -19,7 +19,7 @@ const MOST: usize = 32;
 impl Network {
     /// Whether it leaves by whatever the host's routes lead by.
     pub(crate) fn follows_routes(&self) -> bool {
-        self.uplink.is_some() && !self.treatment.bound
+        self.uplink.is_some() && !self.treatment.bound && self.gateway.is_some()
     }
 }
 
@@ -27,7 +27,7 @@ impl NetworkRecord {
     /// Whether it leaves by whatever the host's routes lead by.
     #[must_use]
     pub fn follows_routes(&self) -> bool {
-        !self.treatment.internal && !self.treatment.bound
+        !self.treatment.internal && !self.treatment.bound && self.gateway.is_some()
     }
 }
 
@@ -62,7 +62,7 @@ pub(crate) fn ways(actual: &Actual) -> Ways {
 
 /// What there is to be at these interfaces; `guarded` with the programs, without which the kernel forwards by nftables alone.
 pub(crate) fn objects(actual: &Actual, guarded: bool) -> Vec<Object> {
-    ways(actual).uplinks.iter().flat_map(|uplink| uplink.objects(actual, guarded, false)).collect()
+    ways(actual).uplinks.iter().flat_map(|uplink| uplink.objects(actual, Ipv4::On, (guarded, false))).collect()
 }
 
 /// What to say where some were left out.

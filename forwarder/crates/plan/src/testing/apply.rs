@@ -247,8 +247,8 @@ impl World {
                 let link = net.links.iter_mut().find(|link| link.name == ns_if).expect("it exists");
                 link.up = true;
                 let index = link.index;
-                let address = net.ipv4(index).expect("it has an address");
-                net.routes.push(connected(index, &address.to_string()));
+                let address = net.ipv4(index);
+                net.routes.extend(address.map(|address| connected(index, &address.to_string())));
             }
             Object::NsOffloads(object::NsOffloads { ns, ns_if }) => {
                 let inside = self.namespace(&ns);

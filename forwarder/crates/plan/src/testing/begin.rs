@@ -22,7 +22,7 @@ impl World {
             Object::Endpoint(spec) => {
                 let (bridge, host_veth) = (self.index(&spec.bridge), self.index(&spec.host_if));
                 let network = self.records.networks.iter_mut().find(|network| network.index == bridge);
-                network.expect("the network exists").last = spec.address.addr();
+                network.expect("the network exists").last = spec.number();
                 self.note(host_veth);
             }
             Object::NetworkUplink(object::NetworkUplink { bridge, to, .. }) => {

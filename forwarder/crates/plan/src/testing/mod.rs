@@ -117,6 +117,11 @@ impl World {
         world
     }
 
+    /// The IPv4 subnet of the network in this place.
+    pub(super) fn subnet(&self, place: usize) -> String {
+        self.records.networks[place].subnet().expect("it has IPv4").to_string()
+    }
+
     pub(super) fn add_uplink(&mut self, name: &str, index: u32, address: &str) {
         let link = Link { index, name: name.into(), mtu: 1500, up: true, running: true, ..Link::default() };
         self.host.net.links.push(link);

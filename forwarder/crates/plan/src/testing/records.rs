@@ -18,7 +18,7 @@ impl World {
         let netns = self.namespaces.get(&target).map(|ns| (ns.cookie, ns.inode)).expect("the namespace exists");
         let network_index = self.index(&spec.bridge);
         let network = self.records.networks.iter_mut().find(|network| network.index == network_index);
-        network.expect("the network exists").last = spec.address.addr();
+        network.expect("the network exists").last = spec.number();
         let index = self.index(&spec.host_if);
         assert!(self.records.endpoints.iter().all(|endpoint| endpoint.index != index));
         self.note(index);

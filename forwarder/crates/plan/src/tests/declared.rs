@@ -240,10 +240,17 @@ fn what_is_left_open_takes_nothing_that_another_has_asked_for() {
     desired.endpoints[1].addresses = vec!["10.77.0.2".parse().expect("an address")];
     let mut world = World::new();
     world.declare(&desired, false);
-    let addresses: Vec<String> = world.records.endpoints.iter().map(|it| it.address.to_string()).collect();
+    let addresses: Vec<String> = world.records.endpoints.iter().map(|it| it.main_address().to_string()).collect();
     assert_eq!(addresses, ["10.77.0.3", "10.77.0.2"]);
     assert_eq!(
-        world.records.networks.iter().find(|it| it.name == "vault").map(|it| it.subnet().to_string()).as_deref(),
+        world
+            .records
+            .networks
+            .iter()
+            .find(|it| it.name == "vault")
+            .and_then(|it| it.subnet())
+            .map(|it| it.to_string())
+            .as_deref(),
         Some("10.77.1.0/24")
     );
 }

@@ -192,8 +192,8 @@ fn routes_and_gateway_are_checked_before_anything_is_made() {
         refused(&world, &gateway(address), Kind::Usage, &["gateway", "10.5.0.1"]);
     }
     world.up(&gateway([10, 5, 0, 254]));
-    assert_eq!(world.records.networks[0].gateway.to_string(), "10.5.0.254/24");
-    assert_eq!(world.records.endpoints[0].address.to_string(), "10.5.0.1", "the first address is free then");
+    assert_eq!(world.records.networks[0].gateway.expect("it has IPv4").to_string(), "10.5.0.254/24");
+    assert_eq!(world.records.endpoints[0].main_address().to_string(), "10.5.0.1", "the first address is free then");
     refused(&world, &gateway([10, 5, 0, 253]), Kind::Conflict, &["gateway is 10.5.0.254"]);
     world.up(&with("10.9.0.0/16"));
     assert_eq!(world.up(&with("10.9.0.0/16")).ops, []);

@@ -1,12 +1,13 @@
 //! IPv6 of networks: addresses, forwarding of the host, and what it must not lose.
 
+mod alone;
 mod routed;
 
 use proptest::prelude::*;
 
 use super::super::{
-    ALL_FORWARDING6, Action, Datapath, Desired, Ipv6, Object, Op, Undo, UpRequest, accept_ra, disable_ipv6, export,
-    forwarding6,
+    ALL_FORWARDING6, Action, Datapath, Desired, Ipv4, Ipv6, Object, Op, Undo, UpRequest, accept_ra, disable_ipv6,
+    export, forwarding6,
     testing::{World, down, name, named},
 };
 use fwd_base::Kind;
@@ -50,7 +51,7 @@ fn endpoint_has_the_number_of_its_ipv4_address() {
     assert_eq!((gateway.prefix_len(), gateway.addr().segments()[7]), (64, 1));
     assert_eq!(gateway.addr().octets()[0], 0xfd, "a unique local address (RFC 4193)");
     for endpoint in &world.records.endpoints {
-        let (v4, v6) = (endpoint.address.octets(), endpoint.address6.expect("it has IPv6"));
+        let (v4, v6) = (endpoint.address.expect("it has IPv4").octets(), endpoint.address6.expect("it has IPv6"));
         assert!(gateway.contains(&v6));
         assert_eq!(u16::from(v4[3]), v6.segments()[7]);
     }
@@ -347,7 +348,7 @@ fn namespace_with_ipv6_of_its_own_is_not_attached() {
 }
 
 fn ups() -> impl Strategy<Value = (usize, usize, usize)> {
-    (0..4usize, 0..3usize, 0..4usize)
+    (0..4usize, 0..3usize, 0..5usize)
 }
 
 proptest! {
@@ -359,7 +360,8 @@ proptest! {
         for (ns, network, ipv6) in ups {
             let asked = UpRequest {
                 network: Some(name(["fwd0", "web", "db"][network])),
-                ipv6: [None, Some(Ipv6::Masquerade), Some(Ipv6::Off), Some(Ipv6::Route)][ipv6],
+                ipv4: (ipv6 == 4).then_some(Ipv4::Off),
+                ipv6: [None, Some(Ipv6::Masquerade), Some(Ipv6::Off), Some(Ipv6::Route), None][ipv6],
                 // A part of what is on the link of the uplink, of which the host has an address too.
                 subnet6: (ipv6 == 3).then(|| format!("2001:db8::{network}:0/112").parse().expect("a subnet")),
                 ..request(["a", "b", "c", "d"][ns])

@@ -286,7 +286,8 @@ fn networks_share_an_uplink_until_the_last_leaves() {
     world.up(&in_network("b", "two"));
     world.up(&UpRequest { uplink: Some("eth1".into()), ..in_network("c", "three") });
     assert_eq!(world.records.uplinks.len(), 2);
-    let subnets: Vec<String> = world.records.networks.iter().map(|network| network.subnet().to_string()).collect();
+    let subnets: Vec<String> =
+        world.records.networks.iter().map(|network| network.subnet().expect("it has IPv4").to_string()).collect();
     assert_eq!(subnets, ["10.77.0.0/24", "10.77.1.0/24", "10.77.2.0/24"]);
     world.down(Some("a"));
     assert_eq!(world.records.uplink_hooks.len(), 2);
@@ -305,7 +306,7 @@ fn addresses_go_on_after_the_last_and_wrap() {
     for expected in [3, 4, 5, 6, 3] {
         world.up(&request("x"));
         let address = world.records.endpoints.last().expect("it is up").address;
-        assert_eq!(address.octets(), [10, 0, 0, expected]);
+        assert_eq!(address.expect("it has IPv4").octets(), [10, 0, 0, expected]);
         world.down(Some("x"));
     }
 }
@@ -364,7 +365,7 @@ fn up_tells_how_much_room_is_left() {
     let mut endpoint = world.records.endpoints[0].clone();
     for host in 3..239 {
         (endpoint.index, endpoint.cookie) = (1000 + host, u64::from(host) + 9_000);
-        endpoint.address = [10, 77, 0, u8::try_from(host).expect("a byte")].into();
+        endpoint.address = Some([10, 77, 0, u8::try_from(host).expect("a byte")].into());
         endpoint.host_if = format!("fwdvx{host}");
         let mut link = world.host.net.links.last().expect("the host-side veth").clone();
         (link.index, link.name) = (endpoint.index, endpoint.host_if.clone());

@@ -26,7 +26,7 @@ pub(crate) fn endpoint(ns: Option<&str>, network: &str, host: u8) -> EndpointVie
         attach: Some("tcx".into()),
         xdp: None,
         nat: Some("symmetric".into()),
-        policy: PolicyView { ipv6: "off".into(), default_route: true, ..PolicyView::default() },
+        policy: PolicyView { ipv4: "on".into(), ipv6: "off".into(), default_route: true, ..PolicyView::default() },
         names: NamesView::default(),
         published: Vec::new(),
         bridge: network.into(),

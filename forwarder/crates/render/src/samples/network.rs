@@ -14,6 +14,7 @@ pub(crate) fn network(name: &str, endpoints: usize) -> NetworkView {
         uplink_state: "up".into(),
         bound: true,
         datapath: "tc".into(),
+        ipv4: "on".into(),
         ipv6: "masquerade".into(),
         nat: Some("eim".into()),
         clamp_mss: false,

@@ -17,7 +17,7 @@ use crate::{
         not_up,
     },
     reconcile::TargetRef,
-    render::LatencyPathView,
+    render::{EndpointView, LatencyPathView},
 };
 
 /// A path that can be measured.
@@ -100,12 +100,7 @@ fn endpoints(session: &Session<'_, '_>, target: Option<&TargetRef>) -> Result<(V
                 "{label}: what XDP redirects passes no place where it could be timed; only packets that take the slower way count"
             ));
         }
-        if state.uplink(&endpoint).is_none() {
-            let why = if view.policy.internal {
-                "its network is internal".into()
-            } else {
-                format!("its uplink {} has gone", view.uplink)
-            };
+        if let Some(why) = left_out(&view, state.uplink(&endpoint).is_some()) {
             warnings.push(format!("{label} is left out: {why}"));
             continue;
         }
@@ -125,11 +120,22 @@ fn endpoints(session: &Session<'_, '_>, target: Option<&TargetRef>) -> Result<(V
         });
     }
     if paths.is_empty() {
-        let why = "no namespace can be opened from here, or they have no uplink";
+        let why = "no namespace can be opened from here, or they have no uplink, or no IPv4";
         let error = Error::new(Kind::Failed, "measure", "the endpoints of this host", why);
         return Err(error.remedy("`fwd ls` shows them"));
     }
     Ok((paths, warnings))
+}
+
+/// Why an endpoint cannot be measured, if so; `leaves` says whether its uplink is there.
+fn left_out(view: &EndpointView, leaves: bool) -> Option<String> {
+    if view.policy.internal {
+        return Some("its network is internal".into());
+    }
+    if view.policy.ipv4 == "off" {
+        return Some("it has no IPv4, whose packets alone are timed".into());
+    }
+    (!leaves).then(|| format!("its uplink {} has gone", view.uplink))
 }
 
 /// Adds how to measure a path of another maker.

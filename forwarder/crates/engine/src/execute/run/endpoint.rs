@@ -105,7 +105,7 @@ impl Runner<'_> {
         let bridge = self.number(&spec.bridge)?;
         if let Some(mut network) = plane.network(bridge)? {
             // First: an address is rather skipped than given out twice in a row.
-            network.last_v4 = spec.address.addr().octets();
+            network.last = spec.number().to_be_bytes();
             plane.put_network(bridge, &network)?;
         }
         let counters = plane.free_counters(1)?;

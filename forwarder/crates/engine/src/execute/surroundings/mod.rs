@@ -188,7 +188,8 @@ fn forwards_not(netlink: &Netlink, records: &Records, record: &NetworkRecord, up
     let is_off = |path: &str| Ok::<_, Error>(sysctl::read(path)?.is_some_and(|value| value == "0"));
     let mut lost = Vec::new();
     let setting = |name: &str| format!("{name} is off (net.ipv4.conf.{name}.forwarding)");
-    for name in [uplink, &record.bridge] {
+    let of_ipv4 = record.gateway.map(|_| [uplink, &record.bridge]);
+    for name in of_ipv4.into_iter().flatten() {
         if is_off(&forwarding(name))? {
             lost.push((setting(name), "nothing"));
         }

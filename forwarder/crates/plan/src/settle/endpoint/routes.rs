@@ -33,10 +33,10 @@ pub(in crate::settle) fn default_routes<'a>(
     actual: &'a Actual,
     network: &Network,
 ) -> impl Iterator<Item = &'a Route> + use<'a> {
-    let has_ipv6 = network.gateway6.is_some();
+    let (has_ipv4, has_ipv6) = (network.gateway.is_some(), network.gateway6.is_some());
     let routes = actual.target_netns().into_iter().flat_map(|inside| &inside.net.routes);
     let defaults = routes.filter(|route| route.destination.prefix_len() == 0 && route.table == TABLE_MAIN);
-    defaults.filter(move |route| has_ipv6 || route.destination.addr().is_ipv4())
+    defaults.filter(move |route| if route.destination.addr().is_ipv4() { has_ipv4 } else { has_ipv6 })
 }
 
 /// Whether a route inside the target leaves by the interface of an endpoint.
@@ -87,16 +87,16 @@ fn checked(route: &RouteRequest, network: &Network) -> Result<(IpNet, IpAddr)> {
         return Err(refuse(Kind::Usage, route, "it is a default route".into())
             .remedy("leave it out: an endpoint gets one (--metric N decides between several)"));
     }
-    let (gateway, subnet) = match (to, network.gateway6) {
-        (IpNet::V4(_), _) => (IpAddr::V4(network.gateway.addr()), IpNet::V4(network.gateway.trunc())),
-        (IpNet::V6(_), Some(gateway)) => (gateway.addr().into(), gateway.trunc().into()),
-        (IpNet::V6(_), None) => {
-            let why = format!("network {} has no IPv6", network.name);
-            return Err(
-                refuse(Kind::Unsupported, route, why).remedy("leave it out, or use a network with --ipv6 masquerade")
-            );
-        }
+    let of_family = |gateway: &IpNet| gateway.addr().is_ipv4() == to.addr().is_ipv4();
+    let Some(gateway) = network.gateways().find(of_family) else {
+        let (family, other) = match to {
+            IpNet::V4(_) => ("IPv4", "without --ipv4 off"),
+            IpNet::V6(_) => ("IPv6", "with --ipv6 masquerade"),
+        };
+        let why = format!("network {} has no {family}", network.name);
+        return Err(refuse(Kind::Unsupported, route, why).remedy(format!("leave it out, or use a network {other}")));
     };
+    let (gateway, subnet) = (gateway.addr(), gateway.trunc());
     if subnet.contains(&to) || to.contains(&subnet) && to.prefix_len() == subnet.prefix_len() {
         let why = format!("it leads to {subnet}, which is on the link");
         return Err(refuse(Kind::Usage, route, why).remedy("leave it out"));

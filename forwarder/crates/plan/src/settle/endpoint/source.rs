@@ -18,6 +18,10 @@ pub(super) fn settled(
     let Some(source) = asked.source else { return Ok(kept.and_then(|record| record.source)) };
     let refuse = |kind, why: String| Error::new(kind, "use", format!("source {source}"), why);
     let name = &network.name;
+    if network.gateway.is_none() {
+        let why = format!("network {name} has no IPv4, of which alone a source can be asked for");
+        return Err(refuse(Kind::Unsupported, why).remedy("leave out --source"));
+    }
     if network.uplink.is_none() {
         let why = format!("network {name} is internal: nothing of it appears outside");
         return Err(

@@ -22,10 +22,7 @@ pub(crate) fn check(address: IpAddr, actual: &Actual) -> Result<(), (Kind, Strin
         return Err((Kind::Usage, format!("{address} {why}")));
     }
     let mut networks = actual.records.networks.iter();
-    let has = |network: &&NetworkRecord| match address {
-        IpAddr::V4(address) => network.subnet().contains(&address),
-        IpAddr::V6(address) => network.subnet6().is_some_and(|subnet| subnet.contains(&address)),
-    };
+    let has = |network: &&NetworkRecord| network.subnets().any(|subnet| subnet.contains(&address));
     if let Some(network) = networks.find(has) {
         let why = format!("{address} is an address of network {}, which nobody reaches from outside", network.name);
         return Err((Kind::Usage, why));

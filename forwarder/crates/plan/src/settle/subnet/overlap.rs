@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net};
 
-use crate::{Actual, NetConfig, NetworkRecord};
+use crate::{Actual, NetConfig};
 
 /// What of `subnet` is in use, in words: by a network, an address or a route of the host, or inside the target.
 #[must_use]
@@ -43,11 +43,7 @@ impl Overlaps {
     /// What overlaps `subnets` on the host and inside the target.
     pub(crate) fn of(actual: &Actual, subnets: &[IpNet]) -> Self {
         let networks = actual.records.networks.iter();
-        let subnets_of = |network: &NetworkRecord| {
-            [network.subnet().into()].into_iter().chain(network.subnet6().map(IpNet::from)).collect::<Vec<_>>()
-        };
-        let networks =
-            networks.flat_map(|network| subnets_of(network).into_iter().map(|subnet| (subnet, network.name.clone())));
+        let networks = networks.flat_map(|network| network.subnets().map(|subnet| (subnet, network.name.clone())));
         let mut overlaps = Self { networks: networks.collect(), ..Self::default() };
         overlaps.add(&actual.host.net, "", subnets);
         if let Some(inside) = actual.target_netns() {

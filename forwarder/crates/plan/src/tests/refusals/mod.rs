@@ -117,7 +117,7 @@ fn subnets_of_routes_and_networks() {
     world.host.net.addresses[0].1 = "198.51.100.130/24".parse().expect("an address");
     refused(&world, &subnet("198.51.100.0/25"), Kind::Conflict, &["router 198.51.100.1", "eth0"]);
     world.up(&request());
-    assert_eq!(world.records.networks[0].subnet().to_string(), "10.77.4.0/24");
+    assert_eq!(world.subnet(0), "10.77.4.0/24");
     let other = UpRequest { network: Some(name("other")), ..subnet("10.77.4.128/25") };
     refused(&world, &UpRequest { target: named("b"), ..other }, Kind::Conflict, &["network fwd0", "10.77.4.0/24"]);
 }
@@ -140,13 +140,13 @@ fn part_of_what_a_route_leads_to_is_free_with_a_warning() {
         let plan = world.clone().up(&request());
         let mut world = world.clone();
         world.up(&request());
-        assert_eq!(world.records.networks[0].subnet().to_string(), next);
+        assert_eq!(world.subnet(0), next);
         assert_eq!(plan.warnings.is_empty(), next != "10.77.0.0/24", "{:?}", plan.warnings);
     }
     // Hosts on the link itself are really there.
     world.add_uplink("lan0", 4, "10.1.2.3/8");
     world.up(&request());
-    assert_eq!(world.records.networks[0].subnet().to_string(), "172.30.0.0/24");
+    assert_eq!(world.subnet(0), "172.30.0.0/24");
 }
 
 #[test]
@@ -313,7 +313,7 @@ fn namespaces_with_a_life_of_their_own() {
     addressed.up(&UpRequest::new(named("b")));
     refused(&addressed, &request(), Kind::Conflict, &["network fwd0", "10.77.0.9/24"]);
     addressed.up(&UpRequest { network: Some(name("other")), ..request() });
-    assert_eq!(addressed.records.networks[1].subnet().to_string(), "10.77.1.0/24");
+    assert_eq!(addressed.subnet(1), "10.77.1.0/24");
 }
 
 #[test]
@@ -368,7 +368,7 @@ fn more_endpoints_than_there_are_counters_for() {
             host_if,
             cookie,
             network,
-            address,
+            address: Some(address),
             ..endpoint.clone()
         });
     }

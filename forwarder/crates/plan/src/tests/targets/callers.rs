@@ -70,7 +70,7 @@ fn address_is_one_of_the_range_and_not_the_one_before() {
     let mut given = Vec::new();
     for _ in 0..3 {
         world.up(&ranged("a", "0a"));
-        given.push(world.records.endpoints[0].address.octets()[3]);
+        given.push(world.records.endpoints[0].address.expect("it has IPv4").octets()[3]);
         detach(&mut world, "0a");
     }
     assert_eq!(given, [8, 9, 8]);
