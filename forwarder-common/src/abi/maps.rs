@@ -287,6 +287,8 @@ maps! {
         ICMP_ERROR6: PerCpuArray<u32, [u8; 184]>[1],
         /// What is told to a sender.
         NOTICE: PerCpuArray<u32, [u8; 110]>[1],
+        /// The same of IPv6.
+        NOTICE6: PerCpuArray<u32, [u8; 66]>[1],
         /// A copy of an endpoint's record.
         ENDPOINT: PerCpuArray<u32, Endpoint>[1],
         /// A question about a route.

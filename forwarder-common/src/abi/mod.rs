@@ -33,7 +33,9 @@ pub use latency::{LatencyPath, LatencySettings, LatencyStart, LatencyTally, NO_P
 pub use layout::{Hash, Layout};
 pub use limit::{Limit, Limits};
 pub use mapping::{External, Internal, Mapping, PortUse, port_use};
-pub use network::{Network, NetworkPair, Prefix, PrefixV6, ROUTE_INTERFACE_BITS, RoutePrefix, Uplink, uplink_flags};
+pub use network::{
+    Network, NetworkPair, Prefix, PrefixV6, ROUTE_INTERFACE_BITS, ROUTE_OF_IPV6, RoutePrefix, Uplink, uplink_flags,
+};
 pub use policy::{
     CONVERSATIONS, Conversation, POLICY_COUNTS, POLICY_OWNER_BITS, POLICY_PREFIXES, POLICY_RULES, PolicyKey,
     PolicyNode, PolicyPrefix, PolicyRule, neighbour_key, policy_action, policy_owner,

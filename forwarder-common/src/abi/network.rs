@@ -58,15 +58,18 @@ record! {
 /// What comes before the address in a key of `ROUTE_MTUS`, bits.
 pub const ROUTE_INTERFACE_BITS: u32 = 32;
 
+/// Tells routes of IPv6 from those of IPv4: no interface has such a number.
+pub const ROUTE_OF_IPV6: u32 = 1 << 31;
+
 record! {
     /// Key of the map `ROUTE_MTUS`, as [`Prefix`]: the same destination by two interfaces is two routes.
     pub struct RoutePrefix {
         /// [`ROUTE_INTERFACE_BITS`], and the length of the prefix.
         pub length: u32,
-        /// ifindex of the interface that the route leaves by.
+        /// ifindex of the interface that the route leaves by; of IPv6 with [`ROUTE_OF_IPV6`].
         pub ifindex: u32,
-        /// IPv4 address, network byte order.
-        pub addr: [u8; 4],
+        /// Address, network byte order: of IPv4 in the first four bytes.
+        pub addr: Addr,
     }
 }
 

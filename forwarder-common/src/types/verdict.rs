@@ -193,8 +193,8 @@ reasons! {
         Protocol = 22 => "Only TCP, UDP, ICMP and protocols that need no ports are translated.",
         /// ICMP that is neither a query with an identifier nor an error about a known flow; or an error about what another was sent.
         IcmpType = 23 => "Only queries with an identifier, such as echo, and errors about known flows are translated.",
-        /// The only uplink by which it may leave has no route there: that to which the network is bound, by which the question came that it
-        /// answers, or behind whose address IPv6 appears. Or the host's route goes by a tunnel of its own (lightweight tunnels).
+        /// The only uplink by which it may leave has no route there: that to which the network is bound, or by which the question came that it
+        /// answers. Or the host's route goes by a tunnel of its own (lightweight tunnels).
         RouteNotViaUplink = 24 => "`ip route get DESTINATION` on the host shows the way it takes; leave out `--uplink`, or give the uplink a route: `ip route add default via ROUTER dev UPLINK metric 200`.",
         /// The uplink has no address to appear behind.
         NoUplinkAddress = 25 => "Give the uplink an IPv4 address, then `fwd up` again.",
@@ -250,7 +250,7 @@ reasons! {
         /// Multicast that the host would route out of a network or into one from outside: groups stay in their network.
         MulticastOutside = 51 => "`ip mroute` on the host shows what it routes. For names (mDNS), run a reflector on the host: what a program there sends itself passes.",
         /// The host's route leaves by an interface that is no uplink of `fwd` yet: no program would see that nothing leaves untranslated. The
-        /// sender is told that it is prohibited (RFC 1812 §5.2.7.1).
+        /// sender is told that it is prohibited (RFC 1812 §5.2.7.1, RFC 4443 §3.1).
         UplinkUnguarded = 52 => "`fwd uplink add INTERFACE`, or any `fwd up`: it takes in what the routes of the host lead by. `ip route get DESTINATION` on the host names the interface.",
         /// To a published port that this sender may not use (`--publish-from`).
         NotPublishedTo = 53 => "Nothing, if that is meant. Otherwise publish the port anew, with the sender's address in `--publish-from`.",

@@ -11,7 +11,7 @@ use aya_ebpf::{
     helpers::{bpf_check_mtu, bpf_fib_lookup as fib_lookup},
 };
 use forwarder_common::{
-    abi::{Addr, ROUTE_INTERFACE_BITS, Tuple, mapped, mapped_words},
+    abi::{Addr, ROUTE_INTERFACE_BITS, ROUTE_OF_IPV6, Tuple, mapped, mapped_words},
     decide::route::Lookup,
     wire::{
         icmpv6, ipv4, ipv6,
@@ -88,13 +88,12 @@ impl Route {
         ipv6::of_words(unsafe { self.0.__bindgen_anon_3.ipv6_src })
     }
 
-    /// Of IPv6 what the interface takes at once, bytes, as a flow holds it.
+    /// The same of IPv6, of the packet in the map `PACKET6`.
     #[inline(always)]
     pub(crate) fn mtu_v6(self, skb: Skb) -> u16 {
-        let device = device_mtu(skb, self.out_if()).min(u16::MAX.into()) as u16;
         // SAFETY: as in `next_hop`. Of a next hop that is not known the helper tells none.
         let told = unsafe { self.0.__bindgen_anon_1.mtu_result };
-        if told == device { device } else { (fwd_mtu6(skb, self.out_if()) as u16).min(device) }
+        fwd_mtu6(skb, self.out_if(), told.into()) as u16
     }
 
     /// What goes by it to `addr` at once, bytes: no more than the interface takes, and the route asks for. As a flow holds it: no packet of IPv4
@@ -173,7 +172,9 @@ pub(crate) fn look_up_ipv6_bound(skb: Skb, output: u32) -> Lookup {
 /// As [`ask_for`].
 #[inline(always)]
 fn ask_for_ipv6(skb: Skb, interface: u32, bound: bool) -> i32 {
-    const CLASS_AND_LABEL: u32 = u32::from_ne_bytes([0x0f, 0xff, 0xff, 0xff]);
+    // Not the label: of several next hops the kernel chooses by it, and TCP changes it when a segment is lost, while what is translated has to
+    // go on from the same address.
+    const CLASS: u32 = u32::from_ne_bytes([0x0f, 0xf0, 0, 0]);
     let (Some(query), Some(packet)) = (scratch(&FIB_QUERY), scratch(&PACKET6)) else {
         return BPF_FIB_LKUP_RET_NOT_FWDED as i32;
     };
@@ -188,7 +189,7 @@ fn ask_for_ipv6(skb: Skb, interface: u32, bound: bool) -> i32 {
         query.sport = u16::from_ne_bytes(packet.tuple.sport);
         query.dport = u16::from_ne_bytes(packet.tuple.dport);
     }
-    query.__bindgen_anon_2.flowinfo = u32::from_ne_bytes(packet.first) & CLASS_AND_LABEL;
+    query.__bindgen_anon_2.flowinfo = u32::from_ne_bytes(packet.first) & CLASS;
     query.__bindgen_anon_3.ipv6_src = ipv6::words(if bound { packet.external } else { packet.src });
     query.__bindgen_anon_4.ipv6_dst = ipv6::words(packet.dst);
     let output = if bound { BPF_FIB_LOOKUP_OUTPUT } else { 0 };
@@ -221,11 +222,11 @@ fn device_mtu(skb: Skb, ifindex: u32) -> u32 {
     if result < 0 { u32::MAX } else { mtu }
 }
 
-/// The MTU that the route to `addr` by the interface `out_if` asks for by a metric, bytes: the kernel's forwarding keeps to it
-/// (`ip_dst_mtu_maybe_forward`). `u32::MAX` if it asks for none.
+/// The MTU that the route to an address of so many bits by an interface, as [`RoutePrefix`](forwarder_common::abi::RoutePrefix) has both, asks for by a metric, bytes: of IPv4 the kernel's forwarding
+/// keeps to it (`ip_dst_mtu_maybe_forward`), of IPv6 to one that is locked. `u32::MAX` if it asks for none.
 #[inline(always)]
-fn metric_of(out_if: u32, addr: u32) -> u32 {
-    match ROUTE_MTUS.get(&Key::new(ROUTE_INTERFACE_BITS.wrapping_add(32), [out_if, addr])) {
+fn metric_of(interface: u32, ([a, b, c, d], bits): ([u32; 4], u32)) -> u32 {
+    match ROUTE_MTUS.get(&Key::new(ROUTE_INTERFACE_BITS.wrapping_add(bits), [interface, a, b, c, d])) {
         Some(mtu) if *mtu != 0 => *mtu,
         _ => u32::MAX,
     }
@@ -234,7 +235,7 @@ fn metric_of(out_if: u32, addr: u32) -> u32 {
 /// See [`Route::mtu`].
 #[inline(always)]
 fn mtu_of(skb: Skb, out_if: u32, addr: u32) -> u32 {
-    metric_of(out_if, addr).min(device_mtu(skb, out_if)).min(u16::MAX.into())
+    metric_of(out_if, ([addr, 0, 0, 0], 32)).min(device_mtu(skb, out_if)).min(u16::MAX.into())
 }
 
 /// What a router asks for on the link of the interface `ifindex` of IPv6 at once, bytes, which may be less than the interface could send
@@ -353,11 +354,25 @@ fn is_local(skb: Skb, addr: u32, input: u32) -> bool {
     ask(skb, &mut query, 0) != NOT_FWDED
 }
 
+/// What goes at once by the interface `out_if` to where the packet in the map `PACKET6` is sent, bytes: no more than the interface takes, a router
+/// asks for on its link, and the route asks for. The helper that looked the route up has `told` an MTU.
+#[inline(always)]
+fn mtu_of_ipv6(skb: Skb, out_if: u32, told: u32) -> u32 {
+    let Some(packet) = scratch(&PACKET6) else { return LEAST_MTU_V6 };
+    let device = device_mtu(skb, out_if).min(u16::MAX.into());
+    let link = if told == device { device } else { fwd_link_mtu6(skb, out_if).min(device) };
+    // Less no route can ask for.
+    let asked = metric_of(out_if | ROUTE_OF_IPV6, (ipv6::words(packet.dst), 128));
+    if asked < LEAST_MTU_V6 { LEAST_MTU_V6.min(link) } else { asked.min(link) }
+}
+
 global_fn! {
     /// See [`ask_for_ipv6`].
     fn fwd_fib_look_up6(skb: Skb, interface: u32, bound: bool) -> i32 = ask_for_ipv6;
+    /// See [`mtu_of_ipv6`].
+    fn fwd_mtu6(skb: Skb, out_if: u32, told: u32) -> u32 = mtu_of_ipv6;
     /// See [`link_mtu_v6`].
-    fn fwd_mtu6(skb: Skb, ifindex: u32) -> u32 = link_mtu_v6;
+    fn fwd_link_mtu6(skb: Skb, ifindex: u32) -> u32 = link_mtu_v6;
     /// See [`ask_for`].
     fn fwd_fib_look_up(skb: Skb, tuple: &Tuple, interface: u32, source: u32) -> i32 = ask_for;
     /// See [`Route::mtu`].

@@ -14,7 +14,7 @@ use forwarder_common::{
         SocketSender, TrafficBlock, Tuple, Uplink,
         fragment::{BUCKETS, Bucket},
     },
-    decide::icmp_error::notice::Notice,
+    decide::icmp_error::notice::{Notice, ipv6::Notice as Notice6},
 };
 
 const LAZY: usize = BPF_F_NO_PREALLOC as usize;
@@ -69,9 +69,9 @@ pub(crate) static SUBNETS: LpmTrie<[u8; 4], u32, 1024> = LpmTrie::new();
 #[btf_map]
 pub(crate) static SUBNETS_V6: LpmTrie<Addr, u32, 1024> = LpmTrie::new();
 
-/// Interface and IPv4 prefix → MTU that its route asks for, bytes; 0 for a route without that lies within one with.
+/// Interface and prefix of either family → MTU that its route asks for, bytes; 0 for a route without that lies within one with.
 #[btf_map]
-pub(crate) static ROUTE_MTUS: LpmTrie<[u32; 2], u32, 4096> = LpmTrie::new();
+pub(crate) static ROUTE_MTUS: LpmTrie<[u32; 5], u32, 4096> = LpmTrie::new();
 
 /// Socket of the host → the endpoint at which it is published, by prefixes of the port's number.
 #[btf_map]
@@ -259,6 +259,10 @@ pub(crate) static ICMP_ERROR6: PerCpuArray<IcmpError6, 1> = PerCpuArray::new();
 /// What a sender is told whose packet is not sent: see [`OPENING`].
 #[btf_map]
 pub(crate) static NOTICE: PerCpuArray<Notice, 1> = PerCpuArray::new();
+
+/// The same of IPv6.
+#[btf_map]
+pub(crate) static NOTICE6: PerCpuArray<Notice6, 1> = PerCpuArray::new();
 
 /// Interfaces that the XDP programs may send by, each under its own number: host-side veths and uplinks that take frames.
 #[btf_map]

@@ -130,7 +130,7 @@ fn neighbours_get_packets_straight_from_each_other() {
 
 #[test]
 fn what_leaves_by_no_uplink_is_refused_for_its_reason() {
-    with_ipv6(&[0], |fixture| {
+    with_ipv6(&[endpoint_flags::UPLINK_BOUND], |fixture| {
         let route = |arguments: &[&str]| {
             assert!(Command::new("ip").args(["-6", "route", "add"]).args(arguments).status().unwrap().success());
         };
@@ -145,6 +145,25 @@ fn what_leaves_by_no_uplink_is_refused_for_its_reason() {
         let own = udp(ADDRESS_V6, "fd00:f3d:1::77".parse().unwrap());
         route(&["fd00:f3d:1::/64", "dev", "fwd0"]);
         goes_on(fixture, "OwnNetwork", &own);
+    });
+}
+
+/// A network that follows the host's routes leaves by no interface that no program guards.
+#[test]
+fn what_no_program_guards_is_refused_and_its_sender_is_told() {
+    with_ipv6(&[0], |fixture| {
+        for line in ["link add other0 type bridge", "link set other0 up", "-6 route add 2001:db8:bbbb::/48 dev other0"]
+        {
+            assert!(Command::new("ip").args(line.split(' ')).status().unwrap().success(), "{line}");
+        }
+        let to = "2001:db8:bbbb::1".parse().unwrap();
+        let sent = frame(&udp(ADDRESS_V6, to));
+        let run = fixture.run_from_ns(&sent);
+        assert_eq!((run.verdict, fixture.counted("UplinkUnguarded")), (REDIRECT, 1));
+        assert_eq!((&run.packet[..6], &run.packet[54..56]), (&MAC[..], &[1, 1][..]), "RFC 4443");
+        assert_eq!(run.packet[62..], sent[14..62]);
+        // Whose socket could not be found is not told.
+        refused(fixture, "UplinkUnguarded", &without_flow(ADDRESS_V6, to));
     });
 }
 

@@ -54,11 +54,11 @@ fn networks_do_not_reach_each_other_and_nobody_comes_in_unasked() {
 }
 
 #[test]
-fn nothing_leaves_by_another_interface_of_the_host() {
+fn nothing_of_a_network_that_is_bound_leaves_by_another_interface_of_the_host() {
     over_each(|options| {
         let fwd = host_with(2);
         answer_everybody(&fwd, 1);
-        let pod = fwd.up("c1", options);
+        let pod = fwd.up("c1", &[options, &["--uplink", "eth0"]].concat());
         let elsewhere = link(&fwd, 1);
         assert!(pings6(fwd.host(), elsewhere.outside), "the host leaves by it");
         assert!(!pings6(&pod, elsewhere.outside) && !pings6(&pod, elsewhere.gateway));

@@ -28,7 +28,8 @@ fn kept_from(fwd: &Fwd, pod: &Pod, address: Ipv6Addr, reason: &str) {
 fn what_is_not_for_the_uplink_is_counted_for_its_reason() {
     let fwd = host_with(2);
     answer_everybody(&fwd, 1);
-    let (one, other) = (fwd.up("c1", &[]), fwd.up("c2", &["--network", "web"]));
+    let bound = ["--uplink", "eth0"];
+    let (one, other) = (fwd.up("c1", &bound), fwd.up("c2", &["--network", "web"]));
     kept_from(&fwd, &one, address6(&other), "OtherNetwork");
     kept_from(&fwd, &one, link(&fwd, 1).outside, "RouteNotViaUplink");
     assert_eq!(leaked(&fwd, 1), 0);

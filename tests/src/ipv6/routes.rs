@@ -125,6 +125,39 @@ fn mtu_of_ipv6_on_the_link_of_the_uplink_is_kept_to() {
     assert!(fwd.counted("from_ns", "punted", Some("TooBig")) > 0);
 }
 
+/// The kernel forwards what is larger where the metric is not locked; its own sockets do not send it.
+#[test]
+fn mtu_of_a_single_route_holds_with_and_without_a_lock() {
+    for datapath in ["tc", "xdp"] {
+        let fwd = host_with(1);
+        let pod = fwd.up("c1", &["--datapath", datapath]);
+        let six = link(&fwd, 0);
+        let ping = |length: &str| {
+            let outside = six.outside.to_string();
+            // What the namespace itself has learnt is forgotten first.
+            try_inside(&pod, &["ip", "-6", "route", "flush", "cache"]);
+            try_inside(&pod, &["ping", "-6", "-n", "-c", "1", "-W", "2", "-M", "do", "-s", length, &outside])
+        };
+        assert!(ping("1452").status.success(), "1,500 bytes");
+        for (mtu, asked) in [(1400, &["mtu", "1400"][..]), (1300, &["mtu", "lock", "1300"])] {
+            let (destination, gateway) = (format!("{}/128", six.outside), six.gateway.to_string());
+            fwd.on_host(
+                &[&["ip", "-6", "route", "replace", &destination, "via", &gateway, "dev", "eth0"], asked].concat(),
+            );
+            fwd.up("c2", &[]);
+            let (fits, too_large) = ((mtu - 48).to_string(), (mtu - 47).to_string());
+            wait_until(LIMIT, "the flow has looked its route up again", || {
+                let told = ping(&too_large);
+                Ok((!told.status.success() && told.stdout.contains(&format!("mtu={mtu}"))).then_some(()))
+            })
+            .unwrap_or_else(|error| panic!("{datapath}, {asked:?}: {error}"));
+            assert!(ping(&fits).status.success(), "{datapath}, {asked:?}");
+        }
+        assert!(fwd.counted("from_ns", "punted", Some("TooBig")) > 0);
+        fwd.ok(&["down", "--all"]);
+    }
+}
+
 /// Sends a router advertisement from the interface `argv[1]`, whose address is `argv[2]`, that tells the MTU `argv[3]`.
 const ADVERTISE_MTU: &str = "
 import socket, struct, sys
@@ -137,11 +170,11 @@ s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
 option = struct.pack('!BBHI', 5, 1, 0, int(mtu))
 s.sendto(struct.pack('!BBHBBHII', 134, 0, 0, 64, 0, 1800, 0, 0) + option, ('ff02::1', 0, 0, index))";
 
-/// By IPv6 a network leaves by its uplink alone: what the host leads elsewhere is dropped, and `inspect` tells where it would go.
+/// A network that is bound leaves by its uplink alone: what the host leads elsewhere is dropped, and `inspect` tells where it would go.
 #[test]
 fn routes_that_leave_by_another_interface_are_named() {
     let fwd = host_with(2);
-    let pod = fwd.up("c1", &[]);
+    let pod = fwd.up("c1", &["--uplink", "eth0"]);
     assert!(!pings6(&pod, link(&fwd, 1).outside));
     let told = fwd.ok(&["inspect", &pod.name]);
     let route = format!("{}/128 by eth1", link(&fwd, 1).outside);

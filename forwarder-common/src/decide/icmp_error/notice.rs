@@ -1,6 +1,8 @@
 //! What a program tells a namespace itself, where the kernel must not see the packet, because it would send it by another interface than its
 //! flow leaves by, or untranslated: "fragmentation needed" (RFC 1191 §4), and that the way out is prohibited (RFC 1812 §5.2.7.1).
 
+pub mod ipv6;
+
 use crate::{
     types::checksum::fold,
     wire::{

@@ -24,7 +24,7 @@ use forwarder_common::{
     },
 };
 
-use super::{apply, icmp_error, policy, read::fwd_read6};
+use super::{apply, icmp_error, notice, policy, read::fwd_read6};
 use crate::{
     kernel::{
         clock::now,
@@ -35,7 +35,7 @@ use crate::{
             skb::{Skb, ip_summed},
         },
         records,
-        scratch::scratch,
+        scratch::{Packet6, scratch},
         slots,
     },
     path::{
@@ -184,6 +184,9 @@ fn deliver_or_refuse(skb: Skb, resolution: Resolution) -> Action {
         // Whoever comes here has looked for that.
         Resolution::Flow(_) => DropReason::Contended.into(),
     };
+    if code == DropReason::UplinkUnguarded.into() {
+        return notice::prohibited(skb);
+    }
     refuse(skb, code)
 }
 
@@ -226,7 +229,7 @@ fn with_ports(skb: Skb) -> Action {
     }
     // The packet that looks the route up goes by the neighbour table, once a second, which keeps the entry there fresh.
     let code = fwd_send6_out(skb, slot, version, !is_old);
-    Action::from_tc_action(code)
+    if code == TOO_BIG { notice::too_big(skb, slot) } else { Action::from_tc_action(code) }
 }
 
 /// What becomes of a packet of the flow in `slot`, whose version was `version`.
@@ -245,22 +248,27 @@ fn send(skb: Skb, slot: u32, version: FlowVersion, straight: bool) -> i32 {
     if version.is_none() || !fwd_ends_compare(Direction::Outbound, slot) {
         return drop(skb, DropReason::Contended).to_tc_action();
     }
-    match lookup::copy(Direction::Outbound, slot, version) {
-        Some(hit) => translate(skb, &hit, straight && hit.knows_macs()),
-        None => drop(skb, DropReason::Contended),
+    let (Some(hit), Some(packet)) = (lookup::copy(Direction::Outbound, slot, version), scratch(&PACKET6)) else {
+        return drop(skb, DropReason::Contended).to_tc_action();
+    };
+    let target = forward::Target { out_if: hit.out_if, mtu: hit.mtu.into() };
+    let code = forward::send(Direction::Outbound, packet.asked(skb), target);
+    if code == PuntReason::TooBig.into() {
+        return TOO_BIG;
     }
-    .to_tc_action()
-}
-
-#[inline(always)]
-fn translate(skb: Skb, hit: &Hit, straight: bool) -> Action {
-    let Some(packet) = scratch(&PACKET6) else { return drop(skb, DropReason::Contended) };
-    let (asked, target) = (packet.asked(skb), forward::Target { out_if: hit.out_if, mtu: hit.mtu.into() });
-    let code = forward::send(Direction::Outbound, asked, target);
     if code != Code::FORWARDED {
         // The kernel answers what it would not forward either.
-        return refuse(skb, code);
+        return refuse(skb, code).to_tc_action();
     }
+    translate(skb, packet, &hit, straight && hit.knows_macs()).to_tc_action()
+}
+
+/// What [`send`] returns where the packet is larger than its way takes, and nothing has been done about it: no action of a program. Its sender is
+/// told with less on the stack.
+const TOO_BIG: i32 = i32::MIN;
+
+#[inline(always)]
+fn translate(skb: Skb, packet: &Packet6, hit: &Hit, straight: bool) -> Action {
     let amount = packet.amount(skb);
     state::note_segment(Direction::Outbound, hit, packet.segment(), amount);
     if packet.tcp_flags & tcp_flag::SYN != 0 {

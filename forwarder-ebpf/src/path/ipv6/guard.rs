@@ -107,13 +107,14 @@ pub(crate) fn to_uplink<const L3: usize>(skb: Skb, bytes: &Bytes) -> Action {
     Action::DROP
 }
 
-/// Whether a packet that the kernel sends into a network, and that came in by `ingress`, is for an endpoint that is reached by that uplink.
+/// Whether a packet that the kernel sends into a network, and that came in by `ingress`, is for an endpoint that leaves by that uplink.
 /// Whether it answers what the endpoint has said, the kernel knows, which translated it.
 #[inline(always)]
 pub(crate) fn is_from_uplink(bytes: &Bytes, ingress: u32, network: u32) -> bool {
     let Some(host_veth) = records::host_veth_at(address(bytes, L3_OFF, field::DST)) else { return false };
     let Some(endpoint) = records::endpoint(host_veth) else { return false };
-    endpoint.network == network && endpoint.uplink == ingress
+    let leaves = || route::bound_to(endpoint) == 0 && records::is_guarded(ingress);
+    endpoint.network == network && (endpoint.uplink == ingress || leaves())
 }
 
 /// Whether a packet that the kernel sends into a network is for a group.

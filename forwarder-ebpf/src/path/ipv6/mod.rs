@@ -6,6 +6,7 @@ pub(crate) mod from_ns;
 pub(crate) mod from_uplink;
 pub(crate) mod guard;
 mod icmp_error;
+mod notice;
 mod policy;
 mod read;
 pub(crate) mod to_uplink;

@@ -130,7 +130,7 @@ fn decide(skb: Skb, host_veth: u32, word: u32) -> Resolved {
     }
     let lookup = look_up_ipv6(skb, endpoint.network);
     let Some(way) = Route::found() else { return Resolved::drop(DropReason::Contended) };
-    let code = egress(lookup, way, endpoint.uplink, endpoint);
+    let code = egress(lookup, way, route::bound_to(endpoint), endpoint);
     if code != Code::FORWARDED {
         return Resolved::refused(code);
     }
@@ -161,12 +161,14 @@ fn inward(endpoint: &Endpoint, addr: Addr) -> Code {
     route::inward_v6(addr, endpoint.flags, (network.gateway_v6, network.prefix_v6))
 }
 
-/// What becomes of a packet whose route was looked up, and that may leave by `uplink` alone: see [`route::egress`].
+/// What becomes of a packet whose route was looked up, and that may leave by the interface `only` alone, if that is not 0: see
+/// [`route::egress`].
 #[inline(always)]
-fn egress(lookup: Lookup, way: Route, uplink: u32, endpoint: &Endpoint) -> Code {
-    let is_there = || devices::fwd_is_there(uplink);
+fn egress(lookup: Lookup, way: Route, only: u32, endpoint: &Endpoint) -> Code {
     let out_if = way.out_if();
-    route::egress(lookup, out_if, uplink, endpoint, is_there, || records::network(out_if).is_some())
+    // Of its own uplink the records of an endpoint say that it is one.
+    let is_guarded = || (out_if == endpoint.uplink || records::is_guarded(out_if)) && devices::fwd_is_there(out_if);
+    route::egress(lookup, out_if, only, endpoint, is_guarded, || records::network(out_if).is_some())
 }
 
 /// The way that was found, for a flow that is to be made.
@@ -181,15 +183,16 @@ fn take_way(skb: Skb, opening: &mut Opening, way: Route) {
 /// a link-layer header.
 #[inline(always)]
 fn prepare(skb: Skb, host_veth: u32, endpoint: &Endpoint, way: Route, tcp_flags: u8) -> Resolved {
+    let out_if = way.out_if();
     let (Some((_, counters_in, counters_out)), Some(opening), Some(packet)) =
-        (records::uplink_copy(endpoint.uplink), scratch(&OPENING), scratch(&PACKET6))
+        (records::uplink_copy(out_if), scratch(&OPENING), scratch(&PACKET6))
     else {
         return Resolved::drop(DropReason::NoUplinkAddress);
     };
     if tcp_flags & tcp_flag::RST != 0 {
         return Resolved::drop(DropReason::NoFlow);
     }
-    let tunnel = records::uplink(endpoint.uplink).is_none_or(|uplink| uplink.flags & uplink_flags::TUNNEL != 0);
+    let tunnel = records::uplink(out_if).is_none_or(|uplink| uplink.flags & uplink_flags::TUNNEL != 0);
     let external = match route::external_v6(packet.src, way.source_v6(), endpoint) {
         Ok(external) => external,
         Err(reason) => return Resolved::drop(reason),
@@ -197,7 +200,7 @@ fn prepare(skb: Skb, host_veth: u32, endpoint: &Endpoint, way: Route, tcp_flags:
     if tunnel || ipv6::is_unspecified(external) {
         return Resolved::refused(PuntReason::KernelIpv6.into());
     }
-    begin(opening, host_veth, endpoint, endpoint.uplink, [counters_in, counters_out]);
+    begin(opening, host_veth, endpoint, out_if, [counters_in, counters_out]);
     packet.external = external;
     opening.nat_addr = fingerprint(external, &secret());
     take_way(skb, opening, way);
@@ -235,10 +238,10 @@ fn look_again(skb: Skb, index: u32, now: u32) -> Resolved {
         return Resolved::refused(denied);
     }
     // What began outside goes back the way it came.
-    let uplink = if inbound { hit.slot.uplink().read() } else { endpoint.uplink };
-    let lookup = if inbound { way_back(skb, endpoint.network, uplink) } else { look_up_ipv6(skb, endpoint.network) };
+    let only = if inbound { hit.slot.uplink().read() } else { route::bound_to(endpoint) };
+    let lookup = if inbound { way_back(skb, endpoint.network, only) } else { look_up_ipv6(skb, endpoint.network) };
     let Some(way) = Route::found() else { return GONE };
-    let egress = egress(lookup, way, uplink, endpoint);
+    let egress = egress(lookup, way, only, endpoint);
     let is_local = || fwd_is_local6(skb, endpoint.network);
     // What came in by a published port is translated all the same.
     let is_routed = !inbound && endpoint.flags & endpoint_flags::ROUTED_V6 != 0;

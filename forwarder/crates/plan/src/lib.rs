@@ -38,7 +38,7 @@ pub use plan::{
     Attachment, Change, ChangeKind, Plan, export, orphans::reference, plan, plan_down, plan_network, plan_ports,
     plan_up, plan_uplinks,
 };
+pub use settle::{Followed, free_subnets, interface, led_by, network_name, refuse_others, unguarded};
 pub(crate) use settle::{
     advice, allowed, host_address, ipv6, name_server, overlap, published, refuse, settled, subnet, uplink, ways,
 };
-pub use settle::{free_subnets, interface, led_by, network_name, refuse_others, unguarded};

@@ -32,7 +32,7 @@ impl Dataplane {
     }
 
     /// The same, by an interface and an address, both as words of memory.
-    pub(crate) fn route_trie<V: Pod>(&self, map: MapOf<RoutePrefix, V>) -> Result<LpmTrie<MapData, [u32; 2], V>> {
+    pub(crate) fn route_trie<V: Pod>(&self, map: MapOf<RoutePrefix, V>) -> Result<LpmTrie<MapData, [u32; 5], V>> {
         LpmTrie::try_from(self.map(map)?).doing("open", map)
     }
 

@@ -350,7 +350,7 @@ fn no_ipv6_nat(asked: Option<Ipv6>, actual: &Actual) -> Result<Option<String>> {
         network: "probe".into(),
         bridge: "fwdprobe0".into(),
         subnet: Ipv6Net::default(),
-        uplink: "fwdprobe1".into(),
+        uplink: Some("fwdprobe1".into()),
         masquerade: asked != Some(Ipv6::Route),
         separation: nft::Separation::default(),
     };

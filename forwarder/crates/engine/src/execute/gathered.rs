@@ -86,7 +86,8 @@ impl Gathered {
             ours.for_each(|network| *counts.entry(network).or_default() += 1);
             let networks = self.actual.records.networks.iter();
             let whole = networks.filter(|network| {
-                let count = nft::Rules6::count(!network.treatment.routed6, network.treatment.separation());
+                let treatment = network.treatment;
+                let count = nft::Rules6::count(!treatment.routed6, treatment.bound, treatment.separation());
                 counts.get(network.name.as_str()) == Some(&count)
             });
             self.actual.host.ruled6 = whole.map(|network| network.name.clone()).collect();

@@ -15,7 +15,7 @@ use fwd_kernel::{
     netns::{Name, Netns},
 };
 use fwd_plan::{
-    ALL_FORWARDING6, Action, Actual, DownRequest, EndpointRecord, Host, NetConfig, NetworkRecord, Object, Op, Owner,
+    ALL_FORWARDING6, Action, Actual, DownRequest, EndpointRecord, Followed, Host, NetConfig, Object, Op, Owner,
     Records, TargetRef, Undo, UpRequest, object,
 };
 
@@ -111,8 +111,9 @@ fn host(context: &HostContext, meant: &Meant<'_>) -> Result<Option<Gathered>> {
     }
     let Some(links) = links(owner, &netlink, &records, &ours)? else { return Ok(None) };
     let mut net = NetConfig { links, ..NetConfig::default() };
-    if records.networks.iter().any(NetworkRecord::follows_routes) {
-        add_ways(&mut net, &netlink)?;
+    let followed = Followed::by(&records.networks);
+    if followed != Followed::default() {
+        add_ways(&mut net, &netlink, followed)?;
     }
     for link in &net.links {
         // Host-side veths have none.
@@ -146,9 +147,10 @@ fn host(context: &HostContext, meant: &Meant<'_>) -> Result<Option<Gathered>> {
     Ok(Some(gathered))
 }
 
-/// The routes of IPv4, and the interfaces that they lead by.
-fn add_ways(net: &mut NetConfig, netlink: &Netlink) -> Result<()> {
-    net.routes = netlink.routes_v4()?;
+/// The routes that are followed, and the interfaces that they lead by.
+fn add_ways(net: &mut NetConfig, netlink: &Netlink, followed: Followed) -> Result<()> {
+    net.routes = if followed.v6 { netlink.routes()? } else { netlink.routes_v4()? };
+    net.routes.retain(|route| followed.leads(route));
     let indexes: BTreeSet<u32> = net.routes.iter().map(|route| route.ifindex).collect();
     for index in indexes {
         if net.by_index(index).is_none() {

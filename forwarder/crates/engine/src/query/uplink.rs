@@ -2,15 +2,14 @@
 
 use std::{collections::BTreeSet, net::Ipv4Addr};
 
-use forwarder_common::abi::{Endpoint, Uplink, uplink_flags};
-use ipnet::IpNet;
+use forwarder_common::abi::{Endpoint, Network, Uplink, uplink_flags};
 
 use super::State;
 use crate::execute;
 use fwd_base::{Result, text::Untrusted};
 use fwd_dataplane::name_of;
 use fwd_kernel::netlink::{Link, Netlink};
-use fwd_plan::{Datapath, NetConfig, is_made};
+use fwd_plan::{Datapath, Followed, NetConfig, is_made};
 use fwd_render::{UPLINK_REASONS, UPLINK_STATES, UplinkView};
 
 impl State {
@@ -22,16 +21,18 @@ impl State {
         let netlink = Netlink::here()?;
         let (links, addresses, routes) = (netlink.links()?, netlink.addresses(None)?, netlink.routes()?);
         let host = NetConfig { links, addresses, routes, ..NetConfig::default() };
-        let of_ipv4 = host.routes.iter().filter(|route| matches!(route.destination, IpNet::V4(_)));
-        let led_by: BTreeSet<u32> = of_ipv4.map(|route| route.ifindex).collect();
-        let follows = self.networks.values().any(|network| follows_routes(network.flags));
+        let following = self.networks.values().filter(|network| follows_routes(network.flags));
+        let has = |it: &Network| Followed { v4: it.gateway_v4 != [0; 4], v6: it.gateway_v6 != [0; 16] };
+        let followed = following.map(has).fold(Followed::default(), Followed::or);
+        let leading = host.routes.iter().filter(|route| followed.leads(route));
+        let led_by: BTreeSet<u32> = leading.map(|route| route.ifindex).collect();
         let programs = self.programs_leave_by(None);
         let mut views: Vec<UplinkView> = Vec::new();
         for (index, record) in &self.uplinks {
-            views.push(self.recorded(*index, record, follows && led_by.contains(index)));
+            views.push(self.recorded(*index, record, led_by.contains(index)));
         }
         let is_new = |link: &&Link| !self.uplinks.contains_key(&link.index) || self.link(link.index).is_none();
-        let others = host.links.iter().filter(|link| follows && led_by.contains(&link.index)).filter(is_new);
+        let others = host.links.iter().filter(|link| led_by.contains(&link.index)).filter(is_new);
         for link in others.filter(|link| !link.loopback && !is_made(link)) {
             views.push(UplinkView {
                 uplink: link.name.clone().into(),

@@ -107,8 +107,8 @@ pub struct Rules6 {
     pub bridge: String,
     /// Its addresses.
     pub subnet: Ipv6Net,
-    /// Name of the uplink; empty where nothing leaves.
-    pub uplink: String,
+    /// Name of the interface by which alone its packets leave; none where they follow the host's routes, or nothing leaves.
+    pub uplink: Option<String>,
     /// Its addresses are translated to one of the uplink's.
     pub masquerade: bool,
     /// What is kept out.
@@ -123,13 +123,14 @@ impl Rules6 {
             return Vec::new();
         }
         let leaving = format!("iifname \"{bridge}\" oifname != \"{bridge}\"");
-        let translated = format!("postrouting ip6 saddr {subnet} oifname \"{uplink}\" masquerade");
+        let by = uplink.as_ref().map_or_else(|| format!("oifname != \"{bridge}\""), |it| format!("oifname \"{it}\""));
+        let translated = format!("postrouting ip6 saddr {subnet} {by} masquerade");
+        let elsewhere = uplink.as_ref().map(|uplink| format!("forward {leaving} oifname != \"{uplink}\" drop"));
         let guard = [
-            format!("forward {leaving} oifname != \"{uplink}\" drop"),
             format!("forward {leaving} ip6 saddr != {subnet} drop"),
             format!("forward {leaving} ct state != {{ new, established, related }} drop"),
         ];
-        masquerade.then_some(translated).into_iter().chain(guard).collect()
+        masquerade.then_some(translated).into_iter().chain(elsewhere).chain(guard).collect()
     }
 }
 

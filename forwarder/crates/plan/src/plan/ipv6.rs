@@ -55,7 +55,7 @@ pub(super) fn of_host(actual: &Actual, network: &Network) -> Vec<Object> {
         network: network.name.clone(),
         bridge: network.bridge.clone(),
         subnet: gateway.trunc(),
-        uplink: uplink.map(|uplink| uplink.name.clone()).unwrap_or_default(),
+        uplink: uplink.filter(|_| network.treatment.bound).map(|uplink| uplink.name.clone()),
         masquerade: !network.treatment.routed6,
         separation: network.treatment.separation(),
     };

@@ -11,7 +11,7 @@ use super::ipv6;
 use crate::{
     Actual, Datapath, Desired, Ipv4, NetworkRecord, Object, Op, Undo, UplinkRecord, advice, object,
     uplink::{self, Uplink},
-    ways,
+    ways::{self, Followed},
 };
 use fwd_kernel::netlink::{Link, nft::Leaving};
 
@@ -98,7 +98,8 @@ impl Mended<'_> {
     fn take_in(&mut self) {
         let mut follow = self.actual.records.networks.iter().filter(|network| network.follows_routes()).peekable();
         if follow.peek().is_some() {
-            let objects = ways::objects(&self.actual, follow.any(|network| network.datapath.is_ebpf()));
+            let followed = Followed::by(&self.actual.records.networks);
+            let objects = ways::objects(&self.actual, followed, follow.any(|network| network.datapath.is_ebpf()));
             self.notes.extend(advice::switched_off_ways(&self.actual, &objects));
             self.complete(objects.into_iter());
         }
@@ -150,7 +151,7 @@ impl Mended<'_> {
         }
     }
 
-    /// The rules of a network name the interface; those of IPv4 not, where it follows the host's routes.
+    /// The rules of a network name the interface, unless it follows the host's routes.
     fn rules(&mut self, network: &NetworkRecord, uplink: &str) {
         let subnet = network.subnet().filter(|_| network.datapath == Datapath::Kernel && network.treatment.bound);
         if let Some(subnet) = subnet {
@@ -161,7 +162,7 @@ impl Mended<'_> {
                 leaving: Leaving::By(uplink.into()),
             }));
         }
-        if let Some(gateway) = network.gateway6 {
+        if let Some(gateway) = network.gateway6.filter(|_| network.treatment.bound) {
             // A command that was killed may have come no further than the record.
             let noted = Object::Undo(Undo::Rules6 { network: network.name.clone() });
             if !self.actual.has(&noted) {
@@ -171,7 +172,7 @@ impl Mended<'_> {
                 network: network.name.clone(),
                 bridge: network.bridge.clone(),
                 subnet: gateway.trunc(),
-                uplink: uplink.into(),
+                uplink: Some(uplink.into()),
                 masquerade: !network.treatment.routed6,
                 separation: network.treatment.separation(),
             }));

@@ -121,7 +121,7 @@ fn uplinks(actual: &Actual, network: &Network) -> Vec<Object> {
     let own = uplink.map(|it| it.objects(actual, Ipv4::of(network.gateway.is_some()), programs));
     let mut objects = own.unwrap_or_default();
     if network.follows_routes() {
-        let others = ways::objects(actual, network.datapath.is_ebpf());
+        let others = ways::objects(actual, network.followed(), network.datapath.is_ebpf());
         let others: Vec<Object> = others.into_iter().filter(|object| !objects.contains(object)).collect();
         objects.extend(others);
     }

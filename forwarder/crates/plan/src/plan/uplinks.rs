@@ -5,10 +5,10 @@ use super::{
     mend::{self, Mended},
 };
 use crate::{
-    Actual, Desired, Ipv4, NetworkRecord, Op, UplinkRecord, UplinkRequest,
+    Actual, Desired, Ipv4, Op, UplinkRecord, UplinkRequest,
     refuse::refuse_others,
     uplink::{self, Uplink},
-    ways::{self, ways},
+    ways::{self, Followed, ways},
 };
 use fwd_base::{Error, Kind, Result};
 
@@ -78,6 +78,6 @@ fn removable<'a>(actual: &'a Actual, name: &str) -> Result<&'a UplinkRecord> {
 
 /// Whether it would be taken in again at once.
 fn is_led_by(actual: &Actual, record: &UplinkRecord) -> bool {
-    let follows = actual.records.networks.iter().any(NetworkRecord::follows_routes);
-    follows && ways(actual).uplinks.iter().any(|uplink| uplink.index == record.index)
+    let followed = Followed::by(&actual.records.networks);
+    ways(actual, followed).uplinks.iter().any(|uplink| uplink.index == record.index)
 }

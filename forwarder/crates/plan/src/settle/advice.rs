@@ -62,7 +62,7 @@ pub(crate) fn warnings(asked: &Asked, actual: &Actual, settled: &Settled) -> Vec
     if let Some(uplink) = network.uplink.as_ref().filter(|_| network.treatment.bound) {
         warnings.extend(actual.host.net.no_way_out(uplink.index));
     }
-    warnings.extend(ways::left_out(actual).filter(|_| network.follows_routes() && network.datapath.is_ebpf()));
+    warnings.extend(ways::left_out(actual, network.followed()).filter(|_| network.datapath.is_ebpf()));
     let second = actual.attached().is_none() && settled.endpoint.no_default_route;
     if second && !asked.no_default_route && !network.treatment.internal {
         warnings.push(format!(

@@ -2,7 +2,10 @@
 
 pub(crate) mod address;
 
-use std::net::Ipv6Addr;
+use std::{
+    borrow::Cow,
+    net::{Ipv4Addr, Ipv6Addr},
+};
 
 use ipnet::{IpNet, Ipv6Net};
 
@@ -53,6 +56,8 @@ pub(super) fn gateway(
     if uplink.is_none() {
         check_internal(asked)?;
     }
+    let leaves_by = uplink.map(|uplink| leaving(actual, uplink, asked.uplink.is_some()));
+    let uplink = leaves_by.as_deref();
     let is_routed = asked.ipv6 == Some(Ipv6::Route) || uplink.is_none();
     let obstacle = obstacle(actual, uplink, mtu, is_routed);
     match (wanted, obstacle) {
@@ -113,6 +118,14 @@ fn wanted(asked: &AskedNetwork, leaves: bool) -> Result<Option<bool>> {
     }
 }
 
+/// By what the IPv6 of a network leaves: its uplink, if it is bound to that, else what the host's default route leads by, if there is one.
+fn leaving<'a>(actual: &Actual, uplink: &'a Uplink, bound: bool) -> Cow<'a, Uplink> {
+    let host = &actual.host.net;
+    let best = host.default_routes6().min_by_key(|route| route.metric).filter(|_| !bound);
+    let other = best.filter(|route| route.ifindex != uplink.index).and_then(|route| host.by_index(route.ifindex));
+    other.map_or(Cow::Borrowed(uplink), |link| Cow::Owned(Uplink::of(link, Ipv4Addr::UNSPECIFIED)))
+}
+
 /// A network that nothing leaves has addresses where they are asked for, and whose they are nobody else need know.
 fn check_internal(asked: &AskedNetwork) -> Result<()> {
     if asked.ipv6 != Some(Ipv6::Masquerade) {
@@ -125,7 +138,8 @@ fn check_internal(asked: &AskedNetwork) -> Result<()> {
 
 /// Why a new network that was not asked to have IPv6 has none, on a host that has it.
 pub(crate) fn left_out(actual: &Actual, network: &Network) -> Option<Obstacle> {
-    let (host, uplink) = (&actual.host.net, network.uplink.as_ref()?);
+    let host = &actual.host.net;
+    let uplink = &*leaving(actual, network.uplink.as_ref()?, network.treatment.bound);
     let has = host.ipv6(uplink.index).is_some() || host.default_routes6().next().is_some();
     let because = || {
         let obstacle = obstacle(actual, Some(uplink), network.mtu, network.treatment.routed6);
@@ -183,7 +197,7 @@ fn routeless(actual: &Actual, uplink: &Uplink) -> Option<Obstacle> {
 /// What a new network with IPv6 that was asked for does not reach.
 pub(crate) fn reaches_less(actual: &Actual, network: &Network) -> Option<String> {
     let uplink = network.uplink.as_ref().filter(|_| network.gateway6.is_some())?;
-    routeless(actual, uplink)
+    routeless(actual, &leaving(actual, uplink, network.treatment.bound))
         .map(|Obstacle { why, .. }| format!("by IPv6, only what is behind {} is reached: {why}", uplink.name))
 }
 

@@ -22,7 +22,7 @@ pub(crate) use self::subnet::overlap;
 pub use self::{
     interface::interface,
     refuse::refuse_others,
-    ways::{led_by, unguarded},
+    ways::{Followed, led_by, unguarded},
 };
 use self::{
     settled::{Network, Settled},

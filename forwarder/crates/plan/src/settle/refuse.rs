@@ -164,7 +164,7 @@ pub(crate) fn without_ports(actual: &Actual, network: &Network) -> Result<()> {
 pub(crate) fn uncounted(actual: &Actual, network: &Network) -> Result<()> {
     let recorded = actual.records.uplinks.iter().map(|uplink| uplink.index);
     let own = Some(network.uplink_index()).filter(|index| *index != 0);
-    let ways = if network.follows_routes() { ways(actual).uplinks } else { Vec::new() };
+    let ways = ways(actual, network.followed()).uplinks;
     let uplinks: BTreeSet<u32> = recorded.chain(own).chain(ways.iter().map(|uplink| uplink.index)).collect();
     // One of an endpoint, two of an uplink.
     let uplinks = uplinks.len();

@@ -3,14 +3,14 @@
 
 use std::{collections::BTreeSet, net::Ipv4Addr};
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
 
 use crate::{
     Actual, Ipv4, NetConfig, NetworkRecord, Object, Records, names, object,
     settled::Network,
     uplink::{Uplink, VRF},
 };
-use fwd_kernel::netlink::{Link, LinkLayer};
+use fwd_kernel::netlink::{Link, LinkLayer, Route};
 
 /// So many interfaces are taken in by themselves; of default routes all. A host that routes to each of its containers by an interface of its
 /// own has thousands, each of which would take two programs.
@@ -19,7 +19,13 @@ const MOST: usize = 32;
 impl Network {
     /// Whether it leaves by whatever the host's routes lead by.
     pub(crate) fn follows_routes(&self) -> bool {
-        self.uplink.is_some() && !self.treatment.bound && self.gateway.is_some()
+        self.uplink.is_some() && !self.treatment.bound
+    }
+
+    /// Of which families it follows them.
+    pub(crate) fn followed(&self) -> Followed {
+        let follows = self.follows_routes();
+        Followed { v4: follows && self.gateway.is_some(), v6: follows && self.gateway6.is_some() }
     }
 }
 
@@ -27,7 +33,40 @@ impl NetworkRecord {
     /// Whether it leaves by whatever the host's routes lead by.
     #[must_use]
     pub fn follows_routes(&self) -> bool {
-        !self.treatment.internal && !self.treatment.bound && self.gateway.is_some()
+        !self.treatment.internal && !self.treatment.bound
+    }
+}
+
+/// Of which families the host's routes are followed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Followed {
+    /// IPv4.
+    pub v4: bool,
+    /// IPv6.
+    pub v6: bool,
+}
+
+impl Followed {
+    /// What these networks follow.
+    pub fn by<'a>(networks: impl IntoIterator<Item = &'a NetworkRecord>) -> Self {
+        let of = |it: &NetworkRecord| Self { v4: it.gateway.is_some(), v6: it.gateway6.is_some() };
+        let networks = networks.into_iter().filter(|network| network.follows_routes());
+        networks.map(of).fold(Self::default(), Self::or)
+    }
+
+    /// Both together.
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
+        Self { v4: self.v4 || other.v4, v6: self.v6 || other.v6 }
+    }
+
+    /// Whether packets of networks may leave by a unicast route, of whatever table: none does that leads to the link alone, or to a group.
+    #[must_use]
+    pub fn leads(self, route: &Route) -> bool {
+        match route.destination {
+            IpNet::V4(_) => self.v4,
+            IpNet::V6(to) => self.v6 && !to.addr().is_unicast_link_local() && !to.addr().is_multicast(),
+        }
     }
 }
 
@@ -37,12 +76,11 @@ pub(crate) struct Ways {
     pub(crate) left_out: usize,
 }
 
-/// Every interface that a unicast route of IPv4 leads by, of whatever table, and that can be an uplink: first those of default routes.
-pub(crate) fn ways(actual: &Actual) -> Ways {
+/// Every interface that a route leads by that is `followed`, and that can be an uplink: first those of default routes.
+pub(crate) fn ways(actual: &Actual, followed: Followed) -> Ways {
     let net = &actual.host.net;
-    let everything = IpNet::V4(Ipv4Net::default());
-    let of_ipv4 = net.routes.iter().filter(|route| matches!(route.destination, IpNet::V4(_)));
-    let (outside, others): (Vec<_>, Vec<_>) = of_ipv4.partition(|route| route.destination == everything);
+    let leading = net.routes.iter().filter(|route| followed.leads(route));
+    let (outside, others): (Vec<_>, Vec<_>) = leading.partition(|route| route.destination.prefix_len() == 0);
     let outside: BTreeSet<u32> = outside.into_iter().map(|route| route.ifindex).collect();
     let others: BTreeSet<u32> = others.into_iter().map(|route| route.ifindex).collect();
     let others: Vec<u32> = others.difference(&outside).copied().collect();
@@ -61,13 +99,18 @@ pub(crate) fn ways(actual: &Actual) -> Ways {
 }
 
 /// What there is to be at these interfaces; `guarded` with the programs, without which the kernel forwards by nftables alone.
-pub(crate) fn objects(actual: &Actual, guarded: bool) -> Vec<Object> {
-    ways(actual).uplinks.iter().flat_map(|uplink| uplink.objects(actual, Ipv4::On, (guarded, false))).collect()
+pub(crate) fn objects(actual: &Actual, followed: Followed, guarded: bool) -> Vec<Object> {
+    let of_ipv4 = Followed { v6: false, ..followed };
+    let leading = actual.host.net.routes.iter().filter(|route| of_ipv4.leads(route));
+    let indexes: BTreeSet<u32> = leading.map(|route| route.ifindex).collect();
+    let uplinks = ways(actual, followed).uplinks;
+    let ipv4 = |uplink: &Uplink| Ipv4::of(indexes.contains(&uplink.index));
+    uplinks.iter().flat_map(|uplink| uplink.objects(actual, ipv4(uplink), (guarded, false))).collect()
 }
 
 /// What to say where some were left out.
-pub(crate) fn left_out(actual: &Actual) -> Option<String> {
-    let Ways { left_out, .. } = ways(actual);
+pub(crate) fn left_out(actual: &Actual, followed: Followed) -> Option<String> {
+    let Ways { left_out, .. } = ways(actual, followed);
     (left_out != 0).then(|| {
         format!(
             "the routes of this host lead by {left_out} more interfaces than fwd takes in by itself ({MOST}): what leaves by one of those is \
@@ -79,9 +122,10 @@ pub(crate) fn left_out(actual: &Actual) -> Option<String> {
 /// Names of interfaces that the host's routes lead by and that no programs guard, first those of default routes.
 #[must_use]
 pub fn unguarded(net: &NetConfig, records: &Records) -> Vec<String> {
-    let of_ipv4 = net.routes.iter().filter(|route| matches!(route.destination, IpNet::V4(_)));
+    let followed = Followed::by(records.networks.iter().filter(|network| network.datapath.is_ebpf()));
+    let leading = net.routes.iter().filter(|route| followed.leads(route));
     let mut indexes: Vec<(u8, u32)> =
-        of_ipv4.map(|route| (route.destination.prefix_len().min(1), route.ifindex)).collect();
+        leading.map(|route| (route.destination.prefix_len().min(1), route.ifindex)).collect();
     indexes.sort_unstable();
     let mut names: Vec<String> = Vec::new();
     for link in indexes.into_iter().filter_map(|(_, index)| net.by_index(index)) {

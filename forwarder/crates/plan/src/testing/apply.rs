@@ -123,7 +123,8 @@ impl World {
                 self.host.masquerades.insert(network);
             }
             Object::Rules6(object::Rules6 { network, uplink, separation, .. }) => {
-                assert!(separation.internal || self.host.net.link(&uplink).is_some(), "{uplink} exists");
+                let is_there = |uplink: &String| self.host.net.link(uplink).is_some();
+                assert!(separation.internal || uplink.iter().all(is_there), "{uplink:?} exists");
                 self.host.ruled6.insert(network);
             }
             _ => self.make_noted(object),

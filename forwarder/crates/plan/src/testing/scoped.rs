@@ -2,12 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use ipnet::IpNet;
-
 use super::{Actual, World};
 use crate::{
-    ALL_FORWARDING6, Action, DownRequest, EndpointRecord, NetConfig, NetworkRecord, Object, Op, TargetRef, Undo,
-    UpRequest, object, plan_down, plan_up,
+    ALL_FORWARDING6, Action, DownRequest, EndpointRecord, Followed, NetConfig, Object, Op, TargetRef, Undo, UpRequest,
+    object, plan_down, plan_up,
 };
 use fwd_kernel::netns::Name;
 
@@ -45,9 +43,8 @@ impl World {
         if known.iter().any(|index| host.by_index(*index).is_none()) {
             return None;
         }
-        let follows = records.networks.iter().any(NetworkRecord::follows_routes);
-        let of_ipv4 = host.routes.iter().filter(|route| follows && matches!(route.destination, IpNet::V4(_)));
-        let routes: Vec<_> = of_ipv4.cloned().collect();
+        let followed = Followed::by(&records.networks);
+        let routes: Vec<_> = host.routes.iter().filter(|route| followed.leads(route)).cloned().collect();
         known.extend(routes.iter().map(|route| route.ifindex));
         let links = host.links.iter().filter(|link| known.contains(&link.index)).cloned().collect::<Vec<_>>();
         let addresses = host.addresses.iter().filter(|(index, _)| known.contains(index)).copied().collect();

@@ -301,10 +301,11 @@ fn advertisements_are_heeded_at_an_uplink_that_was_made_anew() {
 #[test]
 fn renamed_uplink_keeps_its_rules_and_gets_its_settings_back() {
     let mut world = World::with_ipv6();
-    world.up(&request("a"));
+    let bound = |uplink: &str| UpRequest { uplink: Some(uplink.into()), ..request("a") };
+    world.up(&bound("eth0"));
     world.rename_link("eth0", "wan0");
-    let plan = world.up(&request("a"));
-    let renamed = |op: &Op| matches!(&op.object, Object::Rules6(rules) if rules.uplink == "wan0");
+    let plan = world.up(&bound("wan0"));
+    let renamed = |op: &Op| matches!(&op.object, Object::Rules6(rules) if rules.uplink.as_deref() == Some("wan0"));
     assert!(plan.ops.iter().any(renamed), "{:?}", plan.ops);
     world.down(None);
     assert_eq!(world.host.sysctls[&accept_ra("wan0")], "1");

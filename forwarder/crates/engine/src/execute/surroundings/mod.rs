@@ -67,7 +67,7 @@ pub(super) fn of_input() -> Result<Surroundings> {
 pub(super) fn follow_routes(plane: Option<&Dataplane>, netlink: &Netlink, log: &UndoLog) -> Result<()> {
     let Some(plane) = plane.filter(|plane| plane.is_loaded()) else { return Ok(()) };
     let transit = Transit::read(log)?;
-    plane.set_route_mtus(&route_mtus(&netlink.routes_v4()?))?;
+    plane.set_route_mtus(&route_mtus(&netlink.routes()?))?;
     for (index, record) in plane.uplinks()? {
         let Some(link) = netlink.link_by_index(index)? else { continue };
         let strict = if is_strict(&link.name)? { uplink_flags::STRICT } else { 0 };
@@ -111,7 +111,7 @@ pub fn problems(plane: &Dataplane, host: Option<&str>, network: Option<&str>) ->
     let records = record::read(plane, Vec::new())?;
     let found = look(&records, host, network).and_then(|mut found| {
         found.extend(by_other_interfaces(plane, &records, network)?);
-        if plane.is_loaded() && plane.route_mtus()? != route_mtus(&Netlink::here()?.routes_v4()?) {
+        if plane.is_loaded() && plane.route_mtus()? != route_mtus(&Netlink::here()?.routes()?) {
             found.push(OTHER_MTUS.into());
         }
         found.extend(host_access::problem(plane, &records)?);
@@ -136,9 +136,9 @@ fn by_other_interfaces(plane: &Dataplane, records: &Records, network: Option<&st
         let elsewhere = lost(DropReason::RouteNotViaUplink);
         if elsewhere != 0 {
             let why = if record.treatment.bound {
-                format!("{}, to which it is bound, has no route there", uplink.name)
-            } else if let Some(why) = ipv6::elsewhere(records, record, uplink)? {
-                why
+                let unrouted = format!("{}, to which it is bound, has no route there", uplink.name);
+                let elsewhere = ipv6::elsewhere(records, record, uplink)?;
+                [Some(unrouted), elsewhere].into_iter().flatten().collect::<Vec<_>>().join(", or ")
             } else {
                 "the host sends them by a tunnel of the route's own".into()
             };
@@ -195,7 +195,7 @@ fn forwards_not(netlink: &Netlink, records: &Records, record: &NetworkRecord, up
         }
     }
     // What the programs forward is refused there, and counted.
-    if record.follows_routes() && !record.datapath.is_ebpf() {
+    if record.follows_routes() && record.gateway.is_some() && !record.datapath.is_ebpf() {
         for name in led_by(&routed(netlink)?).iter().filter(|name| *name != uplink) {
             if is_off(&forwarding(name))? {
                 lost.push((setting(name), "no answer by it to a namespace"));

@@ -9,8 +9,8 @@ use rtnetlink::{
     packet_route::{
         AddressFamily, RouteNetlinkMessage,
         route::{
-            RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteMetric, RouteNextHop, RouteScope,
-            RouteType, RouteVia,
+            RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteMetric, RouteNextHop,
+            RouteProtocol, RouteScope, RouteType, RouteVia,
         },
     },
 };
@@ -165,7 +165,8 @@ fn read(object: RouteNetlinkMessage) -> Vec<Route> {
             }
             RouteAttribute::Priority(metric) => route.metric = metric,
             RouteAttribute::Table(table) => route.table = table,
-            RouteAttribute::Metrics(metrics) => {
+            // What a router advertises for its link the interface has as well, and its word changes by itself.
+            RouteAttribute::Metrics(metrics) if header.protocol != RouteProtocol::Ra => {
                 route.mtu = metrics.into_iter().find_map(|metric| match metric {
                     RouteMetric::Mtu(mtu) => Some(mtu),
                     _ => None,

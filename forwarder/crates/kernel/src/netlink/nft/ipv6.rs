@@ -26,8 +26,9 @@ pub struct Rules6 {
     pub bridge: String,
     /// Its addresses.
     pub subnet: Ipv6Net,
-    /// The interface by which its packets leave; empty where none do (see [`Separation::internal`]).
-    pub uplink: String,
+    /// The interface by which alone its packets leave; none where they leave by whatever the host's routes lead by, or not at all (see
+    /// [`Separation::internal`]).
+    pub uplink: Option<String>,
     /// Its addresses are translated to one of the uplink's.
     pub masquerade: bool,
     /// What the kernel must not forward besides.
@@ -40,8 +41,8 @@ pub struct Rules6 {
 /// [`fwd_base::Kind::Unsupported`] where the kernel has no nf_tables with masquerade of IPv6, or without root.
 pub fn ensure_rules6(wanted: &Rules6) -> Result<()> {
     let object = format!("nftables rules for IPv6 of network {}", wanted.network);
-    if !wanted.separation.internal {
-        checked(&wanted.network, &wanted.uplink, &object)?;
+    if let Some(uplink) = wanted.uplink.as_ref().filter(|_| !wanted.separation.internal) {
+        checked(&wanted.network, uplink, &object)?;
     }
     checked(&wanted.network, &wanted.bridge, &object)?;
     let change = || -> Result<(), Failure> {
@@ -83,14 +84,15 @@ pub fn networks_with_rules6() -> Result<Vec<String>> {
 }
 
 impl Rules6 {
-    /// How many rules a network with this separation has, whose addresses are translated, or not.
+    /// How many rules a network with this separation has, whose addresses are translated, or not, and which leaves by one interface alone, or
+    /// not.
     #[must_use]
-    pub fn count(masquerade: bool, separation: Separation) -> usize {
+    pub fn count(masquerade: bool, bound: bool, separation: Separation) -> usize {
         let any = Self {
             network: String::new(),
             bridge: String::new(),
             subnet: Ipv6Net::default(),
-            uplink: String::new(),
+            uplink: bound.then(String::new),
             masquerade,
             separation,
         };
@@ -106,7 +108,7 @@ fn rules(socket: &Socket) -> Result<Vec<Rule>, Failure> {
 /// Each rule with the chain that it is in.
 fn expressions(wanted: &Rules6) -> Vec<(&'static str, Vec<DefaultNla>)> {
     let Rules6 { network: _, bridge, subnet, uplink, masquerade: translated, separation } = wanted;
-    let (bridge, uplink) = (bridge.as_str(), uplink.as_str());
+    let bridge = bridge.as_str();
     let separated = separation.expressions(bridge).into_iter().map(|rule| (isolation::FORWARD, rule));
     if separation.internal {
         return separated.collect();
@@ -121,10 +123,15 @@ fn expressions(wanted: &Rules6) -> Vec<(&'static str, Vec<DefaultNla>)> {
         rule::expression("cmp", &rule::compared(rule::EQUAL, &[0; 4])),
     ];
     let drop = || vec![rule::drop()];
-    let behind = || [source(rule::EQUAL, *subnet), named(rule::OIFNAME, rule::EQUAL, uplink), masquerade()].concat();
+    let by = match uplink {
+        Some(uplink) => named(rule::OIFNAME, rule::EQUAL, uplink),
+        None => named(rule::OIFNAME, rule::DIFFERENT, bridge),
+    };
+    let behind = || [source(rule::EQUAL, *subnet), by, masquerade()].concat();
     let mut rules: Vec<_> = translated.then(|| (CHAIN, behind())).into_iter().collect();
+    let elsewhere = uplink.as_ref().map(|uplink| named(rule::OIFNAME, rule::DIFFERENT, uplink));
+    rules.extend(elsewhere.map(|elsewhere| (isolation::FORWARD, [leaving(), elsewhere, drop()].concat())));
     rules.extend([
-        (isolation::FORWARD, [leaving(), named(rule::OIFNAME, rule::DIFFERENT, uplink), drop()].concat()),
         (isolation::FORWARD, [leaving(), source(rule::DIFFERENT, *subnet), drop()].concat()),
         (isolation::FORWARD, [leaving(), unknown.to_vec(), drop()].concat()),
     ]);

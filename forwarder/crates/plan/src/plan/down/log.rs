@@ -117,7 +117,7 @@ impl Removal<'_> {
         let kept = |name: &str| self.kept_networks().any(|network| network.name == name && network.gateway6.is_some());
         let gone = all.into_iter().filter(|network| !kept(network));
         gone.flat_map(|network| {
-            let (network, bridge, uplink) = (network.clone(), String::new(), String::new());
+            let (network, bridge, uplink) = (network.clone(), String::new(), None);
             let entry = Some(Object::Undo(Undo::Rules6 { network: network.clone() }));
             let entry = entry.filter(|entry| self.actual.has(entry));
             let subnet = ipnet::Ipv6Net::default();

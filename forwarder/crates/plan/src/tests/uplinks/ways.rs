@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    Action, Datapath, Desired, Object, Op, Plan, PortRequest, UpRequest, UplinkRequest, forwarding, plan_ports,
+    Action, Datapath, Desired, Ipv6, Object, Op, Plan, PortRequest, UpRequest, UplinkRequest, forwarding, plan_ports,
     plan_uplinks,
     testing::{World, down, name, named},
 };
@@ -47,6 +47,41 @@ fn every_interface_that_routes_lead_by_is_guarded_before_a_network_leaves_and_pu
     assert_eq!(world.up(&up("a")).ops, []);
     world.down(Some("a"));
     assert_eq!(world.snapshot(), before);
+}
+
+#[test]
+fn what_routes_of_ipv6_lead_by_is_taken_in_for_networks_that_have_it() {
+    let mut world = World::with_ipv6();
+    lead_by(&mut world, "wg0", 20, "2001:db8:5::/48", 254);
+    lead_by(&mut world, "wg1", 21, "fe80::/64", 254);
+    let is_new = |index: u32| index == 20 || index == 21;
+    world.host.net.routes.retain(|route| !is_new(route.ifindex) || route.destination.addr().is_ipv6());
+    world.host.net.addresses.retain(|(index, _)| !is_new(*index));
+    let before = world.snapshot();
+    world.up(&UpRequest { ipv6: Some(Ipv6::Off), ..up("a") });
+    assert_eq!(guarded(&world), names(&["eth0", "eth1"]));
+    world.up(&UpRequest { network: Some(name("web")), ..up("b") });
+    assert_eq!(guarded(&world), names(&["eth0", "eth1", "wg0"]));
+    assert_eq!(world.host.sysctls[&forwarding("wg0")], "0", "IPv4 does not come by it");
+    assert_eq!(world.up(&UpRequest { network: Some(name("web")), ..up("b") }).ops, []);
+    world.down(Some("a"));
+    world.down(Some("b"));
+    assert_eq!(world.snapshot(), before);
+}
+
+/// A default route of IPv6 may lead elsewhere than that of IPv4.
+#[test]
+fn each_family_leaves_by_its_own_default_route() {
+    let mut world = World::with_ipv6();
+    world.host.net.routes.retain(|route| route.destination.prefix_len() != 0 || route.destination.addr().is_ipv4());
+    world.host.net.addresses.retain(|(_, address)| address.addr().is_ipv4());
+    world.host.net.addresses.push((3, "2001:db8:1::2/64".parse().expect("an address")));
+    world.learn_route6("eth1");
+    let plan = world.up(&up("a"));
+    assert_eq!(plan.warnings, [""; 0]);
+    assert!(world.records.networks[0].gateway6.is_some());
+    let bound = UpRequest { network: Some(name("web")), uplink: Some("eth0".into()), ..up("b") };
+    assert!(world.up(&bound).warnings.iter().any(|warning| warning.contains("web has no IPv6")));
 }
 
 #[test]
