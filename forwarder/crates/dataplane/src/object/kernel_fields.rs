@@ -210,6 +210,7 @@ mod tests {
     #[test]
     fn this_kernel_tells_where_the_fields_stand() {
         let replacements = replacements(&fs::read(KERNEL_TYPES).unwrap()).unwrap();
+        assert_eq!(replacements.len(), 3 + 1 + 2, "fields of the packet, conntrack, and hooks of either family");
         for (place, code) in replacements {
             assert_eq!((code[0], code[1], code.len()), (0x85, 0x20, place.len()));
             assert!(OBJECT.windows(place.len()).any(|window| window == place), "{place:?} is in no program");
