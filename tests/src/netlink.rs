@@ -8,7 +8,7 @@ use std::{
 use forwarder::{
     Kind,
     netlink::{self, ALIAS_MAX, BridgeSpec, Mac, Netlink, TABLE_MAIN, VethSpec},
-    testbed::{Namespace, unique_prefix},
+    testbed::{Namespace, unique_prefix, wait_until},
 };
 
 use crate::capture::finish_checksums;
@@ -76,10 +76,12 @@ fn veth_puts_its_peer_inside_and_says_where_it_is() {
     let (host, pod) = pair.netlink();
     let index = host.create_veth(&veth(), &pair.pod).unwrap();
 
-    let end = host.link_by_index(index).unwrap().expect("the host-side veth");
+    // The kernel finds out in its own time.
+    let without_carrier = || Ok(host.link_by_index(index)?.filter(|end| !end.running));
+    let end = wait_until(Duration::from_secs(5), "the host-side veth has no carrier", without_carrier).unwrap();
     assert_eq!((end.name.as_str(), end.mac, end.mtu), ("fw-v0", Some(HOST_MAC), 1400));
     assert_eq!((end.kind.as_deref(), end.alias.as_deref()), (Some("veth"), Some("fwd1:ep:default:pod")));
-    assert!(end.up && !end.running, "no carrier before the other end is up: {end:?}");
+    assert!(end.up, "only the other end is not: {end:?}");
     let error = host.await_carrier(index, Duration::ZERO).unwrap_err();
     assert_eq!(error.to_string(), "cannot use interface fw-v0: it has no carrier after 0ns");
     let peer = pod.link("eth0").unwrap().expect("the end inside");

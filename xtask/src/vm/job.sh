@@ -13,6 +13,12 @@ for module in veth bridge nft_masq sch_tbf; do
 done
 echo "kernel: $(uname -rv)"
 echo "features: $("$FWD_BIN" features --json | tr -d '\n')"
+# Exit code 5 says that the kernel lacks something; an internal network needs no uplink.
+why=$("$FWD_BIN" up --ns probe --internal --datapath tc --dry-run 2>&1 >/dev/null)
+if [ $? = 5 ]; then
+    echo "refused: $(echo "$why" | head -n 1)"
+    [ -z "$refused" ] || eval "set -- $refused"
+fi
 "$@"
 echo "ended: $?"
 echo o >/proc/sysrq-trigger

@@ -27,6 +27,8 @@ pub(super) struct Job<'a> {
     /// The program, and what it is given.
     pub(super) program: &'a Path,
     pub(super) arguments: Vec<String>,
+    /// What it is given instead where the kernel does not have what the eBPF data path needs; empty where that makes no difference.
+    pub(super) refused: Vec<String>,
     /// Where it runs.
     pub(super) directory: &'a Path,
     pub(super) environment: Vec<(&'a str, OsString)>,
@@ -75,8 +77,7 @@ fn initramfs(
         fs::copy(&busybox, root.join(name)).with_context(|| format!("cannot copy {}", busybox.display()))?;
     }
     let modules = Path::new("lib/modules").join(&kernel.release);
-    let lists = ["modules.dep", "modules.alias", "modules.symbols", "modules.builtin"].map(str::to_owned);
-    for file in kernel.files_of(&MODULES)?.into_iter().chain(lists) {
+    for file in kernel.files_of(&MODULES)?.into_iter().chain(["modules.dep".to_owned()]) {
         let (from, to) = (kernel.modules.join(&file), root.join(&modules).join(&file));
         run_command(workspace.as_builder("install").args(["-D", "-m", "644"]).arg(from).arg(to))?;
     }
@@ -92,15 +93,21 @@ fn initramfs(
 }
 
 impl Job<'_> {
-    /// What job.sh reads: the environment, the directory, and the command as positional parameters.
+    /// What job.sh reads: the environment, the directory, and the command as positional parameters; and in `refused`, for `eval`, the other one.
     fn script(&self) -> String {
-        let Self { program, arguments, directory, environment, limit: _ } = self;
-        let exports =
-            environment.iter().map(|(key, value)| format!("export {key}={}\n", quoted(&value.to_string_lossy())));
-        let words =
-            std::iter::once(quoted(&program.to_string_lossy())).chain(arguments.iter().map(|word| quoted(word)));
-        let command = words.collect::<Vec<_>>().join(" ");
-        format!("{}cd {}\nset -- {command}\n", exports.collect::<String>(), quoted(&directory.to_string_lossy()))
+        let Self { program, arguments, refused, directory, environment, limit: _ } = self;
+        let exports: String = environment
+            .iter()
+            .map(|(key, value)| format!("export {key}={}\n", quoted(&value.to_string_lossy())))
+            .collect();
+        let program = quoted(&program.to_string_lossy());
+        let command = |words: &[String]| {
+            let words = words.iter().map(|word| format!(" {}", quoted(word)));
+            format!("{program}{}", words.collect::<String>())
+        };
+        let refused = if refused.is_empty() { String::new() } else { command(refused) };
+        let (directory, refused) = (quoted(&directory.to_string_lossy()), quoted(&refused));
+        format!("{exports}cd {directory}\nrefused={refused}\nset -- {}\n", command(arguments))
     }
 }
 
@@ -118,12 +125,14 @@ mod tests {
         let job = Job {
             program: Path::new("/a b/tests"),
             arguments: vec!["--exact".into(), "it's".into()],
+            refused: vec!["don't".into()],
             directory: Path::new("/"),
             environment: vec![("KEY", "two words".into())],
             limit: 1,
         };
-        let script = format!("{}printf '%s|' \"$KEY\" \"$@\"; pwd", job.script());
+        let script =
+            format!("{}printf '%s|' \"$KEY\" \"$@\"; eval \"set -- $refused\"; printf '%s|' \"$@\"; pwd", job.script());
         let output = Command::new("sh").args(["-c", &script]).output().unwrap();
-        assert_eq!(String::from_utf8(output.stdout).unwrap(), "two words|/a b/tests|--exact|it's|/\n");
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), "two words|/a b/tests|--exact|it's|/a b/tests|don't|/\n");
     }
 }

@@ -28,6 +28,10 @@ use crate::{
 
 /// The tests of the fast set.
 const FAST: &str = include_str!("fast.txt");
+/// Those of them that are left where the eBPF data path is refused, and others.
+const REFUSED: &str = include_str!("refused.txt");
+/// How tests run: two at a time, and what those print that pass is shown, too.
+const USUAL: [&str; 2] = ["--test-threads=2", "--show-output"];
 /// How long machines may take, seconds: with chosen tests, and with all.
 const LIMIT: u32 = 30 * 60;
 const LIMIT_OF_ALL: u32 = 10 * 3600;
@@ -89,15 +93,14 @@ fn try_out(
 ) -> Result<(Outcome, Tally)> {
     let directory = workspace.target.join("vm/machines").join(&kernel.release);
     run_command(workspace.as_builder("mkdir").arg("-p").arg(&directory))?;
-    let fast: Vec<&str> = FAST.lines().filter(|line| !line.starts_with('#')).collect();
-    let chosen = if arguments.test.is_empty() && !arguments.full { fast.as_slice() } else { &[] };
-    let mut words: Vec<String> = ["--test-threads=2", "--show-output"].map(str::to_owned).to_vec();
-    words.extend(chosen.first().map(|_| "--exact".to_owned()));
-    words.extend(chosen.iter().map(|name| (*name).to_owned()).chain(arguments.test.iter().cloned()));
+    let is_fast = arguments.test.is_empty() && !arguments.full;
+    let words = |names: Vec<String>| [USUAL.map(str::to_owned).to_vec(), names].concat();
+    let exact = |list: &str| words(std::iter::once("--exact".to_owned()).chain(names(list)).collect());
     let package = workspace.root.join("tests");
     let job = Job {
         program: binary,
-        arguments: words,
+        arguments: if is_fast { exact(FAST) } else { words(arguments.test.clone()) },
+        refused: if is_fast { exact(REFUSED) } else { Vec::new() },
         directory: &package,
         environment: environment(workspace, package.clone()),
         limit: if arguments.full { LIMIT_OF_ALL } else { LIMIT },
@@ -109,14 +112,20 @@ fn try_out(
     if outcome.kernel.is_none() {
         bail!("the machine did not get as far as the tests: {} has what the kernel said", console.display());
     }
-    let ran = tally.passed + tally.failed;
-    if !chosen.is_empty() && ran != chosen.len() {
-        let (expected, console) = (chosen.len(), console.display());
+    let list = if outcome.refused.is_some() { REFUSED } else { FAST };
+    let (ran, expected) = (tally.passed + tally.failed, names(list).count());
+    if is_fast && ran != expected {
+        let console = console.display();
         bail!(
-            "{ran} of {expected} tests ran: fast.txt names one that is not there, or the kernel has ended, see {console}"
+            "{ran} of {expected} tests ran: the list names one that is not there, or the kernel has ended, see {console}"
         );
     }
     Ok((outcome, tally.or_no_match(&arguments.test)?))
+}
+
+/// The tests that a list names.
+fn names(list: &str) -> impl Iterator<Item = String> {
+    list.lines().filter(|line| !line.starts_with('#')).map(str::to_owned)
 }
 
 /// What tests want to know.

@@ -13,6 +13,8 @@ pub(super) struct Outcome {
     pub(super) kernel: Option<String>,
     /// Features that `fwd features` does not find, by name.
     pub(super) lacks: Vec<String>,
+    /// With what words the eBPF data path is refused, if it is.
+    pub(super) refused: Option<String>,
     /// Programs, and how many instructions of each were verified.
     programs: BTreeMap<String, u64>,
 }
@@ -26,6 +28,8 @@ impl Outcome {
             self.kernel = Some(kernel.to_owned());
         } else if let Some(features) = line.strip_prefix("features: ") {
             self.lacks = missing(features);
+        } else if let Some(why) = line.strip_prefix("refused: ") {
+            self.refused = Some(why.to_owned());
         } else if let Some((program, count)) =
             line.strip_suffix(" instructions verified").and_then(|line| line.split_once(": "))
             && let Ok(count) = count.parse()
@@ -41,6 +45,7 @@ impl Outcome {
             0 => format!("{passed} passed"),
             _ => format!("{passed} passed, **{failed} failed**: {}", failures.join(", ")),
         };
+        let refused = self.refused.as_ref().map_or("", |_| "; `--datapath tc` is refused");
         let lacks = match self.lacks.as_slice() {
             [] => "nothing".to_owned(),
             lacks => lacks.join(", "),
@@ -51,7 +56,7 @@ impl Outcome {
             }
             None => "not asked".to_owned(),
         };
-        format!("| {release} | {version} | {result} | {lacks} | {verifier} |")
+        format!("| {release} | {version} | {result}{refused} | {lacks} | {verifier} |")
     }
 }
 
@@ -72,6 +77,7 @@ mod tests {
         for line in [
             "kernel: 6.1.0-50-amd64 #1 SMP\r",
             r#"features: [{"feature":"TCX","support":"unsupported"},{"feature":"veth","support":"supported"}]"#,
+            "refused: error: cannot use the eBPF data path",
             "from_ns: 812 instructions verified",
             "to_uplink: 4000 instructions verified",
             "test \x1b[32ma\x1b[m ... ok",
@@ -81,7 +87,7 @@ mod tests {
         let tally = Tally { passed: 2, failed: 1, ignored: 0, failures: vec!["flows::b".into()] };
         assert_eq!(
             outcome.row("6.1.0-50-amd64", "6.1.176-1", &tally),
-            "| 6.1.0-50-amd64 | 6.1.176-1 | 2 passed, **1 failed**: flows::b | TCX | 2 programs, at most 4000 instructions \
+            "| 6.1.0-50-amd64 | 6.1.176-1 | 2 passed, **1 failed**: flows::b; `--datapath tc` is refused | TCX | 2 programs, at most 4000 instructions \
              (`to_uplink`) |"
         );
         assert!(outcome.kernel.unwrap().starts_with("6.1.0"));

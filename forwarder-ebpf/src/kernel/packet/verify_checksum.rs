@@ -1,6 +1,6 @@
 //! Computes checksums in full, where a packet is not believed.
 
-use core::{mem::MaybeUninit, ops::ControlFlow, ptr};
+use core::{arch::asm, mem::MaybeUninit, ops::ControlFlow, ptr};
 
 use aya_ebpf::helpers::bpf_csum_diff;
 
@@ -40,13 +40,24 @@ fn verify_checksum(skb: Skb, off: u32, length: u32, pseudo: u32) -> bool {
     if length >= CHUNK {
         return false;
     }
-    if length != 0 {
-        rest.add(length);
+    let but_one = opaque(length.wrapping_sub(1).into());
+    if but_one < u64::from(CHUNK) - 1 {
+        rest.add((but_one as u32).wrapping_add(1));
     }
     let sum = rest.sum;
     let sum = (sum & 0xffff).wrapping_add(sum >> 16);
     let sum = (sum & 0xffff).wrapping_add(sum >> 16);
     rest.failed == 0 && sum == 0xffff
+}
+
+/// The same number, of which the compiler knows nothing. It would compare with zero otherwise, and that a length is not zero tells a verifier
+/// before 6.8 nothing of how small it may be.
+#[inline(always)]
+fn opaque(number: u64) -> u64 {
+    let mut same = number;
+    // SAFETY: it changes nothing.
+    unsafe { asm!("{0} = {0}", inout(reg) same, options(nomem, nostack, preserves_flags)) };
+    same
 }
 
 impl Repeat for Rest {

@@ -107,6 +107,11 @@ pub(super) fn atomics() -> Support {
     Support::of(sys::load(SCHED_CLS, &program::ATOMIC, 0))
 }
 
+/// A program that reads what it has not written is loaded.
+pub(super) fn unwritten_stack() -> Support {
+    Support::of(sys::load(SCHED_CLS, &program::UNWRITTEN, 0))
+}
+
 /// An array with the flag is made.
 pub(super) fn mapped_arrays() -> Support {
     /// `BPF_MAP_TYPE_ARRAY`, `BPF_F_MMAPABLE`.

@@ -47,6 +47,9 @@ pub(super) const ATOMIC: [u64; 7] = [
     EXIT,
 ];
 
+/// Reads from the stack what was never written there.
+pub(super) const UNWRITTEN: [u64; 3] = [instruction(0x79, 0, 10, -8, 0), set(0, 0), EXIT];
+
 /// Asks the routing tables about a packet of no family with `flags`: the kernel says EINVAL to flags that it does not know, and
 /// EAFNOSUPPORT to the family (`bpf_skb_fib_lookup`, net/core/filter.c).
 pub(super) fn route_question(flags: i32) -> Vec<u64> {

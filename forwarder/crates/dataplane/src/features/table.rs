@@ -167,6 +167,14 @@ pub const FEATURES: &[Feature] = &[
         probe: Probe { how: "the kernel's types (BTF) have it", ask: ask::conntrack },
     },
     Feature {
+        name: "reads of uninitialised stack",
+        since: "6.3",
+        needed_for: "programs as LLVM builds them: it saves registers whether they were set or not",
+        without: Without::Refused,
+        parts: TC,
+        probe: Probe { how: BY_LOADING, ask: ask::unwritten_stack },
+    },
+    Feature {
         name: "atomic cmpxchg, and adds that return",
         since: "5.12",
         needed_for: "changing a flow's state",
