@@ -7,6 +7,7 @@ mod icmp;
 mod neighbours;
 mod published;
 mod scenario;
+mod source;
 mod tcp;
 mod udp;
 
@@ -93,6 +94,11 @@ fn published_ports_are_the_same_through_both_data_paths() {
 }
 
 #[test]
+fn sources_are_the_same_through_both_data_paths() {
+    assert_alike(source::CONVERSATIONS);
+}
+
+#[test]
 fn every_difference_is_of_a_conversation_and_is_one() {
     let all = [
         tcp::CONVERSATIONS,
@@ -100,6 +106,7 @@ fn every_difference_is_of_a_conversation_and_is_one() {
         icmp::CONVERSATIONS,
         neighbours::CONVERSATIONS,
         published::CONVERSATIONS,
+        source::CONVERSATIONS,
     ]
     .concat();
     let reasons = include_str!("../../../docs/rfc.md");

@@ -15,7 +15,6 @@ use crate::{
 const USAGE: i32 = 2;
 const NOT_FOUND: i32 = 3;
 const CONFLICT: i32 = 4;
-const UNSUPPORTED: i32 = 5;
 const PORT: u16 = 7000;
 
 /// Further addresses of the host at `eth0`.
@@ -44,7 +43,7 @@ fn seen_from(fwd: &Fwd, pod: &Pod) -> [Ipv4Addr; 2] {
 
 #[test]
 fn endpoints_appear_each_behind_its_own_source_by_whatever_data_path() {
-    for datapath in ["tc", "xdp"] {
+    for datapath in ["tc", "xdp", "kernel"] {
         let fwd = host();
         let [first, second] = addresses(&fwd);
         let options =
@@ -124,7 +123,6 @@ fn source_that_cannot_be_is_refused_before_anything_is_made() {
     up(&["--source", "127.0.0.1"], USAGE, &["no address of a host"]);
     up(&["--source", "nonsense"], USAGE, &["--source"]);
     up(&["--source", &source, "--internal"], USAGE, &["internal"]);
-    up(&["--source", &source, "--datapath", "kernel"], UNSUPPORTED, &["--datapath tc"]);
     fwd.up("c1", &["--source", &source]);
     fwd.expect_error(&["up", "--ns", &ns, "--source", &other], CONFLICT, &[&source, &other, "down --ns"]);
     // The gateway of a network is nobody's source.

@@ -71,6 +71,7 @@ impl Gathered {
             self.actual.host.masquerades = masquerades.filter_map(ours).collect();
             self.actual.host.isolated = nft::isolated_networks()?.into_iter().filter_map(ours).collect();
             self.actual.host.port_rules = nft::port_rules()?.into_iter().filter_map(ours).collect();
+            self.actual.host.source_rules = nft::source_rules()?.into_iter().filter_map(ours).collect();
         }
         self.rules6()
     }

@@ -89,6 +89,8 @@ pub struct Host {
     pub isolated: BTreeSet<String>,
     /// Published ports with rules of ours, by what these are known by.
     pub port_rules: BTreeSet<String>,
+    /// Endpoints with rules about their source, by what these are known by.
+    pub source_rules: BTreeSet<String>,
     /// Networks with all of their rules for IPv6.
     pub ruled6: BTreeSet<String>,
     /// Where the name server of this host answers, by network; empty where there is none.

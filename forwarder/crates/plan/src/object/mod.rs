@@ -28,7 +28,7 @@ pub use self::{
     loaded::{OtherVersion, RecordMaps},
     netns::{NamedNetns, ResolvConf},
     network::{NameServer, NetworkAllows, NetworkHook, NetworkKept, NetworkSpec, NetworkUplink},
-    nftables::{Isolation, Masquerade, Rules6},
+    nftables::{Isolation, Masquerade, Rules6, SourceNat},
     port::{Fdb, Neighbour, Port, ProxyNeighbour},
     publish::{HostAccess, KernelPorts, Published},
     uplink::{Uplink, UplinkAddress, UplinkAsked, UplinkHooks, UplinkName, UplinkXdp},
@@ -153,6 +153,8 @@ objects! {
     Isolation(Isolation),
     /// Masquerade in nftables.
     Masquerade(Masquerade),
+    /// Rules of nftables by which an endpoint appears behind an address of the host.
+    SourceNat(SourceNat),
     /// Rules of nftables for the IPv6 of a network.
     Rules6(Rules6),
     /// A name server answers at a network's gateway.

@@ -1,9 +1,12 @@
 //! The rules of a network that the kernel forwards.
 
+mod source;
+
 use std::fmt;
 
 use ipnet::{Ipv4Net, Ipv6Net};
 
+pub use self::source::SourceNat;
 use super::{super::shell, Acts, Handling, Managed};
 use crate::{Actual, Treatment};
 use fwd_kernel::netlink::nft::{Leaving, Separation, TABLE};

@@ -3,6 +3,7 @@
 //! Numbers and cookies that the kernel will give are made up here; nothing of a plan names what it makes by them.
 
 mod inside;
+mod nftables;
 mod publish;
 
 use std::net::IpAddr;
@@ -37,9 +38,9 @@ impl Actual {
             Object::Undo(entry) => self.undo.push(entry.clone()),
             Object::Netns(object::NamedNetns { name }) => self.make_namespace(name),
             Object::Sysctl(record) => self.host.set_sysctl(&record.path, &record.ours),
-            Object::Isolation(it) => drop(self.host.isolated.insert(it.network.clone())),
-            Object::Masquerade(it) => drop(self.host.masquerades.insert(it.network.clone())),
-            Object::Rules6(it) => drop(self.host.ruled6.insert(it.network.clone())),
+            Object::Isolation(_) | Object::Masquerade(_) | Object::SourceNat(_) | Object::Rules6(_) => {
+                self.make_rules(object);
+            }
             Object::NameServer(it) => drop(self.host.served.insert(it.network.clone(), it.addresses.clone())),
             Object::ResolvConf(_) => self.target.iter_mut().for_each(|target| target.resolv_conf = ResolvConf::Fine),
             // No plan makes it.
@@ -277,9 +278,9 @@ impl Actual {
             Object::Undo(entry) => self.undo.retain(|known| !known.is_about_same(entry)),
             Object::Netns(object::NamedNetns { name }) => self.unmake_namespace(name),
             Object::Sysctl(record) => self.host.set_sysctl(&record.path, &record.original),
-            Object::Isolation(it) => drop(self.host.isolated.remove(&it.network)),
-            Object::Masquerade(it) => drop(self.host.masquerades.remove(&it.network)),
-            Object::Rules6(it) => drop(self.host.ruled6.remove(&it.network)),
+            Object::Isolation(_) | Object::Masquerade(_) | Object::SourceNat(_) | Object::Rules6(_) => {
+                self.unmake_rules(object);
+            }
             Object::NameServer(it) => drop(self.host.served.remove(&it.network)),
             Object::Uplink(_) | Object::UplinkAsked(_) | Object::UplinkHooks(_) | Object::UplinkXdp(_) => {
                 self.unmake_uplink(object);

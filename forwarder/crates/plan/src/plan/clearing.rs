@@ -1,6 +1,6 @@
 //! What goes before anything comes: what is left of endpoints, namespaces and commands that are no more.
 
-use super::orphans;
+use super::{orphans, rules};
 use crate::{
     Actual, EndpointRecord, NS_IF, Object, Op, TargetRef, Undo, are_ends, names, object,
     settled::{Endpoint, Network},
@@ -17,6 +17,7 @@ pub(super) fn dead_endpoints(actual: &Actual) -> (Vec<Op>, Vec<EndpointRecord>) 
             ops.extend(orphans::resolv_conf(actual, endpoint).into_iter().map(Op::remove));
         }
         ops.extend(orphans::published(actual, endpoint).map(Op::remove));
+        ops.extend(rules::of_record(actual, endpoint).map(Op::remove));
         ops.extend(orphans::neighbours(actual, endpoint).into_iter().map(Op::remove));
         let objects = orphans::record_objects(endpoint, actual.network_of(endpoint));
         ops.extend(objects.into_iter().filter(|object| actual.has(object)).map(Op::remove));

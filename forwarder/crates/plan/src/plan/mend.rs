@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use super::ipv6;
+use super::{ipv6, rules};
 
 use crate::{
     Actual, Datapath, Desired, Ipv4, NetworkRecord, Object, Op, Undo, UplinkRecord, advice, object,
@@ -161,6 +161,7 @@ impl Mended<'_> {
                 subnet,
                 leaving: Leaving::By(uplink.into()),
             }));
+            rules::of_network(&self.actual, network, uplink).into_iter().for_each(|object| self.make(object));
         }
         if let Some(gateway) = network.gateway6.filter(|_| network.treatment.bound) {
             // A command that was killed may have come no further than the record.

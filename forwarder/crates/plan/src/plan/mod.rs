@@ -12,6 +12,7 @@ pub(crate) mod networks;
 pub(crate) mod orphans;
 pub(crate) mod ports;
 pub(crate) mod replace;
+mod rules;
 pub(crate) mod up;
 pub(crate) mod uplinks;
 

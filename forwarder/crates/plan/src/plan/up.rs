@@ -4,7 +4,7 @@ use std::{collections::HashSet, net::IpAddr};
 
 use ipnet::IpNet;
 
-use super::{clearing, ipv6, name_server, ports};
+use super::{clearing, ipv6, name_server, ports, rules};
 
 use crate::{
     Actual, Attachment, Datapath, EndpointRecord, EndpointSpec, Ipv4, Marks, NetworkSpec, Object, Op, ResolvConf,
@@ -17,7 +17,7 @@ use crate::{
     ways,
 };
 use fwd_base::Result;
-use fwd_kernel::netlink::{BridgeSpec, Mac, VethSpec, nft::Leaving};
+use fwd_kernel::netlink::{BridgeSpec, Mac, VethSpec};
 
 /// What it takes for an endpoint to be there, and where it is then.
 pub(crate) struct Coming {
@@ -129,7 +129,7 @@ fn uplinks(actual: &Actual, network: &Network) -> Vec<Object> {
 }
 
 fn network_objects(actual: &Actual, network: &Network) -> Vec<Object> {
-    let Network { name, bridge, gateway, gateway6, mac, mtu, datapath, uplink, last, treatment, kept, allows } =
+    let Network { name, bridge, gateway, gateway6, mac, mtu, datapath, last, treatment, kept, allows, .. } =
         network.clone();
     let uplink_index = network.uplink_index();
     let alias = actual.host.owner.network_alias(&name);
@@ -178,9 +178,8 @@ fn network_objects(actual: &Actual, network: &Network) -> Vec<Object> {
             bridge: bridge.clone(),
             separation,
         }));
-        objects.extend(uplink.zip(gateway).map(|(uplink, gateway)| {
+        objects.extend(network.leaving().zip(gateway).map(|(leaving, gateway)| {
             let subnet = gateway.trunc();
-            let leaving = if treatment.bound { Leaving::By(uplink.name) } else { Leaving::NotBy(bridge.clone()) };
             Object::Masquerade(object::Masquerade { network: name, bridge, subnet, leaving })
         }));
     } else {
@@ -272,6 +271,7 @@ fn host_veth(asked: &Asked, actual: &Actual, settled: &Settled, former: &[Endpoi
     let mut objects = vec![Object::Veth(object::Veth { spec, ns: asked.target.clone() })];
     objects.extend(up_again(actual, &endpoint.host_if));
     objects.push(Object::Endpoint(endpoint_spec(asked, actual, settled, former)));
+    objects.extend(rules::of_endpoint(settled));
     if let Some(record) = actual.attached() {
         let (from, bridge) = (record.network_index, network.bridge.clone());
         objects.push(Object::EndpointBridge(object::EndpointBridge { host_if: record.host_if.clone(), from, bridge }));

@@ -15,7 +15,7 @@ use crate::{
 };
 use fwd_base::HostName;
 use fwd_dataplane::{Backend, PublishedPorts, Rule, Sizes};
-use fwd_kernel::netlink::{Interface, Mac};
+use fwd_kernel::netlink::{Interface, Mac, nft::Leaving};
 
 /// Ports of one bridge (`BR_MAX_PORTS`, without port 0).
 pub(crate) const MOST_PORTS: usize = 1_023;
@@ -119,6 +119,13 @@ impl Network {
     pub(crate) fn is_on_link(&self, actual: &Actual) -> bool {
         let subnet = self.gateway6.map(|gateway| gateway.trunc());
         subnet.is_some_and(|subnet| actual.host.net.has_on_link(self.uplink_index(), subnet))
+    }
+
+    /// By which interfaces its packets leave; none where it is internal.
+    pub(crate) fn leaving(&self) -> Option<Leaving> {
+        let uplink = self.uplink.as_ref()?;
+        let own = self.treatment.bound.then(|| Leaving::By(uplink.name.clone()));
+        Some(own.unwrap_or_else(|| Leaving::NotBy(self.bridge.clone())))
     }
 
     /// ifindex of the uplink, as records have it.

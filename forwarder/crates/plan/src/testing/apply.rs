@@ -122,6 +122,7 @@ impl World {
                 assert!(self.host.net.link(&interface).is_some(), "{interface} exists");
                 self.host.masquerades.insert(network);
             }
+            Object::SourceNat(it) => drop(self.host.source_rules.insert(it.comment())),
             Object::Rules6(object::Rules6 { network, uplink, separation, .. }) => {
                 let is_there = |uplink: &String| self.host.net.link(uplink).is_some();
                 assert!(separation.internal || uplink.iter().all(is_there), "{uplink:?} exists");
@@ -374,6 +375,7 @@ impl World {
             }
             Object::Isolation(object::Isolation { network, .. }) => assert!(self.host.isolated.remove(network)),
             Object::Masquerade(object::Masquerade { network, .. }) => assert!(self.host.masquerades.remove(network)),
+            Object::SourceNat(it) => assert!(self.host.source_rules.remove(&it.comment())),
             // Of several some may have been left.
             Object::Rules6(object::Rules6 { network, .. }) => drop(self.host.ruled6.remove(network)),
             // It may have been deleted by hand.

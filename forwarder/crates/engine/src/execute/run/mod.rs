@@ -90,6 +90,7 @@ fn of(object: &Object) -> &dyn Execute {
         Object::NetworkHook(it) => it,
         Object::Isolation(it) => it,
         Object::Masquerade(it) => it,
+        Object::SourceNat(it) => it,
         Object::Rules6(it) => it,
         Object::Veth(it) => it,
         Object::Endpoint(it) => it,

@@ -3,7 +3,7 @@
 use super::{Execute, Runner};
 use fwd_base::Result;
 use fwd_kernel::netlink::nft;
-use fwd_plan::object::{Isolation, Masquerade, Rules6};
+use fwd_plan::object::{Isolation, Masquerade, Rules6, SourceNat};
 
 impl Execute for Isolation {
     fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
@@ -24,6 +24,17 @@ impl Execute for Masquerade {
 
     fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
         nft::remove_masquerade(&runner.owner.rule(&self.network)).map(drop)
+    }
+}
+
+impl Execute for SourceNat {
+    fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
+        nft::ensure_source_rules(&self.rules(runner.owner.rule(&self.network)))
+    }
+
+    fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
+        let rules = self.rules(runner.owner.rule(&self.network));
+        nft::remove_source_rules(&nft::SourceRules::comment(&rules.network, rules.address)).map(drop)
     }
 }
 

@@ -8,6 +8,7 @@
 //!
 //! Functions act in the network namespace of the calling thread; each change is one transaction.
 
+mod expressions;
 mod flowtable;
 mod ipv6;
 mod isolation;
@@ -16,6 +17,7 @@ mod ports;
 mod rule;
 mod ruleset;
 mod socket;
+mod source;
 
 use ipnet::Ipv4Net;
 
@@ -25,6 +27,7 @@ pub use self::{
     ipv6::{Rules6, ensure_rules6, networks_with_rules6, remove_rules6},
     isolation::{Separation, ensure_isolation, isolated_networks, remove_isolation},
     ports::{PORT_NAME_MAX, PortRules, ensure_port_rules, port_rules, remove_port_rules},
+    source::{SourceRules, ensure_source_rules, remove_source_rules, source_rules},
 };
 use self::{
     message::{Message, number, text},
@@ -128,10 +131,10 @@ fn checked(network: &str, interface: &str, object: &str) -> Result<()> {
     Ok(())
 }
 
-/// Removes the rules of a network in a chain, with what is left of those of its published ports, and the table if no other rule is in it.
+/// Removes the rules of a network in a chain, with what is left of those of its published ports and endpoints, and the table if no other rule is in it.
 /// False: there was none.
 fn delete(chain: &str, network: &str) -> Result<bool> {
-    let is_ours = |rule: &Rule| (rule.is_in(chain) && rule.is_of(network)) || rule.is_of_port_of(network);
+    let is_ours = |rule: &Rule| (rule.is_in(chain) && rule.is_of(network)) || rule.is_of_part_of(network);
     delete_rules(is_ours, format!("nftables rule of network {network}"))
 }
 

@@ -13,8 +13,12 @@ use rtnetlink::packet_core::DefaultNla;
 use super::{
     CHAIN, CHAIN_HOOK, CHAIN_NAME, CHAIN_POLICY, CHAIN_TABLE, CHAIN_TYPE, Failure, HOOK_NUMBER, HOOK_PRIORITY, Message,
     NAME_MAX, Socket, TABLE, checked,
+    expressions::{
+        End, accept, address, asked_port, destination_port, different, dnat, equal, is_local, l4proto, of_prefix,
+        ports, snat_to_asked, translated,
+    },
     isolation::{self, FORWARD},
-    message::{self, bytes, nested, number, text},
+    message::{self, number, text},
     new_chain, new_table, or_nothing,
     rule::{self, Rule, expression},
     rules, unsupported,
@@ -88,64 +92,47 @@ impl PortRules {
 
     /// The same as expressions.
     fn expressions(&self) -> Vec<(&'static str, Vec<DefaultNla>)> {
-        let Self { bridge, subnet, address, proto: (proto, _), first, last, senders, .. } = self;
+        let Self { bridge, subnet, address, proto: (proto, _), first, last, inside, senders, .. } = self;
+        let port = Some(*inside).filter(|inside| inside != first);
+        let of_proto = || [l4proto(), equal(&[*proto])];
         let lead = || {
-            [
-                self.destination(),
-                vec![l4proto(), equal(&[*proto])],
-                ports(destination_port(), *first, *last),
-                self.dnat(),
-            ]
-            .concat()
+            let mut lead = self.destination();
+            lead.extend(of_proto());
+            lead.extend(ports(destination_port(), *first, *last));
+            lead.extend(dnat((*address).into(), port));
+            lead
         };
-        let mut rules: Vec<_> =
-            senders.iter().map(|sender| (PREROUTING, [of_prefix(SOURCE, *sender), lead()].concat())).collect();
+        let from = |sender: &Ipv4Net| of_prefix(End::Source, (*sender).into());
+        let mut rules: Vec<_> = senders.iter().map(|sender| (PREROUTING, [from(sender), lead()].concat())).collect();
         if senders.is_empty() {
             rules.push((PREROUTING, lead()));
         }
         rules.push((OUTPUT, lead()));
         let led = || {
-            let to = of_prefix(DESTINATION, Ipv4Net::from(*address));
-            let bridge = vec![rule::name_of(rule::OIFNAME), equal(&rule::padded(bridge))];
-            let asked = ports(vec![conntrack(CT_PROTO_DST, Some(ORIGINAL))], *first, *last);
-            [bridge, to, vec![l4proto(), equal(&[*proto])], translated(), asked].concat()
+            let mut led = vec![rule::name_of(rule::OIFNAME), equal(&rule::padded(bridge))];
+            led.extend(of_prefix(End::Destination, Ipv4Net::from(*address).into()));
+            led.extend(of_proto());
+            led.extend(translated());
+            led.extend(ports(asked_port(), *first, *last));
+            led
         };
         rules.push((FORWARD, [led(), vec![accept()]].concat()));
-        rules.push((CHAIN, [of_prefix(SOURCE, *subnet), led(), snat()].concat()));
+        rules.push((CHAIN, [from(subnet), led(), snat_to_asked(true).to_vec()].concat()));
         rules
     }
 
     /// The destination is the host's.
     fn destination(&self) -> Vec<DefaultNla> {
-        match self.host {
-            Some(host) => of_prefix(DESTINATION, Ipv4Net::from(host)),
-            None => vec![
-                rule::of_network_header(DESTINATION, 4),
-                expression("bitwise", &rule::masked(&[255, 0, 0, 0])),
-                expression("cmp", &rule::compared(rule::DIFFERENT, &[127, 0, 0, 0])),
-                expression(
-                    "fib",
-                    &[
-                        number(FIB_DREG, rule::REGISTER),
-                        number(FIB_RESULT, ADDRESS_TYPE),
-                        number(FIB_FLAGS, OF_DESTINATION),
-                    ],
-                ),
-                equal(&LOCAL.to_ne_bytes()),
-            ],
+        if let Some(host) = self.host {
+            return of_prefix(End::Destination, Ipv4Net::from(host).into());
         }
-    }
-
-    /// `dnat to ADDRESS`, with a port where that is another.
-    fn dnat(&self) -> Vec<DefaultNla> {
-        let mut expressions = vec![load(rule::REGISTER, &self.address.octets())];
-        let mut data = vec![number(NAT_TYPE, DNAT), number(NAT_FAMILY, IPV4), number(NAT_ADDRESS, rule::REGISTER)];
-        if self.inside != self.first {
-            expressions.push(load(SECOND_REGISTER, &self.inside.to_be_bytes()));
-            data.push(number(NAT_PORT, SECOND_REGISTER));
-        }
-        expressions.push(expression("nat", &data));
-        expressions
+        let mut others = vec![
+            address(End::Destination, true),
+            expression("bitwise", &rule::masked(&[255, 0, 0, 0])),
+            different(&[127, 0, 0, 0]),
+        ];
+        others.extend(is_local(End::Destination, true));
+        others
     }
 }
 
@@ -207,140 +194,4 @@ fn chain(name: &str, hook: u32) -> Message {
         number(CHAIN_POLICY, 1),
         message::nested(CHAIN_HOOK, &hook),
     ])
-}
-
-// Of addresses in an IPv4 header, bytes.
-const SOURCE: u32 = 12;
-const DESTINATION: u32 = 16;
-// Attributes of include/uapi/linux/netfilter/nf_tables.h: NFTA_FIB_*, NFTA_NAT_*, NFTA_RANGE_*, NFTA_CT_*, NFTA_PAYLOAD_*, NFTA_META_*,
-// NFTA_IMMEDIATE_*, NFTA_DATA_*, NFTA_VERDICT_*.
-const FIB_DREG: u16 = 1;
-const FIB_RESULT: u16 = 2;
-const FIB_FLAGS: u16 = 3;
-const NAT_TYPE: u16 = 1;
-const NAT_FAMILY: u16 = 2;
-const NAT_ADDRESS: u16 = 3;
-const NAT_PORT: u16 = 5;
-const RANGE_SREG: u16 = 1;
-const RANGE_OP: u16 = 2;
-const RANGE_FROM: u16 = 3;
-const RANGE_TO: u16 = 4;
-const CT_DREG: u16 = 1;
-const CT_KEY: u16 = 2;
-const CT_DIRECTION: u16 = 3;
-const PAYLOAD_DREG: u16 = 1;
-const PAYLOAD_BASE: u16 = 2;
-const PAYLOAD_OFFSET: u16 = 3;
-const PAYLOAD_LEN: u16 = 4;
-const META_DREG: u16 = 1;
-const META_KEY: u16 = 2;
-const IMMEDIATE_DREG: u16 = 1;
-const IMMEDIATE_DATA: u16 = 2;
-const DATA_VALUE: u16 = 1;
-const DATA_VERDICT: u16 = 2;
-const VERDICT_CODE: u16 = 1;
-/// `NFT_FIB_RESULT_ADDRTYPE`, `NFTA_FIB_F_DADDR`, and `RTN_LOCAL` in host byte order.
-const ADDRESS_TYPE: u32 = 3;
-const OF_DESTINATION: u32 = 1 << 1;
-const LOCAL: u32 = 2;
-/// `NFT_NAT_SNAT`, `NFT_NAT_DNAT`, `NFPROTO_IPV4`.
-const SNAT: u32 = 0;
-const DNAT: u32 = 1;
-const IPV4: u32 = 2;
-/// `NFT_REG_2`.
-const SECOND_REGISTER: u32 = 2;
-/// `NFT_PAYLOAD_TRANSPORT_HEADER`, and where the destination port is in it.
-const TRANSPORT_HEADER: u32 = 2;
-const PORT_OFFSET: u32 = 2;
-/// `NFT_META_L4PROTO`.
-const L4PROTO: u32 = 16;
-/// `NFT_CT_STATUS`, `NFT_CT_PROTO_DST`, `NFT_CT_DST_IP`; `IP_CT_DIR_ORIGINAL`; `IPS_DST_NAT` in host byte order.
-const CT_STATUS: u32 = 2;
-const CT_PROTO_DST: u32 = 12;
-const CT_DST_IP: u32 = 20;
-const ORIGINAL: u8 = 0;
-const DST_NAT: u32 = 1 << 5;
-/// `NF_ACCEPT`, `NFT_REG_VERDICT`.
-const ACCEPT: u32 = 1;
-const REGISTER_VERDICT: u32 = 0;
-
-fn equal(value: &[u8]) -> DefaultNla {
-    expression("cmp", &rule::compared(rule::EQUAL, value))
-}
-
-/// An address of the header lies in a prefix.
-fn of_prefix(offset: u32, prefix: Ipv4Net) -> Vec<DefaultNla> {
-    let mut expressions = vec![rule::of_network_header(offset, 4)];
-    if prefix.prefix_len() < 32 {
-        expressions.push(expression("bitwise", &rule::masked(&prefix.netmask().octets())));
-    }
-    expressions.push(equal(&prefix.network().octets()));
-    expressions
-}
-
-fn l4proto() -> DefaultNla {
-    expression("meta", &[number(META_KEY, L4PROTO), number(META_DREG, rule::REGISTER)])
-}
-
-fn destination_port() -> Vec<DefaultNla> {
-    vec![expression(
-        "payload",
-        &[
-            number(PAYLOAD_DREG, rule::REGISTER),
-            number(PAYLOAD_BASE, TRANSPORT_HEADER),
-            number(PAYLOAD_OFFSET, PORT_OFFSET),
-            number(PAYLOAD_LEN, 2),
-        ],
-    )]
-}
-
-/// What was loaded is one of these ports.
-fn ports(mut loaded: Vec<DefaultNla>, first: u16, last: u16) -> Vec<DefaultNla> {
-    let [first, last] = [first, last].map(u16::to_be_bytes);
-    loaded.push(if first == last {
-        equal(&first)
-    } else {
-        expression(
-            "range",
-            &[
-                number(RANGE_SREG, rule::REGISTER),
-                number(RANGE_OP, rule::EQUAL),
-                nested(RANGE_FROM, &[bytes(DATA_VALUE, &first)]),
-                nested(RANGE_TO, &[bytes(DATA_VALUE, &last)]),
-            ],
-        )
-    });
-    loaded
-}
-
-fn conntrack(key: u32, direction: Option<u8>) -> DefaultNla {
-    let mut data = vec![number(CT_KEY, key), number(CT_DREG, rule::REGISTER)];
-    data.extend(direction.map(|direction| bytes(CT_DIRECTION, &[direction])));
-    expression("ct", &data)
-}
-
-/// `ct status dnat`.
-fn translated() -> Vec<DefaultNla> {
-    vec![
-        conntrack(CT_STATUS, None),
-        expression("bitwise", &rule::masked(&DST_NAT.to_ne_bytes())),
-        expression("cmp", &rule::compared(rule::DIFFERENT, &[0; 4])),
-    ]
-}
-
-fn load(register: u32, value: &[u8]) -> DefaultNla {
-    expression("immediate", &[number(IMMEDIATE_DREG, register), nested(IMMEDIATE_DATA, &[bytes(DATA_VALUE, value)])])
-}
-
-fn accept() -> DefaultNla {
-    let verdict = nested(DATA_VERDICT, &[number(VERDICT_CODE, ACCEPT)]);
-    expression("immediate", &[number(IMMEDIATE_DREG, REGISTER_VERDICT), nested(IMMEDIATE_DATA, &[verdict])])
-}
-
-/// `snat to ct original ip daddr`.
-fn snat() -> Vec<DefaultNla> {
-    vec![
-        conntrack(CT_DST_IP, Some(ORIGINAL)),
-        expression("nat", &[number(NAT_TYPE, SNAT), number(NAT_FAMILY, IPV4), number(NAT_ADDRESS, rule::REGISTER)]),
-    ]
 }

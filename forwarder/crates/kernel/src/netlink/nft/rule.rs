@@ -109,15 +109,25 @@ impl Rule {
         self.comment.as_deref() == Some(network)
     }
 
-    /// Whether it is of a published port of this network.
-    pub(super) fn is_of_port_of(&self, network: &str) -> bool {
+    /// Whether it is of a published port or an endpoint of this network.
+    pub(super) fn is_of_part_of(&self, network: &str) -> bool {
         let rest = self.comment.as_deref().and_then(|comment| comment.strip_prefix(network));
         rest.is_some_and(|rest| rest.starts_with(' '))
     }
 
-    /// Whether it is of a published port: names of networks have no blank.
+    /// What of a network it is about: names of networks have no blank.
+    fn part(&self) -> Option<&str> {
+        self.comment.as_deref()?.split_once(' ').map(|(_, part)| part)
+    }
+
+    /// Whether it is of a published port, `SOCKET/PROTOCOL`.
     pub(super) fn is_of_any_port(&self) -> bool {
-        self.comment.as_deref().is_some_and(|comment| comment.contains(' '))
+        self.part().is_some_and(|part| part.contains('/'))
+    }
+
+    /// Whether it is of an endpoint, `ADDRESS`.
+    pub(super) fn is_of_any_endpoint(&self) -> bool {
+        self.part().is_some_and(|part| !part.contains('/'))
     }
 
     /// The name that its first comparison is with.
@@ -157,14 +167,21 @@ pub(super) fn expressions(rule: &Masquerade) -> Vec<DefaultNla> {
         expressions.push(expression("bitwise", &masked(&rule.subnet.netmask().octets())));
     }
     expressions.push(equals(&rule.subnet.network().octets()));
-    let names = match &rule.leaving {
-        Leaving::By(uplink) => vec![(EQUAL, uplink.as_str())],
-        Leaving::NotBy(bridge) => vec![(DIFFERENT, bridge.as_str()), (DIFFERENT, LOOPBACK)],
-    };
-    let compare = |(how, name)| [name_of(OIFNAME), expression("cmp", &compared(how, &padded(name)))];
-    expressions.extend(names.into_iter().flat_map(compare));
+    expressions.extend(rule.leaving.expressions());
     expressions.push(expression("masq", &[]));
     expressions
+}
+
+impl Leaving {
+    /// The condition as expressions.
+    pub(super) fn expressions(&self) -> Vec<DefaultNla> {
+        let names = match self {
+            Self::By(uplink) => vec![(EQUAL, uplink.as_str())],
+            Self::NotBy(bridge) => vec![(DIFFERENT, bridge.as_str()), (DIFFERENT, LOOPBACK)],
+        };
+        let compare = |(how, name)| [name_of(OIFNAME), expression("cmp", &compared(how, &padded(name)))];
+        names.into_iter().flat_map(compare).collect()
+    }
 }
 
 /// Loads bytes of the network header.

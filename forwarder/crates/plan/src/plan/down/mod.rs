@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     Actual, Datapath, Desired, Endpoint, EndpointNetns, EndpointRecord, NetworkRecord, Object, Op, Scope, TargetRef,
     UplinkRecord, are_ends, object, orphans,
-    plan::{ports, replace::Replaced},
+    plan::{ports, replace::Replaced, rules},
     refuse,
 };
 use fwd_base::{Error, Kind, Result};
@@ -198,6 +198,7 @@ impl Removal<'_> {
         }
         for endpoint in endpoints {
             objects.extend(orphans::published(self.actual, endpoint));
+            objects.extend(rules::of_record(self.actual, endpoint));
             objects.extend(orphans::neighbours(self.actual, endpoint));
             let records = orphans::record_objects(endpoint, self.actual.network_of(endpoint));
             objects.extend(records.into_iter().filter(|object| self.actual.has(object)));

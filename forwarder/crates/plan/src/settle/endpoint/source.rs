@@ -28,11 +28,6 @@ pub(super) fn settled(
             refuse(Kind::Usage, why).remedy("leave out --source, or use a network that was made without --internal")
         );
     }
-    if !network.datapath.is_ebpf() {
-        let why =
-            format!("network {name} is forwarded by the kernel, which masquerades behind the address of the uplink");
-        return Err(refuse(Kind::Unsupported, why).remedy("use a network with --datapath tc"));
-    }
     host_address::check(source.into(), actual).map_err(|(kind, why)| {
         let give = format!("give it to the host first (`ip addr add {source}/32 dev INTERFACE`), or ");
         let give = if kind == Kind::NotFound { give.as_str() } else { "" };

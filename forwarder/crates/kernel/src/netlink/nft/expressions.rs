@@ -1,0 +1,248 @@
+//! What rules of several kinds are made of, of either family.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use rtnetlink::packet_core::DefaultNla;
+
+use super::{
+    message::{bytes, nested, number},
+    rule::{self, expression},
+};
+
+/// Which of the two addresses of a header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    Source,
+    Destination,
+}
+
+// Attributes of include/uapi/linux/netfilter/nf_tables.h: NFTA_FIB_*, NFTA_NAT_*, NFTA_RANGE_*, NFTA_CT_*, NFTA_PAYLOAD_*, NFTA_META_*,
+// NFTA_IMMEDIATE_*, NFTA_DATA_*, NFTA_VERDICT_*.
+const FIB_DREG: u16 = 1;
+const FIB_RESULT: u16 = 2;
+const FIB_FLAGS: u16 = 3;
+const NAT_TYPE: u16 = 1;
+const NAT_FAMILY: u16 = 2;
+const NAT_ADDRESS: u16 = 3;
+const NAT_LAST_ADDRESS: u16 = 4;
+const NAT_PORT: u16 = 5;
+const NAT_FLAGS: u16 = 7;
+const RANGE_SREG: u16 = 1;
+const RANGE_OP: u16 = 2;
+const RANGE_FROM: u16 = 3;
+const RANGE_TO: u16 = 4;
+const CT_DREG: u16 = 1;
+const CT_KEY: u16 = 2;
+const CT_DIRECTION: u16 = 3;
+const PAYLOAD_DREG: u16 = 1;
+const PAYLOAD_BASE: u16 = 2;
+const PAYLOAD_OFFSET: u16 = 3;
+const PAYLOAD_LEN: u16 = 4;
+const META_DREG: u16 = 1;
+const META_KEY: u16 = 2;
+const IMMEDIATE_DREG: u16 = 1;
+const IMMEDIATE_DATA: u16 = 2;
+const DATA_VALUE: u16 = 1;
+const DATA_VERDICT: u16 = 2;
+const VERDICT_CODE: u16 = 1;
+/// `NFT_FIB_RESULT_ADDRTYPE`, `NFTA_FIB_F_SADDR`, `NFTA_FIB_F_DADDR`, and `RTN_LOCAL` in host byte order.
+const ADDRESS_TYPE: u32 = 3;
+const OF_SOURCE: u32 = 1 << 0;
+const OF_DESTINATION: u32 = 1 << 1;
+const LOCAL: u32 = 2;
+/// `NFT_NAT_SNAT`, `NFT_NAT_DNAT`, `NFPROTO_IPV4`, `NFPROTO_IPV6`, `NF_NAT_RANGE_PERSISTENT`.
+const SNAT: u32 = 0;
+const DNAT: u32 = 1;
+const IPV4: u32 = 2;
+const IPV6: u32 = 10;
+const PERSISTENT: u32 = 1 << 3;
+/// `NFT_REG_2`.
+const SECOND_REGISTER: u32 = 2;
+/// `NFT_PAYLOAD_TRANSPORT_HEADER`, and where the destination port is in it.
+const TRANSPORT_HEADER: u32 = 2;
+const PORT_OFFSET: u32 = 2;
+/// `NFT_META_L4PROTO`.
+const L4PROTO: u32 = 16;
+/// `NFT_CT_STATUS`, `NFT_CT_PROTO_DST`, `NFT_CT_SRC_IP`, `NFT_CT_DST_IP`, `NFT_CT_SRC_IP6`, `NFT_CT_DST_IP6`; `IPS_DST_NAT` in host byte order.
+const CT_STATUS: u32 = 2;
+const CT_PROTO_DST: u32 = 12;
+const CT_SRC_IP: u32 = 19;
+const CT_DST_IP: u32 = 20;
+const CT_SRC_IP6: u32 = 21;
+const CT_DST_IP6: u32 = 22;
+const DST_NAT: u32 = 1 << 5;
+/// `IP_CT_DIR_ORIGINAL`.
+const ORIGINAL: u8 = 0;
+/// `NF_ACCEPT`, `NFT_REG_VERDICT`.
+const ACCEPT: u32 = 1;
+const REGISTER_VERDICT: u32 = 0;
+
+/// The bytes of an address.
+pub(super) fn octets(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(address) => address.octets().into(),
+        IpAddr::V6(address) => address.octets().into(),
+    }
+}
+
+pub(super) fn equal(value: &[u8]) -> DefaultNla {
+    expression("cmp", &rule::compared(rule::EQUAL, value))
+}
+
+pub(super) fn different(value: &[u8]) -> DefaultNla {
+    expression("cmp", &rule::compared(rule::DIFFERENT, value))
+}
+
+/// What was loaded lies in a prefix.
+fn within(loaded: DefaultNla, prefix: IpNet) -> Vec<DefaultNla> {
+    let mut expressions = vec![loaded];
+    if prefix.prefix_len() < prefix.max_prefix_len() {
+        expressions.push(expression("bitwise", &rule::masked(&octets(prefix.netmask()))));
+    }
+    expressions.push(equal(&octets(prefix.network())));
+    expressions
+}
+
+/// Loads an address of the header: of IPv4, or of IPv6.
+pub(super) fn address(end: End, v4: bool) -> DefaultNla {
+    let (offset, length) = match (end, v4) {
+        (End::Source, true) => (12, 4),
+        (End::Destination, true) => (16, 4),
+        (End::Source, false) => (8, 16),
+        (End::Destination, false) => (24, 16),
+    };
+    rule::of_network_header(offset, length)
+}
+
+/// An address of the header lies in a prefix.
+pub(super) fn of_prefix(end: End, prefix: IpNet) -> Vec<DefaultNla> {
+    within(address(end, matches!(prefix, IpNet::V4(_))), prefix)
+}
+
+/// An address of the header is one of these, first and last.
+pub(super) fn of_range(end: End, first: IpAddr, last: IpAddr) -> Vec<DefaultNla> {
+    if first == last {
+        return of_prefix(end, first.into());
+    }
+    vec![address(end, first.is_ipv4()), between(&octets(first), &octets(last))]
+}
+
+/// An address lies in a prefix that the connection had when it began, before any translation.
+pub(super) fn of_connection(end: End, prefix: IpNet) -> Vec<DefaultNla> {
+    let key = match (end, prefix) {
+        (End::Source, IpNet::V4(_)) => CT_SRC_IP,
+        (End::Destination, IpNet::V4(_)) => CT_DST_IP,
+        (End::Source, IpNet::V6(_)) => CT_SRC_IP6,
+        (End::Destination, IpNet::V6(_)) => CT_DST_IP6,
+    };
+    within(conntrack(key, Some(ORIGINAL)), prefix)
+}
+
+/// `fib saddr type local`, or of the destination, or that it is not.
+pub(super) fn is_local(end: End, is: bool) -> [DefaultNla; 2] {
+    let flags = if end == End::Source { OF_SOURCE } else { OF_DESTINATION };
+    let load = [number(FIB_DREG, rule::REGISTER), number(FIB_RESULT, ADDRESS_TYPE), number(FIB_FLAGS, flags)];
+    let local = LOCAL.to_ne_bytes();
+    [expression("fib", &load), if is { equal(&local) } else { different(&local) }]
+}
+
+pub(super) fn l4proto() -> DefaultNla {
+    expression("meta", &[number(META_KEY, L4PROTO), number(META_DREG, rule::REGISTER)])
+}
+
+pub(super) fn destination_port() -> DefaultNla {
+    expression(
+        "payload",
+        &[
+            number(PAYLOAD_DREG, rule::REGISTER),
+            number(PAYLOAD_BASE, TRANSPORT_HEADER),
+            number(PAYLOAD_OFFSET, PORT_OFFSET),
+            number(PAYLOAD_LEN, 2),
+        ],
+    )
+}
+
+/// `ct original proto-dst`.
+pub(super) fn asked_port() -> DefaultNla {
+    conntrack(CT_PROTO_DST, Some(ORIGINAL))
+}
+
+/// What was `loaded` is one of these ports.
+pub(super) fn ports(loaded: DefaultNla, first: u16, last: u16) -> [DefaultNla; 2] {
+    let [first, last] = [first, last].map(u16::to_be_bytes);
+    [loaded, if first == last { equal(&first) } else { between(&first, &last) }]
+}
+
+/// What was loaded is one of these values, first and last.
+fn between(first: &[u8], last: &[u8]) -> DefaultNla {
+    expression(
+        "range",
+        &[
+            number(RANGE_SREG, rule::REGISTER),
+            number(RANGE_OP, rule::EQUAL),
+            nested(RANGE_FROM, &[bytes(DATA_VALUE, first)]),
+            nested(RANGE_TO, &[bytes(DATA_VALUE, last)]),
+        ],
+    )
+}
+
+fn conntrack(key: u32, direction: Option<u8>) -> DefaultNla {
+    let mut data = vec![number(CT_KEY, key), number(CT_DREG, rule::REGISTER)];
+    data.extend(direction.map(|direction| bytes(CT_DIRECTION, &[direction])));
+    expression("ct", &data)
+}
+
+/// `ct status dnat`.
+pub(super) fn translated() -> [DefaultNla; 3] {
+    [
+        conntrack(CT_STATUS, None),
+        expression("bitwise", &rule::masked(&DST_NAT.to_ne_bytes())),
+        expression("cmp", &rule::compared(rule::DIFFERENT, &[0; 4])),
+    ]
+}
+
+fn load(register: u32, value: &[u8]) -> DefaultNla {
+    expression("immediate", &[number(IMMEDIATE_DREG, register), nested(IMMEDIATE_DATA, &[bytes(DATA_VALUE, value)])])
+}
+
+pub(super) fn accept() -> DefaultNla {
+    let verdict = nested(DATA_VERDICT, &[number(VERDICT_CODE, ACCEPT)]);
+    expression("immediate", &[number(IMMEDIATE_DREG, REGISTER_VERDICT), nested(IMMEDIATE_DATA, &[verdict])])
+}
+
+/// What every translation says: to the address in the first register.
+fn translation(kind: u32, v4: bool) -> Vec<DefaultNla> {
+    let family = if v4 { IPV4 } else { IPV6 };
+    vec![number(NAT_TYPE, kind), number(NAT_FAMILY, family), number(NAT_ADDRESS, rule::REGISTER)]
+}
+
+/// `dnat to ADDRESS`, with a port where that is another.
+pub(super) fn dnat(to: IpAddr, port: Option<u16>) -> Vec<DefaultNla> {
+    let mut expressions = vec![load(rule::REGISTER, &octets(to))];
+    let mut data = translation(DNAT, to.is_ipv4());
+    if let Some(port) = port {
+        expressions.push(load(SECOND_REGISTER, &port.to_be_bytes()));
+        data.push(number(NAT_PORT, SECOND_REGISTER));
+    }
+    expressions.push(expression("nat", &data));
+    expressions
+}
+
+/// `snat to ct original ip daddr`: behind the address that was asked.
+pub(super) fn snat_to_asked(v4: bool) -> [DefaultNla; 2] {
+    let key = if v4 { CT_DST_IP } else { CT_DST_IP6 };
+    [conntrack(key, Some(ORIGINAL)), expression("nat", &translation(SNAT, v4))]
+}
+
+/// `snat to ADDRESS`, or to one of several, first and last: whoever sends keeps the one that he has (`persistent`).
+pub(super) fn snat(first: IpAddr, last: IpAddr) -> Vec<DefaultNla> {
+    let mut data = translation(SNAT, first.is_ipv4());
+    let mut expressions = vec![load(rule::REGISTER, &octets(first))];
+    if first != last {
+        expressions.push(load(SECOND_REGISTER, &octets(last)));
+        data.extend([number(NAT_LAST_ADDRESS, SECOND_REGISTER), number(NAT_FLAGS, PERSISTENT)]);
+    }
+    expressions.push(expression("nat", &data));
+    expressions
+}

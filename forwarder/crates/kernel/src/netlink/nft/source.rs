@@ -1,0 +1,122 @@
+//! Addresses behind which endpoints appear on the data path `kernel`: source NAT in the same table, before what masquerades.
+//!
+//! Each endpoint that has some has two rules. `postrouting` translates what it begins; `source` drops what was translated to an address that
+//! is the host's no more, and whose answers would go elsewhere. Their comment is `NETWORK ADDRESS`, the address that of the endpoint.
+
+use std::net::IpAddr;
+
+use rtnetlink::packet_core::DefaultNla;
+
+use super::{
+    CHAIN, CHAIN_HOOK, CHAIN_NAME, CHAIN_POLICY, CHAIN_TABLE, CHAIN_TYPE, Failure, HOOK_NUMBER, HOOK_POSTROUTING,
+    HOOK_PRIORITY, Leaving, Message, PRIORITY_SRCNAT, Socket, TABLE, checked,
+    expressions::{End, is_local, of_connection, of_prefix, of_range, snat},
+    message::{self, number, text},
+    new_chain, new_table, or_nothing,
+    rule::{self, Rule},
+    rules, unsupported,
+};
+use fwd_base::Result;
+
+/// The chain that looks at what was translated.
+const SOURCE: &str = "source";
+/// After the translation.
+const PRIORITY: u32 = PRIORITY_SRCNAT + 10;
+
+/// The addresses of the host behind which an endpoint appears.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceRules {
+    /// Name of the network.
+    pub network: String,
+    /// By which interfaces its packets leave.
+    pub leaving: Leaving,
+    /// The endpoint's address.
+    pub address: IpAddr,
+    /// First and last of the addresses, of the same family.
+    pub source: (IpAddr, IpAddr),
+}
+
+impl SourceRules {
+    /// How nft(8) declares the chain that is theirs alone.
+    pub const CHAIN: &str = "source { type filter hook postrouting priority srcnat + 10; }";
+
+    /// The comment of the rules of an endpoint with this address.
+    #[must_use]
+    pub fn comment(network: &str, address: IpAddr) -> String {
+        format!("{network} {address}")
+    }
+
+    /// The rules, each with its chain, as nft(8) has them.
+    #[must_use]
+    pub fn rules(&self) -> Vec<(&'static str, String)> {
+        let Self { network: _, leaving, address, source: (first, last) } = self;
+        let ip = if address.is_ipv4() { "ip" } else { "ip6" };
+        let (range, kept) =
+            if first == last { (first.to_string(), "") } else { (format!("{first}-{last}"), " persistent") };
+        vec![
+            (CHAIN, format!("{ip} saddr {address} {} snat to {range}{kept}", leaving.condition())),
+            (SOURCE, format!("ct original {ip} saddr {address} {ip} saddr {range} fib saddr type != local drop")),
+        ]
+    }
+
+    /// The same as expressions.
+    fn expressions(&self) -> [(&'static str, Vec<DefaultNla>); 2] {
+        let Self { network: _, leaving, address, source: (first, last) } = self;
+        let (address, first, last) = (*address, *first, *last);
+        let translated = [of_prefix(End::Source, address.into()), leaving.expressions(), snat(first, last)].concat();
+        let mut gone = of_connection(End::Source, address.into());
+        gone.extend(of_range(End::Source, first, last));
+        gone.extend(is_local(End::Source, false));
+        gone.push(rule::drop());
+        [(CHAIN, translated), (SOURCE, gone)]
+    }
+}
+
+/// Makes the rules of an endpoint what is given, in place of those that it has.
+///
+/// # Errors
+/// [`fwd_base::Kind::Unsupported`] where the kernel has no nf_tables with NAT and fib, or without root.
+pub fn ensure_source_rules(wanted: &SourceRules) -> Result<()> {
+    let comment = SourceRules::comment(&wanted.network, wanted.address);
+    let object = format!("nftables rules of source {}", wanted.source.0);
+    checked(&comment, wanted.leaving.interface(), &object)?;
+    let change = || -> Result<(), Failure> {
+        let socket = Socket::open()?;
+        let mut batch = vec![new_table(), new_chain(), chain()];
+        batch.extend(rules(&socket)?.iter().filter(|rule| rule.is_of(&comment)).map(Rule::deletion));
+        // Before what translates to the address of the uplink.
+        batch.extend(wanted.expressions().iter().map(|(chain, it)| rule::addition(chain, &comment, it).first()));
+        socket.commit(&batch)
+    };
+    change().map_err(|failure| unsupported(failure, "set", object))
+}
+
+/// Removes the rules with this comment, and the table if no others are in it. False: there were none.
+///
+/// # Errors
+/// The kernel refuses.
+pub fn remove_source_rules(comment: &str) -> Result<bool> {
+    super::delete_rules(|rule| rule.is_of(comment), format!("nftables rules of endpoint {comment}"))
+}
+
+/// The comments of the rules of endpoints, each once.
+///
+/// # Errors
+/// The kernel refuses. A kernel without nf_tables has none.
+pub fn source_rules() -> Result<Vec<String>> {
+    let found = Socket::open().and_then(|socket| rules(&socket));
+    let found = or_nothing(found).map_err(|failure| failure.doing("list", format!("nftables table ip {TABLE}")))?;
+    let of_endpoints = found.into_iter().filter(|rule| rule.is_in(SOURCE) && rule.is_of_any_endpoint());
+    Ok(of_endpoints.filter_map(|rule| rule.comment).collect())
+}
+
+fn chain() -> Message {
+    let hook = vec![number(HOOK_NUMBER, HOOK_POSTROUTING), number(HOOK_PRIORITY, PRIORITY)];
+    Message::new_chain(vec![
+        text(CHAIN_TABLE, TABLE),
+        text(CHAIN_NAME, SOURCE),
+        text(CHAIN_TYPE, "filter"),
+        number(CHAIN_POLICY, 1),
+        message::nested(CHAIN_HOOK, &hook),
+    ])
+}

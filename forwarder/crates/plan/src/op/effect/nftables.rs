@@ -1,0 +1,25 @@
+//! What rules of nftables change.
+
+use crate::{Actual, Object};
+
+impl Actual {
+    pub(super) fn make_rules(&mut self, object: &Object) {
+        match object {
+            Object::Isolation(it) => drop(self.host.isolated.insert(it.network.clone())),
+            Object::Masquerade(it) => drop(self.host.masquerades.insert(it.network.clone())),
+            Object::SourceNat(it) => drop(self.host.source_rules.insert(it.comment())),
+            Object::Rules6(it) => drop(self.host.ruled6.insert(it.network.clone())),
+            other => unreachable!("{other} is no rule of nftables"),
+        }
+    }
+
+    pub(super) fn unmake_rules(&mut self, object: &Object) {
+        match object {
+            Object::Isolation(it) => drop(self.host.isolated.remove(&it.network)),
+            Object::Masquerade(it) => drop(self.host.masquerades.remove(&it.network)),
+            Object::SourceNat(it) => drop(self.host.source_rules.remove(&it.comment())),
+            Object::Rules6(it) => drop(self.host.ruled6.remove(&it.network)),
+            other => unreachable!("{other} is no rule of nftables"),
+        }
+    }
+}
