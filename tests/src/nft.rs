@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use forwarder::{
     Kind,
-    netlink::nft::{self, Leaving, Masquerade, PortRules, Separation},
+    netlink::nft::{self, Leaving, Masquerade, PortRules, Separation, SourceRules},
     testbed::{self, Namespace, unique_prefix},
 };
 
@@ -165,21 +165,28 @@ fn port(first: u16, last: u16, inside: u16) -> PortRules {
 fn published_ports_are_shown_as_one_would_write_them_and_go_alone_or_with_their_network() {
     let host = namespace();
     host.run(|| nft::ensure_isolation("default", "fwd0", Separation::default())).unwrap();
+    let six = PortRules {
+        subnet: "fd00:1::/64".parse().unwrap(),
+        address: "fd00:1::2".parse().unwrap(),
+        ..port(8080, 8080, 80)
+    };
     let restricted = PortRules {
         host: Some("198.51.100.2".parse().unwrap()),
         proto: (17, "udp"),
         senders: vec!["192.0.2.0/24".parse().unwrap(), "203.0.113.7/32".parse().unwrap()],
         ..port(53, 53, 5353)
     };
-    for rules in [port(8080, 8080, 80), port(9000, 9099, 9000), restricted] {
+    for rules in [port(8080, 8080, 80), port(9000, 9099, 9000), restricted, six.clone()] {
         // Again is the same.
         for _ in 0..2 {
             host.run(|| nft::ensure_port_rules(&rules)).unwrap();
         }
-        let shown = run(&host, &["nft", "list", "table", "ip", nft::TABLE]).success().unwrap().stdout;
+        let (family, table) = if rules.address.is_ipv4() { ("ip", nft::TABLE) } else { ("ip6", nft::TABLE) };
+        let shown = run(&host, &["nft", "list", "table", family, table]).success().unwrap().stdout;
         let comment = format!(" comment \"{}\"", rules.comment());
         let words = |text: &str| {
-            text.replace("/32", "").replace("meta l4proto", "").split_whitespace().collect::<Vec<_>>().join(" ")
+            let text = text.replace("/32", "").replace("/128", "");
+            text.replace("meta l4proto", "").split_whitespace().collect::<Vec<_>>().join(" ")
         };
         let mut found: Vec<String> =
             shown.lines().filter_map(|line| line.split_once(comment.as_str())).map(|(rule, _)| words(rule)).collect();
@@ -189,12 +196,58 @@ fn published_ports_are_shown_as_one_would_write_them_and_go_alone_or_with_their_
         assert_eq!(found, wanted, "{shown}");
     }
     let comments = ["default *:8080/tcp", "default *:9000/tcp", "default 198.51.100.2:53/udp"];
-    assert_eq!(host.run(nft::port_rules).unwrap(), comments);
+    assert_eq!(host.run(|| nft::port_rules(true)).unwrap(), comments);
+    assert_eq!(host.run(|| nft::port_rules(false)).unwrap(), ["default [::]:8080/tcp"]);
     assert_eq!(host.run(nft::isolated_networks).unwrap(), ["default"]);
-    assert!(host.run(|| nft::remove_port_rules(comments[0])).unwrap());
-    assert!(!host.run(|| nft::remove_port_rules(comments[0])).unwrap());
-    assert_eq!(host.run(nft::port_rules).unwrap(), comments[1..]);
+    for rules in [port(8080, 8080, 80), six] {
+        assert!(host.run(|| nft::remove_port_rules(&rules)).unwrap());
+        assert!(!host.run(|| nft::remove_port_rules(&rules)).unwrap());
+    }
+    assert_eq!(host.run(|| nft::port_rules(true)).unwrap(), comments[1..]);
+    assert_eq!(host.run(|| nft::port_rules(false)).unwrap(), [""; 0]);
     assert_eq!(host.run(|| nft::ensure_port_rules(&port(1, 9, 11))).unwrap_err().kind, Kind::Unsupported);
     assert!(host.run(|| nft::remove_isolation("default")).unwrap());
+    assert_eq!(host.run(nft::tables).unwrap(), [""; 0]);
+}
+
+#[test]
+fn sources_are_shown_as_one_would_write_them_and_go_alone_or_with_their_network() {
+    let host = namespace();
+    host.run(|| nft::ensure_masquerade(&rule("default", "10.77.0.0/24", "eth0"))).unwrap();
+    let source = |address: &str, first: &str, last: &str| SourceRules {
+        network: "default".into(),
+        leaving: Leaving::NotBy("fwd0".into()),
+        address: address.parse().unwrap(),
+        source: (first.parse().unwrap(), last.parse().unwrap()),
+    };
+    let wanted = [
+        source("10.77.0.2", "192.0.2.7", "192.0.2.7"),
+        source("10.77.0.3", "192.0.2.8", "192.0.2.10"),
+        source("fd00:1::2", "2001:db8::7", "2001:db8::7"),
+    ];
+    for rules in &wanted {
+        // Again is the same.
+        for _ in 0..2 {
+            host.run(|| nft::ensure_source_rules(rules)).unwrap();
+        }
+        let family = if rules.address.is_ipv4() { "ip" } else { "ip6" };
+        let shown = run(&host, &["nft", "list", "table", family, nft::TABLE]).success().unwrap().stdout;
+        let comment = format!(" comment \"{}\"", SourceRules::comment("default", rules.address));
+        let mut found: Vec<&str> =
+            shown.lines().filter_map(|line| line.split_once(comment.as_str())).map(|(rule, _)| rule.trim()).collect();
+        found.sort_unstable();
+        let mut written: Vec<String> = rules.rules().into_iter().map(|(_, rule)| rule).collect();
+        written.sort();
+        assert_eq!(found, written, "{shown}");
+    }
+    // They come before what masquerades the whole network.
+    let shown = run(&host, &["nft", "list", "chain", "ip", nft::TABLE, nft::CHAIN]).success().unwrap().stdout;
+    assert!(shown.find("snat to").unwrap() < shown.find("masquerade").unwrap(), "{shown}");
+    assert_eq!(host.run(|| nft::source_rules(true)).unwrap(), ["default 10.77.0.3", "default 10.77.0.2"]);
+    assert!(host.run(|| nft::remove_source_rules("default", wanted[2].address)).unwrap());
+    assert!(!host.run(|| nft::remove_source_rules("default", wanted[2].address)).unwrap());
+    assert_eq!(host.run(|| nft::source_rules(false)).unwrap(), [""; 0]);
+    assert!(host.run(|| nft::remove_source_rules("default", wanted[0].address)).unwrap());
+    assert!(host.run(|| nft::remove_masquerade("default")).unwrap());
     assert_eq!(host.run(nft::tables).unwrap(), [""; 0]);
 }

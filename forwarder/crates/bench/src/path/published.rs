@@ -46,8 +46,8 @@ pub(super) fn dnat(testbed: &Testbed, namespaces: usize) -> Result<Vec<Veth>> {
         let rules = PortRules {
             network: "bench".into(),
             bridge: BRIDGE.into(),
-            subnet: NETWORK,
-            address: last(&veths)?,
+            subnet: NETWORK.into(),
+            address: last(&veths)?.into(),
             host: None,
             proto: (transport.number(), transport.name()),
             first: PORT,

@@ -70,8 +70,8 @@ impl Gathered {
             let masquerades = nft::masquerade_rules()?.into_iter().map(|rule| rule.network);
             self.actual.host.masquerades = masquerades.filter_map(ours).collect();
             self.actual.host.isolated = nft::isolated_networks()?.into_iter().filter_map(ours).collect();
-            self.actual.host.port_rules = nft::port_rules()?.into_iter().filter_map(ours).collect();
-            self.actual.host.source_rules = nft::source_rules()?.into_iter().filter_map(ours).collect();
+            self.actual.host.port_rules = nft::port_rules(true)?.into_iter().filter_map(ours).collect();
+            self.actual.host.source_rules = nft::source_rules(true)?.into_iter().filter_map(ours).collect();
         }
         self.rules6()
     }
@@ -92,6 +92,9 @@ impl Gathered {
                 counts.get(network.name.as_str()) == Some(&count)
             });
             self.actual.host.ruled6 = whole.map(|network| network.name.clone()).collect();
+            let ours = |rule: String| owner.network_of(&rule).map(ToOwned::to_owned);
+            self.actual.host.port_rules.extend(nft::port_rules(false)?.into_iter().filter_map(ours));
+            self.actual.host.source_rules.extend(nft::source_rules(false)?.into_iter().filter_map(ours));
         }
         Ok(())
     }

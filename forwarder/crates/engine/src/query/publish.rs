@@ -37,10 +37,8 @@ impl State {
     fn publication(&self, it: &Publication, endpoint: &Described, listeners: &[Listener]) -> PublishedView {
         let (Publication { ports, .. }, Described { record, metadata, .. }) = (it, endpoint);
         let by_kernel = record.flags & endpoint_flags::KERNEL_DATAPATH != 0;
-        // What the kernel's own NAT publishes it does over IPv4.
         let address = Some(Ipv4Addr::from(record.v4)).filter(|it| !it.is_unspecified() && ports.are_of(true));
-        let address6 =
-            Some(Ipv6Addr::from(record.v6)).filter(|it| !it.is_unspecified() && ports.are_of(false) && !by_kernel);
+        let address6 = Some(Ipv6Addr::from(record.v6)).filter(|it| !it.is_unspecified() && ports.are_of(false));
         // Runtimes hold what they publish, and are passed by (`decide::host_access::passes_listeners`).
         let is_passed = record.flags & endpoint_flags::RUNTIME != 0;
         let is_reached = |it: &Listener| {

@@ -2,18 +2,15 @@
 
 mod host_access;
 
-use std::{
-    fmt,
-    net::{IpAddr, Ipv4Addr},
-};
+use std::fmt;
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 pub use self::host_access::HostAccess;
 use super::{super::shell, Acts, Handling, Managed};
 use crate::{Actual, EndpointRecord};
 use fwd_dataplane::{Publication, PublishedPorts};
-use fwd_kernel::netlink::nft::{PortRules, TABLE};
+use fwd_kernel::netlink::nft::PortRules;
 
 /// Ports of the host that lead to an endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,34 +32,44 @@ pub struct KernelPorts {
     pub network: String,
     /// Its bridge.
     pub bridge: String,
-    /// Its addresses.
-    pub subnet: Ipv4Net,
-    /// The endpoint's address.
-    pub address: Ipv4Addr,
+    /// The endpoint's address of each family that it has, with the length of the network's prefix.
+    pub addresses: Vec<IpNet>,
 }
 
 impl KernelPorts {
-    /// The rules of nftables for these ports, of IPv4 alone; `network` is what the network is called there.
+    /// The rules of nftables for these ports, those of one family after those of the other; `network` is what the network is called there.
     #[must_use]
-    pub fn rules(&self, network: String, ports: &PublishedPorts) -> PortRules {
-        let Self { network: _, bridge, subnet, address } = self.clone();
+    pub fn rules(&self, network: &str, ports: &PublishedPorts) -> Vec<PortRules> {
+        let Self { network: _, bridge, addresses } = self;
         let PublishedPorts { host, first, last, inside, transport, senders } = *ports;
-        let host = host.and_then(|host| match host {
-            IpAddr::V4(host) => Some(host).filter(|host| !host.is_unspecified()),
-            IpAddr::V6(_) => None,
-        });
-        let of_ipv4 = senders.prefixes().iter().filter_map(|sender| match sender {
-            IpNet::V4(sender) => Some(*sender),
-            IpNet::V6(_) => None,
-        });
-        let (proto, senders) = ((transport.number(), transport.name()), of_ipv4.collect());
-        PortRules { network, bridge, subnet, address, host, proto, first, last, inside, senders }
+        let senders = senders.prefixes();
+        let of_family = |address: &IpNet| {
+            let is_same =
+                |other: &IpNet| matches!((address, other), (IpNet::V4(_), IpNet::V4(_)) | (IpNet::V6(_), IpNet::V6(_)));
+            let of_same: Vec<IpNet> = senders.iter().copied().filter(is_same).collect();
+            // Nobody of this family may come.
+            if !ports.are_of(address.addr().is_ipv4()) || (of_same.is_empty() && !senders.is_empty()) {
+                return None;
+            }
+            Some(PortRules {
+                network: network.into(),
+                bridge: bridge.clone(),
+                subnet: address.trunc(),
+                address: address.addr(),
+                host: host.filter(|host| !host.is_unspecified()),
+                proto: (transport.number(), transport.name()),
+                first,
+                last,
+                inside,
+                senders: of_same,
+            })
+        };
+        addresses.iter().filter_map(of_family).collect()
     }
 
     /// By what the rules are known, among those of this run directory.
-    #[must_use]
-    pub fn comment(&self, ports: &PublishedPorts) -> String {
-        self.rules(self.network.clone(), ports).comment()
+    pub(crate) fn comments(&self, ports: &PublishedPorts) -> impl Iterator<Item = String> {
+        self.rules(&self.network, ports).into_iter().map(|rules| rules.comment())
     }
 }
 
@@ -89,8 +96,12 @@ impl Actual {
     /// The endpoint, where the kernel's own NAT would lead to it.
     pub(crate) fn kernel_ports(&self, endpoint: &EndpointRecord) -> Option<KernelPorts> {
         let network = self.network_of(endpoint).filter(|network| !network.datapath.is_ebpf())?;
-        let (name, bridge) = (network.name.clone(), network.bridge.clone());
-        Some(KernelPorts { network: name, bridge, subnet: network.subnet()?, address: endpoint.address? })
+        let v4 = endpoint.address.zip(network.gateway);
+        let v4 = v4.map(|(address, gateway)| Ipv4Net::new_assert(address, gateway.prefix_len()));
+        let v6 = endpoint.address6.zip(network.gateway6);
+        let v6 = v6.map(|(address, gateway)| Ipv6Net::new_assert(address, gateway.prefix_len()));
+        let addresses = v4.map(IpNet::from).into_iter().chain(v6.map(IpNet::from)).collect();
+        Some(KernelPorts { network: network.name.clone(), bridge: network.bridge.clone(), addresses })
     }
 }
 
@@ -103,7 +114,8 @@ impl Managed for Published {
     fn is_there(&self, actual: &Actual) -> bool {
         let endpoint = self.endpoint(actual);
         let is_it = |it: &&Publication| Some((it.endpoint, it.cookie)) == endpoint && it.ports == self.ports;
-        let has_rules = |kernel: &KernelPorts| actual.host.port_rules.contains(&kernel.comment(&self.ports));
+        let known = &actual.host.port_rules;
+        let has_rules = |kernel: &KernelPorts| kernel.comments(&self.ports).all(|comment| known.contains(&comment));
         actual.records.publications.iter().find(is_it).is_some_and(|it| it.whole)
             && self.kernel.as_ref().is_none_or(has_rules)
     }
@@ -112,17 +124,27 @@ impl Managed for Published {
         let Some(kernel) = &self.kernel else {
             return vec![shell::record("PUBLISHED", &self.ports.to_string(), make, pins)];
         };
+        let rules = kernel.rules(&kernel.network, &self.ports);
         if !make {
-            return vec![format!("# nft -a list table ip {TABLE}; nft delete rule ip {TABLE} … handle …")];
+            let removal = |rules: &PortRules| {
+                let table = rules.table();
+                format!("# nft -a list table {table}; nft delete rule {table} … handle …")
+            };
+            return rules.iter().map(removal).collect();
         }
-        let chain = |(name, hook)| {
-            shell::nft(&format!("add chain ip {TABLE} {name} {{ type nat hook {hook} priority dstnat; }}"))
+        let lines = |rules: &PortRules| {
+            let table = rules.table();
+            // At the output nft(8) takes its name for no priority.
+            let chain = |(hook, priority)| {
+                shell::nft(&format!("add chain {table} {hook} {{ type nat hook {hook} priority {priority}; }}"))
+            };
+            let mut lines = vec![format!("nft add table {table}")];
+            lines.extend([("prerouting", "dstnat"), ("output", "-100")].map(chain));
+            let insert = |(chain, rule): &(&str, String)| shell::nft(&format!("insert rule {table} {chain} {rule}"));
+            lines.extend(rules.rules().iter().map(insert));
+            lines
         };
-        let mut lines = vec![format!("nft add table ip {TABLE}")];
-        lines.extend([("prerouting", "prerouting"), ("output", "output")].map(chain));
-        let rules = kernel.rules(kernel.network.clone(), &self.ports).rules();
-        lines.extend(rules.iter().map(|(chain, rule)| shell::nft(&format!("insert rule ip {TABLE} {chain} {rule}"))));
-        lines
+        rules.iter().flat_map(lines).collect()
     }
 }
 

@@ -4,6 +4,8 @@ use super::{
     Plan,
     mend::{self, Mended},
 };
+use ipnet::IpNet;
+
 use fwd_base::text::word;
 
 use crate::{
@@ -124,12 +126,10 @@ pub(crate) fn withdrawn(asked: &Asked, actual: &Actual) -> Vec<Object> {
 /// The ports that lead to the endpoint: last, when it can answer.
 pub(crate) fn published(settled: &Settled) -> impl Iterator<Item = Object> {
     let Settled { network, endpoint, publish, .. } = settled;
-    let of_ipv4 = settled.address().filter(|_| !network.datapath.is_ebpf());
-    let kernel = of_ipv4.map(|address| object::KernelPorts {
+    let kernel = (!network.datapath.is_ebpf()).then(|| object::KernelPorts {
         network: network.name.clone(),
         bridge: network.bridge.clone(),
-        subnet: address.trunc(),
-        address: address.addr(),
+        addresses: settled.address().map(IpNet::from).into_iter().chain(settled.address6().map(IpNet::from)).collect(),
     });
     publish.iter().map(move |ports| {
         let (host_if, kernel) = (endpoint.host_if.clone(), kernel.clone());

@@ -55,14 +55,7 @@ pub(crate) fn check(asked: &[PublishedPorts], publisher: &Publisher<'_>, actual:
 
 /// Somebody must be able to come: by a family that the network has, and from an address of it.
 fn check_family(ports: &PublishedPorts, publisher: &Publisher<'_>) -> Result<()> {
-    let Publisher { network, datapath, ipv4, ipv6, .. } = *publisher;
-    if !(ipv4 && ports.are_of(true)) && !datapath.is_ebpf() {
-        let why = format!(
-            "network {network} is forwarded by the kernel (--datapath kernel), whose NAT publishes over IPv4 alone here"
-        );
-        return Err(refusal(Kind::Unsupported, ports, why)
-            .remedy("use a network with --datapath tc, or an address and a network of IPv4"));
-    }
+    let Publisher { network, ipv4, ipv6, .. } = *publisher;
     for (has, v4, family, other) in [(ipv6, false, "IPv6", "IPv4"), (ipv4, true, "IPv4", "IPv6")] {
         if !has && !ports.are_of(!v4) {
             let why = format!("network {network} has no {family}");
@@ -72,8 +65,7 @@ fn check_family(ports: &PublishedPorts, publisher: &Publisher<'_>) -> Result<()>
             return Err(refusal(Kind::Unsupported, ports, why).remedy(remedy));
         }
     }
-    let over_ipv6 = ipv6 && datapath.is_ebpf();
-    let reached = |v4: bool| ports.are_of(v4) && if v4 { ipv4 } else { over_ipv6 };
+    let reached = |v4: bool| ports.are_of(v4) && if v4 { ipv4 } else { ipv6 };
     if [true, false].into_iter().any(|v4| reached(v4) && ports.senders.have(v4)) {
         return Ok(());
     }

@@ -43,11 +43,12 @@ impl World {
         let taken = self.records.publications.iter().find(|it| it.whole && live(it) && it.ports.overlap(ports));
         assert_eq!(taken, None, "{ports} leads to one endpoint");
         self.records.publications.push(publication);
-        self.host.port_rules.extend(kernel.as_ref().map(|kernel| kernel.comment(ports)));
+        self.host.port_rules.extend(kernel.iter().flat_map(|kernel| kernel.comments(ports)));
     }
 
     pub(super) fn withdraw(&mut self, object::Published { recorded, ports, kernel, host_if: _ }: &object::Published) {
-        kernel.iter().for_each(|kernel| _ = self.host.port_rules.remove(&kernel.comment(ports)));
+        let comments = kernel.iter().flat_map(|kernel| kernel.comments(ports));
+        comments.for_each(|comment| _ = self.host.port_rules.remove(&comment));
         let before = self.records.publications.len();
         let is_it = |it: &Publication| Some((it.endpoint, it.cookie)) == *recorded && it.ports == *ports;
         self.records.publications.retain(|it| !is_it(it));

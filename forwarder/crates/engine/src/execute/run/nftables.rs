@@ -33,8 +33,7 @@ impl Execute for SourceNat {
     }
 
     fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
-        let rules = self.rules(runner.owner.rule(&self.network));
-        nft::remove_source_rules(&nft::SourceRules::comment(&rules.network, rules.address)).map(drop)
+        nft::remove_source_rules(&runner.owner.rule(&self.network), self.address).map(drop)
     }
 }
 

@@ -11,7 +11,8 @@ impl Execute for Published {
         runner.plane()?.publish(endpoint, cookie, &self.ports)?;
         match &self.kernel {
             Some(kernel) => {
-                nft::ensure_port_rules(&kernel.rules(runner.owner.rule(&kernel.network), &self.ports))?;
+                let rules = kernel.rules(&runner.owner.rule(&kernel.network), &self.ports);
+                rules.iter().try_for_each(nft::ensure_port_rules)?;
                 runner.netlink.hairpin_port(endpoint, true)
             }
             None => Ok(()),
@@ -20,8 +21,9 @@ impl Execute for Published {
 
     fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
         if let Some(kernel) = &self.kernel {
-            let rules = kernel.rules(runner.owner.rule(&kernel.network), &self.ports);
-            nft::remove_port_rules(&rules.comment())?;
+            for rules in kernel.rules(&runner.owner.rule(&kernel.network), &self.ports) {
+                nft::remove_port_rules(&rules)?;
+            }
         }
         let (endpoint, cookie) = runner.publisher(self)?;
         runner.plane()?.unpublish(endpoint, cookie, &self.ports)?;

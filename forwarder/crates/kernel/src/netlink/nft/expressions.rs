@@ -72,8 +72,10 @@ const CT_DST_IP: u32 = 20;
 const CT_SRC_IP6: u32 = 21;
 const CT_DST_IP6: u32 = 22;
 const DST_NAT: u32 = 1 << 5;
-/// `IP_CT_DIR_ORIGINAL`.
+/// `NFT_CT_DIRECTION`, `IP_CT_DIR_ORIGINAL`, `IP_CT_DIR_REPLY`.
+const CT_WAY: u32 = 1;
 const ORIGINAL: u8 = 0;
+const REPLY: u8 = 1;
 /// `NF_ACCEPT`, `NFT_REG_VERDICT`.
 const ACCEPT: u32 = 1;
 const REGISTER_VERDICT: u32 = 0;
@@ -118,6 +120,14 @@ pub(super) fn address(end: End, v4: bool) -> DefaultNla {
 /// An address of the header lies in a prefix.
 pub(super) fn of_prefix(end: End, prefix: IpNet) -> Vec<DefaultNla> {
     within(address(end, matches!(prefix, IpNet::V4(_))), prefix)
+}
+
+/// An address of the header lies in no such prefix.
+pub(super) fn not_of_prefix(end: End, prefix: IpNet) -> Vec<DefaultNla> {
+    let mut expressions = of_prefix(end, prefix);
+    expressions.pop();
+    expressions.push(different(&octets(prefix.network())));
+    expressions
 }
 
 /// An address of the header is one of these, first and last.
@@ -191,6 +201,11 @@ fn conntrack(key: u32, direction: Option<u8>) -> DefaultNla {
     let mut data = vec![number(CT_KEY, key), number(CT_DREG, rule::REGISTER)];
     data.extend(direction.map(|direction| bytes(CT_DIRECTION, &[direction])));
     expression("ct", &data)
+}
+
+/// `ct direction reply`.
+pub(super) fn is_reply() -> [DefaultNla; 2] {
+    [conntrack(CT_WAY, None), equal(&[REPLY])]
 }
 
 /// `ct status dnat`.

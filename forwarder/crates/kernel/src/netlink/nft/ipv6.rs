@@ -8,8 +8,8 @@ use ipnet::Ipv6Net;
 use rtnetlink::packet_core::DefaultNla;
 
 use super::{
-    CHAIN, Failure, Message, Separation, Socket, TABLE, TABLE_NAME, checked, isolation, message::text, new_chain,
-    new_table, or_nothing, rule, rule::Rule, unsupported,
+    CHAIN, Failure, Separation, Socket, all_rules, checked, delete_rules, isolation, message::Family, new_chain,
+    new_table, rule, rule::Rule, rules, unsupported,
 };
 use fwd_base::Result;
 
@@ -48,29 +48,20 @@ pub fn ensure_rules6(wanted: &Rules6) -> Result<()> {
     let change = || -> Result<(), Failure> {
         let socket = Socket::open()?;
         let mut batch = vec![new_table(), new_chain(), isolation::chain()];
-        batch.extend(rules(&socket)?.iter().filter(|rule| rule.is_of(&wanted.network)).map(Rule::deletion));
+        batch.extend(rules(&socket, Family::V6)?.iter().filter(|rule| rule.is_of(&wanted.network)).map(Rule::deletion));
         batch.extend(expressions(wanted).into_iter().map(|(chain, it)| rule::addition(chain, &wanted.network, &it)));
-        socket.commit(&batch.into_iter().map(Message::ip6).collect::<Vec<_>>())
+        socket.commit(&batch.into_iter().map(|message| message.of(Family::V6)).collect::<Vec<_>>())
     };
     change().map_err(|failure| unsupported(failure, "set", object))
 }
 
-/// Removes the rules of a network, and the table if no others are in it. False: there were none.
+/// Removes the rules of a network, with what is left of those of its published ports and endpoints, and the table if no others are in it. False: there were none.
 ///
 /// # Errors
 /// The kernel refuses.
 pub fn remove_rules6(network: &str) -> Result<bool> {
-    let change = || -> Result<bool, Failure> {
-        let socket = Socket::open()?;
-        let (ours, others): (Vec<_>, Vec<_>) = rules(&socket)?.into_iter().partition(|rule| rule.is_of(network));
-        match (ours.is_empty(), others.is_empty()) {
-            (true, _) => return Ok(false),
-            (false, true) => socket.commit(&[Message::delete_table(vec![text(TABLE_NAME, TABLE)]).ip6()])?,
-            (false, false) => socket.commit(&ours.iter().map(|rule| rule.deletion().ip6()).collect::<Vec<_>>())?,
-        }
-        Ok(true)
-    };
-    change().map_err(|failure| unsupported(failure, "remove", format!("nftables rules for IPv6 of network {network}")))
+    let is_ours = |rule: &Rule| rule.is_of(network) || rule.is_of_part_of(network);
+    delete_rules(Family::V6, is_ours, format!("nftables rules for IPv6 of network {network}"))
 }
 
 /// The networks that have such rules, each as often as it has one.
@@ -78,9 +69,8 @@ pub fn remove_rules6(network: &str) -> Result<bool> {
 /// # Errors
 /// The kernel refuses. A kernel without nf_tables has none.
 pub fn networks_with_rules6() -> Result<Vec<String>> {
-    let found = Socket::open().and_then(|socket| rules(&socket));
-    let found = or_nothing(found).map_err(|failure| failure.doing("list", format!("nftables table ip6 {TABLE}")))?;
-    Ok(found.into_iter().filter_map(|rule| rule.comment).collect())
+    let found = all_rules(Family::V6)?.into_iter();
+    Ok(found.filter(Rule::is_of_whole_network).filter_map(|rule| rule.comment).collect())
 }
 
 impl Rules6 {
@@ -98,11 +88,6 @@ impl Rules6 {
         };
         expressions(&any).len()
     }
-}
-
-/// Every rule of the table.
-fn rules(socket: &Socket) -> Result<Vec<Rule>, Failure> {
-    Ok(socket.list(&Message::get_rules(vec![text(rule::TABLE, TABLE)]).ip6())?.iter().map(Rule::read).collect())
 }
 
 /// Each rule with the chain that it is in.

@@ -8,9 +8,9 @@ use rtnetlink::packet_core::DefaultNla;
 
 use super::{
     CHAIN_HOOK, CHAIN_NAME, CHAIN_POLICY, CHAIN_TABLE, CHAIN_TYPE, Failure, HOOK_NUMBER, HOOK_PRIORITY, Message,
-    Socket, TABLE, checked, delete, message,
-    message::{number, text},
-    new_table, or_nothing,
+    Socket, TABLE, all_rules, checked, delete, message,
+    message::{Family, number, text},
+    new_table,
     rule::{self, Rule, expression},
     rules, unsupported,
 };
@@ -77,7 +77,7 @@ pub fn ensure_isolation(network: &str, bridge: &str, separation: Separation) -> 
     let change = || -> Result<bool, Failure> {
         let socket = Socket::open()?;
         let found: Vec<Rule> =
-            rules(&socket)?.into_iter().filter(|rule| rule.is_in(FORWARD) && rule.is_of(network)).collect();
+            rules(&socket, Family::V4)?.into_iter().filter(|rule| rule.is_in(FORWARD) && rule.is_of(network)).collect();
         let wanted = separation.expressions(bridge);
         // What a network forwards does not change while it is there; what its bridge is called may.
         if found.len() == wanted.len() && found.iter().all(|rule| rule.first_name().as_deref() == Some(bridge)) {
@@ -105,9 +105,8 @@ pub fn remove_isolation(network: &str) -> Result<bool> {
 /// # Errors
 /// The kernel refuses. A kernel without nf_tables has none.
 pub fn isolated_networks() -> Result<Vec<String>> {
-    let found = Socket::open().and_then(|socket| rules(&socket));
-    let found = or_nothing(found).map_err(|failure| failure.doing("list", format!("nftables table ip {TABLE}")))?;
-    let of_networks = found.into_iter().filter(|rule| rule.is_in(FORWARD) && !rule.is_of_any_port());
+    let found = all_rules(Family::V4)?.into_iter();
+    let of_networks = found.filter(|rule| rule.is_in(FORWARD) && rule.is_of_whole_network());
     Ok(of_networks.filter_map(|rule| rule.comment).collect())
 }
 

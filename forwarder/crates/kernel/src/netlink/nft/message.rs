@@ -29,6 +29,35 @@ const FAMILY_IP6: u8 = 10;
 /// Length of `struct nfgenmsg`: family, version, resource id (network byte order).
 const HEADER_LEN: usize = 4;
 
+/// One of the two families that have a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Family {
+    V4,
+    V6,
+}
+
+impl Family {
+    /// That of an address, or of a prefix.
+    pub(super) const fn of(v4: bool) -> Self {
+        if v4 { Self::V4 } else { Self::V6 }
+    }
+
+    /// As `nft` names it.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::V4 => "ip",
+            Self::V6 => "ip6",
+        }
+    }
+
+    const fn number(self) -> u8 {
+        match self {
+            Self::V4 => FAMILY_IP,
+            Self::V6 => FAMILY_IP6,
+        }
+    }
+}
+
 /// A message of nf_tables, sent or received.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Message {
@@ -106,9 +135,9 @@ impl Message {
         Self::with(GET_RULE, family, 0, &attributes)
     }
 
-    /// The same about a table of IPv6.
-    pub(super) fn ip6(self) -> Self {
-        Self { family: FAMILY_IP6, ..self }
+    /// The same about the table of this family.
+    pub(super) fn of(self, family: Family) -> Self {
+        Self { family: family.number(), ..self }
     }
 
     /// The same rule before all others of its chain.

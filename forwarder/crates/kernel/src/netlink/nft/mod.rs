@@ -30,7 +30,7 @@ pub use self::{
     source::{SourceRules, ensure_source_rules, remove_source_rules, source_rules},
 };
 use self::{
-    message::{Message, number, text},
+    message::{Family, Message, number, text},
     rule::Rule,
     socket::Socket,
 };
@@ -135,18 +135,20 @@ fn checked(network: &str, interface: &str, object: &str) -> Result<()> {
 /// False: there was none.
 fn delete(chain: &str, network: &str) -> Result<bool> {
     let is_ours = |rule: &Rule| (rule.is_in(chain) && rule.is_of(network)) || rule.is_of_part_of(network);
-    delete_rules(is_ours, format!("nftables rule of network {network}"))
+    delete_rules(Family::V4, is_ours, format!("nftables rule of network {network}"))
 }
 
-/// Removes rules, and the table if no others are in it. False: there were none.
-fn delete_rules(is_ours: impl Fn(&Rule) -> bool, object: String) -> Result<bool> {
+/// Removes rules of a family, and the table if no others are in it. False: there were none.
+fn delete_rules(family: Family, is_ours: impl Fn(&Rule) -> bool, object: String) -> Result<bool> {
     let change = || -> Result<bool, Failure> {
         let socket = Socket::open()?;
-        let (ours, others): (Vec<_>, Vec<_>) = rules(&socket)?.into_iter().partition(&is_ours);
+        let (ours, others): (Vec<_>, Vec<_>) = rules(&socket, family)?.into_iter().partition(&is_ours);
         match (ours.is_empty(), others.is_empty()) {
             (true, _) => return Ok(false),
-            (false, true) => socket.commit(&[Message::delete_table(vec![text(TABLE_NAME, TABLE)])])?,
-            (false, false) => socket.commit(&ours.iter().map(Rule::deletion).collect::<Vec<_>>())?,
+            (false, true) => socket.commit(&[Message::delete_table(vec![text(TABLE_NAME, TABLE)]).of(family)])?,
+            (false, false) => {
+                socket.commit(&ours.iter().map(|rule| rule.deletion().of(family)).collect::<Vec<_>>())?;
+            }
         }
         Ok(true)
     };
@@ -158,9 +160,7 @@ fn delete_rules(is_ours: impl Fn(&Rule) -> bool, object: String) -> Result<bool>
 /// # Errors
 /// The kernel refuses. A kernel without nf_tables has none.
 pub fn masquerade_rules() -> Result<Vec<Masquerade>> {
-    let found = Socket::open().and_then(|socket| rules(&socket));
-    let found = or_nothing(found).map_err(|failure| failure.doing("list", format!("nftables table ip {TABLE}")))?;
-    Ok(found.into_iter().filter_map(|rule| rule.masquerade).collect())
+    Ok(all_rules(Family::V4)?.into_iter().filter_map(|rule| rule.masquerade).collect())
 }
 
 /// The tables of all families, as `nft list tables` names them, sorted.
@@ -204,13 +204,19 @@ fn new_chain() -> Message {
     ])
 }
 
-/// Every rule of the table, in whatever chain.
-fn rules(socket: &Socket) -> Result<Vec<Rule>, Failure> {
-    Ok(socket.list(&Message::get_rules(vec![text(rule::TABLE, TABLE)]))?.iter().map(Rule::read).collect())
+/// Every rule of the table of a family, in whatever chain.
+fn rules(socket: &Socket, family: Family) -> Result<Vec<Rule>, Failure> {
+    Ok(socket.list(&Message::get_rules(vec![text(rule::TABLE, TABLE)]).of(family))?.iter().map(Rule::read).collect())
+}
+
+/// The same, none of a kernel without nf_tables.
+fn all_rules(family: Family) -> Result<Vec<Rule>> {
+    let found = Socket::open().and_then(|socket| rules(&socket, family));
+    or_nothing(found).map_err(|failure| failure.doing("list", format!("nftables table {} {TABLE}", family.name())))
 }
 
 fn rules_of(socket: &Socket, network: &str) -> Result<Vec<Rule>, Failure> {
-    Ok(rules(socket)?.into_iter().filter(|rule| rule.is_in(CHAIN) && rule.is_of(network)).collect())
+    Ok(rules(socket, Family::V4)?.into_iter().filter(|rule| rule.is_in(CHAIN) && rule.is_of(network)).collect())
 }
 
 /// A kernel without nf_tables answers that it does not support the request.

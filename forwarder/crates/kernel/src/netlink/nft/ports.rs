@@ -2,25 +2,25 @@
 //!
 //! Each publication has its rules in four chains. `prerouting` and `output` lead what is for an address of the host to the endpoint;
 //! `forward` lets it in, before [`isolation`](super::isolation) keeps out what nobody has asked for; `postrouting` gives a packet that
-//! goes back into its own network the address that was asked, so that the answer comes by here (RFC 4787 REQ-9a). Their comment is
-//! `NETWORK SOCKET/PROTOCOL`. What is for the loopback is left alone: without `route_localnet` it cannot be led elsewhere.
+//! goes back into its own network the address that was asked, so that the answer comes by here (RFC 4787 REQ-9a). Of IPv6 a fifth lets out
+//! the answers, which go back by whatever uplink the question came. Their comment is `NETWORK SOCKET/PROTOCOL`.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use rtnetlink::packet_core::DefaultNla;
 
 use super::{
     CHAIN, CHAIN_HOOK, CHAIN_NAME, CHAIN_POLICY, CHAIN_TABLE, CHAIN_TYPE, Failure, HOOK_NUMBER, HOOK_PRIORITY, Message,
-    NAME_MAX, Socket, TABLE, checked,
+    NAME_MAX, Socket, TABLE, all_rules, checked, delete_rules,
     expressions::{
-        End, accept, address, asked_port, destination_port, different, dnat, equal, is_local, l4proto, of_prefix,
+        End, accept, asked_port, destination_port, dnat, equal, is_local, is_reply, l4proto, not_of_prefix, of_prefix,
         ports, snat_to_asked, translated,
     },
     isolation::{self, FORWARD},
-    message::{self, number, text},
-    new_chain, new_table, or_nothing,
-    rule::{self, Rule, expression},
+    message::{self, Family, number, text},
+    new_chain, new_table,
+    rule::{self, Rule},
     rules, unsupported,
 };
 use fwd_base::{Error, Kind, Result};
@@ -32,7 +32,7 @@ const HOOKS: [(&str, u32); 2] = [(PREROUTING, 0), (OUTPUT, 3)];
 /// Priority `dstnat` (`NF_IP_PRI_NAT_DST`).
 const PRIORITY_DSTNAT: i32 = -100;
 
-/// Ports of the host that lead to an endpoint.
+/// Ports of the host that lead to an endpoint, of one family.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PortRules {
     /// Name of the network.
@@ -40,11 +40,11 @@ pub struct PortRules {
     /// Its bridge.
     pub bridge: String,
     /// Its addresses.
-    pub subnet: Ipv4Net,
+    pub subnet: IpNet,
     /// The endpoint's address.
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
     /// Address of the host; all of them if there is none.
-    pub host: Option<Ipv4Addr>,
+    pub host: Option<IpAddr>,
     /// IP protocol, and its name.
     pub proto: (u8, &'static str),
     /// First port of the host.
@@ -54,39 +54,74 @@ pub struct PortRules {
     /// Port inside that the first leads to: the same where there are several.
     pub inside: u16,
     /// Who may use them; empty: all.
-    pub senders: Vec<Ipv4Net>,
+    pub senders: Vec<IpNet>,
 }
 
 impl PortRules {
-    /// The comment of the rules: `NETWORK SOCKET/PROTOCOL`.
+    /// The comment of the rules: `NETWORK SOCKET/PROTOCOL`; the socket is `*:PORT` or `[::]:PORT` where it is of all addresses.
     #[must_use]
     pub fn comment(&self) -> String {
         let Self { network, host, proto: (_, proto), first, .. } = self;
-        let host = host.map_or_else(|| "*".into(), |host| host.to_string());
+        let host = match (host, self.family()) {
+            (Some(IpAddr::V4(host)), _) => host.to_string(),
+            (Some(IpAddr::V6(host)), _) => format!("[{host}]"),
+            (None, Family::V4) => "*".into(),
+            (None, Family::V6) => "[::]".into(),
+        };
         format!("{network} {host}:{first}/{proto}")
+    }
+
+    fn family(&self) -> Family {
+        Family::of(self.address.is_ipv4())
+    }
+
+    /// The table that they are in, as nft(8) has it.
+    #[must_use]
+    pub fn table(&self) -> String {
+        format!("{} {TABLE}", self.family().name())
+    }
+
+    /// Addresses that are the host's, and at which nothing is published: without `route_localnet` nothing leads away from the loopback,
+    /// and a link-local address names the host on one link alone.
+    fn excepted(&self) -> Vec<IpNet> {
+        match self.family() {
+            Family::V4 => vec![Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8).into()],
+            Family::V6 => vec![
+                Ipv6Net::from(Ipv6Addr::LOCALHOST).into(),
+                Ipv6Net::new_assert(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10).into(),
+            ],
+        }
     }
 
     /// The rules, each with its chain, as nft(8) has them.
     #[must_use]
     pub fn rules(&self) -> Vec<(&'static str, String)> {
         let Self { bridge, subnet, address, host, proto: (_, proto), first, last, inside, senders, .. } = self;
+        let ip = self.family().name();
         let range = if first == last { first.to_string() } else { format!("{first}-{last}") };
-        let to = host
-            .map_or_else(|| "ip daddr != 127.0.0.0/8 fib daddr type local".into(), |host| format!("ip daddr {host}"));
-        let port = if inside == first { String::new() } else { format!(":{inside}") };
-        let lead = format!("{to} {proto} dport {range} dnat to {address}{port}");
-        let from: Vec<String> = senders.iter().map(|sender| format!("ip saddr {sender} {lead}")).collect();
+        let others = self.excepted().iter().map(|net| format!("{ip} daddr != {net} ")).collect::<String>();
+        let to = host.map_or_else(|| format!("{others}fib daddr type local"), |host| format!("{ip} daddr {host}"));
+        let inside = match (inside == first, address) {
+            (true, address) => address.to_string(),
+            (false, address) => SocketAddr::new(*address, *inside).to_string(),
+        };
+        let lead = format!("{to} {proto} dport {range} dnat to {inside}");
+        let from: Vec<String> = senders.iter().map(|sender| format!("{ip} saddr {sender} {lead}")).collect();
         let mut rules: Vec<_> = from.into_iter().map(|rule| (PREROUTING, rule)).collect();
         if senders.is_empty() {
             rules.push((PREROUTING, lead.clone()));
         }
         rules.push((OUTPUT, lead));
-        let led = format!("oifname \"{bridge}\" ip daddr {address} meta l4proto {proto} ct status dnat");
-        rules.push((FORWARD, format!("{led} ct original proto-dst {range} accept")));
-        rules.push((
-            CHAIN,
-            format!("ip saddr {subnet} {led} ct original proto-dst {range} snat to ct original ip daddr"),
-        ));
+        let led = format!("oifname \"{bridge}\" {ip} daddr {address} meta l4proto {proto} ct status dnat");
+        let asked = format!("ct original proto-dst {range}");
+        rules.push((FORWARD, format!("{led} {asked} accept")));
+        if self.family() == Family::V6 {
+            rules.push((
+                FORWARD,
+                format!("iifname \"{bridge}\" {ip} saddr {address} meta l4proto {proto} ct status dnat ct direction reply {asked} accept"),
+            ));
+        }
+        rules.push((CHAIN, format!("{ip} saddr {subnet} {led} {asked} snat to ct original {ip} daddr")));
         rules
     }
 
@@ -99,38 +134,42 @@ impl PortRules {
             let mut lead = self.destination();
             lead.extend(of_proto());
             lead.extend(ports(destination_port(), *first, *last));
-            lead.extend(dnat((*address).into(), port));
+            lead.extend(dnat(*address, port));
             lead
         };
-        let from = |sender: &Ipv4Net| of_prefix(End::Source, (*sender).into());
+        let from = |sender: &IpNet| of_prefix(End::Source, *sender);
         let mut rules: Vec<_> = senders.iter().map(|sender| (PREROUTING, [from(sender), lead()].concat())).collect();
         if senders.is_empty() {
             rules.push((PREROUTING, lead()));
         }
         rules.push((OUTPUT, lead()));
-        let led = || {
-            let mut led = vec![rule::name_of(rule::OIFNAME), equal(&rule::padded(bridge))];
-            led.extend(of_prefix(End::Destination, Ipv4Net::from(*address).into()));
+        let led = |bridge_is: u32, end| {
+            let mut led = vec![rule::name_of(bridge_is), equal(&rule::padded(bridge))];
+            led.extend(of_prefix(end, (*address).into()));
             led.extend(of_proto());
             led.extend(translated());
-            led.extend(ports(asked_port(), *first, *last));
             led
         };
-        rules.push((FORWARD, [led(), vec![accept()]].concat()));
-        rules.push((CHAIN, [from(subnet), led(), snat_to_asked(true).to_vec()].concat()));
+        let asked = || ports(asked_port(), *first, *last);
+        let into = || [led(rule::OIFNAME, End::Destination), asked().into()].concat();
+        rules.push((FORWARD, [into(), vec![accept()]].concat()));
+        // Before what keeps IPv6 to one uplink: they go back the way the question came.
+        if self.family() == Family::V6 {
+            let answers = [led(rule::IIFNAME, End::Source), is_reply().into(), asked().into(), vec![accept()]].concat();
+            rules.push((FORWARD, answers));
+        }
+        let behind = snat_to_asked(self.family() == Family::V4).to_vec();
+        rules.push((CHAIN, [from(subnet), into(), behind].concat()));
         rules
     }
 
     /// The destination is the host's.
     fn destination(&self) -> Vec<DefaultNla> {
         if let Some(host) = self.host {
-            return of_prefix(End::Destination, Ipv4Net::from(host).into());
+            return of_prefix(End::Destination, host.into());
         }
-        let mut others = vec![
-            address(End::Destination, true),
-            expression("bitwise", &rule::masked(&[255, 0, 0, 0])),
-            different(&[127, 0, 0, 0]),
-        ];
+        let excepted = self.excepted();
+        let mut others: Vec<_> = excepted.into_iter().flat_map(|net| not_of_prefix(End::Destination, net)).collect();
         others.extend(is_local(End::Destination, true));
         others
     }
@@ -148,34 +187,33 @@ pub fn ensure_port_rules(wanted: &PortRules) -> Result<()> {
         return Err(Error::new(Kind::Unsupported, "set", object, why).remedy("give the ports inside the same numbers"));
     }
     let change = || -> Result<(), Failure> {
-        let socket = Socket::open()?;
+        let (socket, family) = (Socket::open()?, wanted.family());
         let mut batch = vec![new_table(), new_chain(), isolation::chain()];
         batch.extend(HOOKS.map(|(name, hook)| chain(name, hook)));
-        batch.extend(rules(&socket)?.iter().filter(|rule| rule.is_of(&comment)).map(Rule::deletion));
+        batch.extend(rules(&socket, family)?.iter().filter(|rule| rule.is_of(&comment)).map(Rule::deletion));
         // Before what keeps others out.
         let additions = wanted.expressions();
         batch.extend(additions.iter().rev().map(|(chain, it)| rule::addition(chain, &comment, it).first()));
-        socket.commit(&batch)
+        socket.commit(&batch.into_iter().map(|message| message.of(family)).collect::<Vec<_>>())
     };
     change().map_err(|failure| unsupported(failure, "set", object))
 }
 
-/// Removes the rules with this comment, and the table if no others are in it. False: there were none.
+/// Removes the rules of a publication, and the table if no others are in it. False: there were none.
 ///
 /// # Errors
 /// The kernel refuses.
-pub fn remove_port_rules(comment: &str) -> Result<bool> {
-    super::delete_rules(|rule| rule.is_of(comment), format!("nftables rules of port {comment}"))
+pub fn remove_port_rules(rules: &PortRules) -> Result<bool> {
+    let comment = rules.comment();
+    delete_rules(rules.family(), |rule| rule.is_of(&comment), format!("nftables rules of port {comment}"))
 }
 
-/// The comments of the rules of published ports, each once.
+/// The comments of the rules of published ports, of IPv4 or of IPv6, each once.
 ///
 /// # Errors
 /// The kernel refuses. A kernel without nf_tables has none.
-pub fn port_rules() -> Result<Vec<String>> {
-    let found = Socket::open().and_then(|socket| rules(&socket));
-    let found = or_nothing(found).map_err(|failure| failure.doing("list", format!("nftables table ip {TABLE}")))?;
-    let of_ports = found.into_iter().filter(Rule::is_of_any_port);
+pub fn port_rules(v4: bool) -> Result<Vec<String>> {
+    let of_ports = all_rules(Family::of(v4))?.into_iter().filter(Rule::is_of_any_port);
     let mut comments: Vec<String> = of_ports.filter_map(|rule| rule.comment).collect();
     comments.sort();
     comments.dedup();
@@ -183,7 +221,7 @@ pub fn port_rules() -> Result<Vec<String>> {
 }
 
 /// Longest name of a network whose ports are published, beside what else is in a comment, bytes.
-pub const PORT_NAME_MAX: usize = NAME_MAX - " 255.255.255.255:65535/tcp".len();
+pub const PORT_NAME_MAX: usize = NAME_MAX - " [ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535/tcp".len();
 
 fn chain(name: &str, hook: u32) -> Message {
     let hook = vec![number(HOOK_NUMBER, hook), number(HOOK_PRIORITY, PRIORITY_DSTNAT.cast_unsigned())];

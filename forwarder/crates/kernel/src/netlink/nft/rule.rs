@@ -120,6 +120,11 @@ impl Rule {
         self.comment.as_deref()?.split_once(' ').map(|(_, part)| part)
     }
 
+    /// Whether it is of nothing less than a network.
+    pub(super) fn is_of_whole_network(&self) -> bool {
+        self.part().is_none()
+    }
+
     /// Whether it is of a published port, `SOCKET/PROTOCOL`.
     pub(super) fn is_of_any_port(&self) -> bool {
         self.part().is_some_and(|part| part.contains('/'))

@@ -9,10 +9,10 @@ use rtnetlink::packet_core::DefaultNla;
 
 use super::{
     CHAIN, CHAIN_HOOK, CHAIN_NAME, CHAIN_POLICY, CHAIN_TABLE, CHAIN_TYPE, Failure, HOOK_NUMBER, HOOK_POSTROUTING,
-    HOOK_PRIORITY, Leaving, Message, PRIORITY_SRCNAT, Socket, TABLE, checked,
+    HOOK_PRIORITY, Leaving, Message, PRIORITY_SRCNAT, Socket, TABLE, all_rules, checked, delete_rules,
     expressions::{End, is_local, of_connection, of_prefix, of_range, snat},
-    message::{self, number, text},
-    new_chain, new_table, or_nothing,
+    message::{self, Family, number, text},
+    new_chain, new_table,
     rule::{self, Rule},
     rules, unsupported,
 };
@@ -50,7 +50,7 @@ impl SourceRules {
     #[must_use]
     pub fn rules(&self) -> Vec<(&'static str, String)> {
         let Self { network: _, leaving, address, source: (first, last) } = self;
-        let ip = if address.is_ipv4() { "ip" } else { "ip6" };
+        let ip = Family::of(address.is_ipv4()).name();
         let (range, kept) =
             if first == last { (first.to_string(), "") } else { (format!("{first}-{last}"), " persistent") };
         vec![
@@ -81,31 +81,33 @@ pub fn ensure_source_rules(wanted: &SourceRules) -> Result<()> {
     let object = format!("nftables rules of source {}", wanted.source.0);
     checked(&comment, wanted.leaving.interface(), &object)?;
     let change = || -> Result<(), Failure> {
-        let socket = Socket::open()?;
+        let (socket, family) = (Socket::open()?, Family::of(wanted.address.is_ipv4()));
         let mut batch = vec![new_table(), new_chain(), chain()];
-        batch.extend(rules(&socket)?.iter().filter(|rule| rule.is_of(&comment)).map(Rule::deletion));
+        let is_former = |rule: &&Rule| rule.is_of(&comment) && (rule.is_in(CHAIN) || rule.is_in(SOURCE));
+        batch.extend(rules(&socket, family)?.iter().filter(is_former).map(Rule::deletion));
         // Before what translates to the address of the uplink.
         batch.extend(wanted.expressions().iter().map(|(chain, it)| rule::addition(chain, &comment, it).first()));
-        socket.commit(&batch)
+        socket.commit(&batch.into_iter().map(|message| message.of(family)).collect::<Vec<_>>())
     };
     change().map_err(|failure| unsupported(failure, "set", object))
 }
 
-/// Removes the rules with this comment, and the table if no others are in it. False: there were none.
+/// Removes the rules of the endpoint with this address, and the table if no others are in it. False: there were none.
 ///
 /// # Errors
 /// The kernel refuses.
-pub fn remove_source_rules(comment: &str) -> Result<bool> {
-    super::delete_rules(|rule| rule.is_of(comment), format!("nftables rules of endpoint {comment}"))
+pub fn remove_source_rules(network: &str, address: IpAddr) -> Result<bool> {
+    let comment = SourceRules::comment(network, address);
+    let is_ours = |rule: &Rule| rule.is_of(&comment) && (rule.is_in(CHAIN) || rule.is_in(SOURCE));
+    delete_rules(Family::of(address.is_ipv4()), is_ours, format!("nftables rules of endpoint {comment}"))
 }
 
-/// The comments of the rules of endpoints, each once.
+/// The comments of the rules of endpoints, of IPv4 or of IPv6, each once.
 ///
 /// # Errors
 /// The kernel refuses. A kernel without nf_tables has none.
-pub fn source_rules() -> Result<Vec<String>> {
-    let found = Socket::open().and_then(|socket| rules(&socket));
-    let found = or_nothing(found).map_err(|failure| failure.doing("list", format!("nftables table ip {TABLE}")))?;
+pub fn source_rules(v4: bool) -> Result<Vec<String>> {
+    let found = all_rules(Family::of(v4))?;
     let of_endpoints = found.into_iter().filter(|rule| rule.is_in(SOURCE) && rule.is_of_any_endpoint());
     Ok(of_endpoints.filter_map(|rule| rule.comment).collect())
 }

@@ -14,7 +14,7 @@ impl Actual {
                 let publications = &mut self.records.publications;
                 publications.retain(|it| it.endpoint != endpoint || it.ports != object.ports);
                 publications.push(Publication { endpoint, cookie, ports: object.ports, whole: true });
-                self.host.port_rules.extend(object.kernel.as_ref().map(|kernel| kernel.comment(&object.ports)));
+                self.host.port_rules.extend(object.kernel.iter().flat_map(|kernel| kernel.comments(&object.ports)));
             }
             other => unreachable!("{other} publishes nothing"),
         }
@@ -29,8 +29,8 @@ impl Actual {
                     Some((found.endpoint, found.cookie)) == endpoint && found.ports == ports.ports
                 };
                 self.records.publications.retain(|found| !is_it(found));
-                let rules = ports.kernel.as_ref().map(|kernel| kernel.comment(&ports.ports));
-                rules.iter().for_each(|comment| _ = self.host.port_rules.remove(comment));
+                let comments = ports.kernel.iter().flat_map(|kernel| kernel.comments(&ports.ports));
+                comments.for_each(|comment| _ = self.host.port_rules.remove(&comment));
             }
             other => unreachable!("{other} publishes nothing"),
         }
