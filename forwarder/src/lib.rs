@@ -13,6 +13,7 @@ pub use fwd_config as config;
 pub use fwd_container as container;
 pub use fwd_dataplane as dataplane;
 pub use fwd_dns as dns;
+pub use fwd_docker as docker;
 pub use fwd_engine::{doctor, execute, query};
 pub use fwd_kernel::{netlink, netns, sysctl};
 pub use fwd_netavark as netavark;

@@ -42,6 +42,8 @@ mod declared;
 mod differential;
 #[cfg(test)]
 mod dns;
+#[cfg(test)]
+mod docker;
 mod doctor;
 #[cfg(test)]
 mod dry_run;

@@ -24,6 +24,8 @@ pub mod endpoint_flags {
     pub const IGNORE_XFRM: u32 = 1 << 9;
     /// The program is a filter of a clsact qdisc instead of a TCX link (`--attach clsact`).
     pub const CLSACT: u32 = 1 << 10;
+    /// Its runtime has not made the namespace yet: the interface inside waits in the host's own, whose cookie the record has meanwhile.
+    pub const AWAITED: u32 = 1 << 11;
     /// Leaves by its uplink alone (`--uplink`), wherever the host's own routes lead. Of the network.
     pub const UPLINK_BOUND: u32 = 1 << 16;
     /// A runtime has asked for it: what it publishes the host's own programs reach, whoever listens there on the host.

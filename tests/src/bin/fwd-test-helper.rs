@@ -5,8 +5,12 @@ use std::{
     env,
     ffi::OsString,
     io,
+    os::{
+        fd::AsRawFd as _,
+        unix::{net::UnixListener, process::CommandExt as _},
+    },
     path::Path,
-    process::{ExitCode, exit},
+    process::{Command, ExitCode, exit, id},
     time::Duration,
 };
 
@@ -18,6 +22,7 @@ use forwarder::{
     testbed::{Process, Testbed, command_in, unique_prefix, wait_until},
 };
 use nix::{
+    fcntl::{FcntlArg, FdFlag, fcntl},
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
@@ -28,6 +33,7 @@ const HELD: Duration = Duration::from_secs(60);
 const USAGE: &str = "\
 usage: fwd-test-helper die-after N fwd ARGS…   run a command of fwd, and die after operation N of its plan
                        hold-testbed            make a testbed, tell its prefix, and wait for a signal
+                       hand-over SOCKET COMMAND…  listen, and become the command, which is told of the socket
                        exec NAME [COMMAND…]    become the command inside a namespace
                        temporary DIR           tell whether a mount at DIR would end with the command
                        create NAME             create a namespace";
@@ -46,6 +52,7 @@ fn main() -> ExitCode {
             cli::run(command, &mut Unobserved, &mut Io::stdio(&mut out, &mut err)).into()
         }
         ["hold-testbed"] => hold_testbed(),
+        ["hand-over", socket, ..] => hand_over(Path::new(socket), &words[2..]),
         ["exec", name, ..] => become_command(&named(name), &words[2..]),
         ["temporary", dir] => tell_temporary(Path::new(dir)),
         ["create", name] => {
@@ -93,6 +100,17 @@ fn become_command(name: &Name, argv: &[OsString]) -> ! {
     let failure = exec(&Netns::open_named(name).expect("it exists"), Some(name), argv);
     eprintln!("{}", failure.error);
     exit(failure.status.into())
+}
+
+/// Opens a socket and hands it over as sd_listen_fds(3) says.
+fn hand_over(socket: &Path, argv: &[OsString]) -> ExitCode {
+    let listener = UnixListener::bind(socket).expect("it listens");
+    assert_eq!(listener.as_raw_fd(), 3, "nothing else was open");
+    fcntl(&listener, FcntlArg::F_SETFD(FdFlag::empty())).expect("it is kept");
+    let mut command = Command::new(&argv[0]);
+    command.args(&argv[1..]).env("LISTEN_FDS", "1").env("LISTEN_PID", id().to_string());
+    eprintln!("{}", command.exec());
+    ExitCode::FAILURE
 }
 
 fn tell_temporary(dir: &Path) -> ExitCode {

@@ -1,4 +1,4 @@
-//! `./x runtimes`: `--container` with docker, podman and containerd as Debian has them.
+//! `./x runtimes`: `--container` with docker, podman and containerd as Debian has them, and dockerd with `fwd` as its network driver.
 //!
 //! No part of `./x test`: the runtimes are a hundred and fifty megabytes. What they write into files is what the tests of `fwd-container` have.
 
@@ -12,8 +12,11 @@ use crate::{
     workspace::{Workspace, run as run_command},
 };
 
-/// Runs as root, with the path of `fwd`.
-const SCRIPT: &str = include_str!("runtimes.sh");
+/// Run as root, with the path of `fwd`, each with what it means if it fails.
+const SCRIPTS: [(&str, &str); 2] = [
+    (include_str!("runtimes.sh"), "containers are not found as they should be, see above"),
+    (include_str!("docker.sh"), "dockerd does not do with fwd what it should, see above"),
+];
 
 const fn package(name: &'static str, command: &'static str, reason: &'static str) -> Package {
     Package { name, command, reason }
@@ -28,12 +31,13 @@ const NEEDED: [Package; 5] = [
     package("busybox-static", "busybox", "what is in the containers"),
 ];
 
-/// Installs the runtimes without starting a service, builds `fwd`, and has it find and attach containers of each.
+/// Installs the runtimes without starting a service, builds `fwd`, has it find and attach containers of each, and has dockerd ask it for networks.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let root = setup::as_root(workspace)?;
     packages::require(&NEEDED)?;
     run_command(workspace.cargo("build").args(["--locked", "--quiet", "--package", "forwarder", "--bin", "fwd"]))?;
     let fwd = workspace.target.join("debug/fwd");
-    run_command(root.command("sh", &[]).args(["-c", SCRIPT, "x-runtimes"]).arg(fwd))
-        .context("containers are not found as they should be, see above")
+    SCRIPTS.into_iter().try_for_each(|(script, failed)| {
+        run_command(root.command("sh", &[]).args(["-c", script, "x-runtimes"]).arg(&fwd)).context(failed)
+    })
 }

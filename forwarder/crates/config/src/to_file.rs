@@ -98,6 +98,7 @@ fn said_target(id: &EndpointId, netns: Option<&TargetRef>) -> Result<Target> {
     let unknown = |why: &str| Error::new(Kind::Failed, "write", format!("endpoint {id} into a file"), why);
     let target = netns.ok_or_else(|| unknown("its namespace is not known"))?;
     Ok(match target {
+        TargetRef::Awaited(_) => return Err(unknown("its namespace is not made yet")),
         TargetRef::Named(name) => (Some(anywhere(name.clone())), None, None),
         TargetRef::Pid(pid) => (None, Some(*pid), None),
         // A container is another one when it starts again: files name what it is in now.

@@ -10,7 +10,7 @@ mod process;
 mod runtime;
 mod state;
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 pub use container::{Container, FirstProcess};
 pub use runtime::Runtime;
@@ -27,6 +27,13 @@ use fwd_base::Result;
 pub fn find(root: &Path, asked: &str) -> Result<Container> {
     let known = state::read(root);
     choose::choose(&known, asked).map(Container::of)
+}
+
+/// Ids of docker's containers, by the paths of their network namespaces (`/var/run/docker/netns/0123456789ab`): of those that docker has noted
+/// below `root`, which it does a moment after they have begun to run.
+#[must_use]
+pub fn docker_sandboxes(root: &Path) -> BTreeMap<String, String> {
+    state::docker_sandboxes(root)
 }
 
 #[cfg(test)]

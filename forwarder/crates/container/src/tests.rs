@@ -51,9 +51,10 @@ impl Machine {
 
     fn docker_in(&self, data: &str, id: &str, name: &str, pid: u32) {
         let running = pid != 0;
+        let sandbox = if running { format!("/var/run/docker/netns/{}", &id[..12]) } else { String::new() };
         let config = format!(
             r#"{{"StreamConfig":{{}},"State":{{"Running":{running},"Paused":false,"Dead":false,"Pid":{pid},"ExitCode":0}},
-            "ID":"{id}","Name":"/{name}","Driver":"vfs"}}"#
+            "ID":"{id}","Name":"/{name}","NetworkSettings":{{"Bridge":"","SandboxKey":"{sandbox}"}},"Driver":"vfs"}}"#
         );
         self.write(&format!("{data}/containers/{id}/config.v2.json"), &config);
     }
@@ -138,6 +139,8 @@ fn container_of_docker_is_found_by_name_id_and_beginning_of_the_id() {
         machine.runs(&found);
     }
     assert_eq!(machine.find("b").label(), "web2");
+    let sandboxes = docker_sandboxes(machine.root.path());
+    assert_eq!(sandboxes, [(format!("/var/run/docker/netns/{}", &WEB[..12]), WEB.to_owned())].into());
 }
 
 #[test]

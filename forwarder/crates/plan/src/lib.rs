@@ -20,8 +20,8 @@ mod tests;
 pub use actual::{
     ALL_FORWARDING, ALL_FORWARDING6, Actual, Cgroup, Concerned, DEFAULT_NETWORK, EndpointNetns, EndpointRecord, Host,
     Interface, Listener, Marks, NS_IF, NetConfig, NetworkRecord, Owner, PROXY_NDP, Records, ResolvConf, Surroundings,
-    SysctlRecord, Target, TargetNetns, Undo, UplinkRecord, accept_ra, arp_ignore, disable_ipv6, forwarding,
-    forwarding6, is_made, refuses_transit, route_mtus,
+    SysctlRecord, Target, TargetNetns, Undo, UplinkRecord, accept_ra, arp_ignore, disable_ipv6, endpoint_mac,
+    forwarding, forwarding6, is_made, refuses_transit, route_mtus,
 };
 pub(crate) use actual::{are_ends, families, names, sysctls};
 pub use desired::written;
@@ -35,8 +35,8 @@ pub(crate) use op::shell;
 pub use op::{Action, Op, shell::on_host};
 pub(crate) use plan::orphans;
 pub use plan::{
-    Attachment, Change, ChangeKind, Plan, export, orphans::reference, plan, plan_down, plan_network, plan_ports,
-    plan_up, plan_uplinks,
+    Attachment, Change, ChangeKind, Plan, export, orphans::reference, plan, plan_arrivals, plan_down, plan_network,
+    plan_ports, plan_up, plan_uplinks,
 };
 pub use settle::{Followed, free_subnets, interface, led_by, network_name, refuse_others, unguarded};
 pub(crate) use settle::{

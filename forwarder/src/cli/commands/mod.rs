@@ -3,6 +3,7 @@
 
 mod apply;
 pub(super) mod bench;
+mod docker;
 mod doctor;
 mod down;
 pub(super) mod exec;
@@ -56,6 +57,9 @@ pub(crate) enum Command {
     /// Make what the files in /etc/fwd say, when the machine starts
     #[command(after_help = restore::HELP)]
     Restore(restore::RestoreArgs),
+    /// Be docker's network driver: `docker network create -d fwd`
+    #[command(after_help = docker::HELP)]
+    Docker(docker::DockerArgs),
     /// Be the name server of a host
     #[command(hide = true)]
     Dns(up::DnsArgs),
@@ -141,6 +145,7 @@ impl Command {
             Self::Export(args) => at_host(|session, _| export::run(session, args)),
             Self::Validate(args) => Run::Anywhere(Box::new(|global, io| validate::run(args, global, io))),
             Self::Restore(args) => at_host(|session, observer| restore::run(session, args, observer)),
+            Self::Docker(args) => at_host(|session, _| docker::run(session, args)),
             Self::Dns(args) => Run::Anywhere(Box::new(|_, _| up::serve(args))),
             Self::Reload(args) => at_host(|session, _| reload::run(session, args)),
             Self::Gc(args) => at_host(|session, _| gc::run(session, args)),

@@ -54,7 +54,7 @@ pub(super) fn run(session: &mut Session<'_, '_>, args: &RestoreArgs, observer: &
 /// Whether a namespace is given by one of its processes.
 fn is_of_process(target: &TargetRef) -> bool {
     match target {
-        TargetRef::Named(_) => false,
+        TargetRef::Named(_) | TargetRef::Awaited(_) => false,
         TargetRef::Pid(_) | TargetRef::Container(_) => true,
         TargetRef::Path(path) => path.starts_with("/proc"),
     }

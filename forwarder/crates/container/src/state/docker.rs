@@ -1,7 +1,10 @@
 //! What docker notes: a directory for each container with a config.v2.json (moby's container/container.go), in a root directory that
 //! /etc/docker/daemon.json may move.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use serde::Deserialize;
 
@@ -24,6 +27,15 @@ struct Config {
     /// `/web`.
     name: String,
     state: Running,
+    #[serde(default)]
+    network_settings: NetworkSettings,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct NetworkSettings {
+    /// Where its network namespace is, if it has one: `/var/run/docker/netns/0123456789ab`.
+    sandbox_key: String,
 }
 
 #[derive(Deserialize)]
@@ -34,9 +46,25 @@ struct Running {
 }
 
 pub(super) fn read(files: &mut Files) -> Vec<ContainerState> {
-    let daemon: Daemon = files.json(Path::new("/etc/docker/daemon.json")).unwrap_or_default();
+    let daemon = daemon(files);
+    let exec = daemon.exec_root.clone().unwrap_or_else(|| "/run/docker".into());
+    configs(files, daemon).into_iter().map(|(id, config)| noted(files, &exec, id, config)).collect()
+}
+
+/// Ids of containers, by the paths of their network namespaces.
+pub(super) fn sandboxes(files: &mut Files) -> BTreeMap<String, String> {
+    let daemon = daemon(files);
+    let configs = configs(files, daemon).into_iter().map(|(id, config)| (config.network_settings.sandbox_key, id));
+    configs.filter(|(path, _)| !path.is_empty()).collect()
+}
+
+fn daemon(files: &mut Files) -> Daemon {
+    files.json(Path::new("/etc/docker/daemon.json")).unwrap_or_default()
+}
+
+/// What is noted of each container, by its id.
+fn configs(files: &mut Files, daemon: Daemon) -> Vec<(String, Config)> {
     let data = daemon.data_root.unwrap_or_else(|| "/var/lib/docker".into());
-    let exec = daemon.exec_root.unwrap_or_else(|| "/run/docker".into());
     // With userns-remap, the root directory is one called UID.GID below it.
     let is_remapped = |name: &String| name.split_once('.').is_some_and(|(uid, gid)| is_number(uid) && is_number(gid));
     let remapped = files.directories(&data).into_iter().filter(is_remapped).map(|name| data.join(name));
@@ -45,7 +73,7 @@ pub(super) fn read(files: &mut Files) -> Vec<ContainerState> {
         let directory = root.join("containers");
         for id in files.directories(&directory) {
             let config: Option<Config> = files.json(&directory.join(&id).join("config.v2.json"));
-            containers.extend(config.map(|config| noted(files, &exec, id, config)));
+            containers.extend(config.map(|config| (id, config)));
         }
     }
     containers
@@ -55,7 +83,7 @@ fn noted(
     files: &mut Files,
     exec: &Path,
     id: String,
-    Config { name, state: Running { running, pid } }: Config,
+    Config { name, state: Running { running, pid }, network_settings: _ }: Config,
 ) -> ContainerState {
     let pid = Some(pid).filter(|pid| running && *pid != 0);
     let started = pid.and_then(|pid| {

@@ -6,7 +6,7 @@ mod files;
 mod oci;
 mod podman;
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use self::files::Files;
 use crate::Runtime;
@@ -35,6 +35,11 @@ pub(crate) struct RuntimeStates {
     pub(crate) containers: Vec<ContainerState>,
     /// What is there and cannot be read: which file, and why.
     pub(crate) unreadable: Vec<String>,
+}
+
+/// Ids of docker's containers, by the paths of their network namespaces, as far as that is noted below `root`.
+pub(crate) fn docker_sandboxes(root: &Path) -> BTreeMap<String, String> {
+    docker::sandboxes(&mut Files::below(root))
 }
 
 /// Reads what is noted below `root`. What goes meanwhile is left out.

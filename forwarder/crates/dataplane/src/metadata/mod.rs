@@ -11,7 +11,7 @@ use std::{
     net::{Ipv4Addr, Ipv6Addr},
 };
 
-use forwarder_common::abi::{Endpoint, METADATA_LEN};
+use forwarder_common::abi::{Endpoint, METADATA_LEN, endpoint_flags};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
@@ -106,6 +106,14 @@ pub struct Described {
     pub unreadable: Option<String>,
 }
 
+impl Described {
+    /// Whether its interface waits in the host's namespace for the one that its runtime is going to make.
+    #[must_use]
+    pub const fn is_awaited(&self) -> bool {
+        self.record.flags & endpoint_flags::AWAITED != 0
+    }
+}
+
 /// # Errors
 /// [`Kind::Usage`] if there is more to say than there is room for.
 fn write(metadata: &Metadata) -> Result<Document> {
@@ -175,7 +183,10 @@ impl Dataplane {
     }
 
     /// Removes metadata that no record names any more; they may be absent.
-    pub(crate) fn forget_metadata(&self, key: u64) -> Result<()> {
+    ///
+    /// # Errors
+    /// The map cannot be written.
+    pub fn forget_metadata(&self, key: u64) -> Result<()> {
         self.forget(maps::METADATA, &key)
     }
 

@@ -1,5 +1,6 @@
 //! Reads everything that a plan depends on.
 
+mod arrivals;
 mod named;
 mod sysctls;
 
@@ -7,6 +8,7 @@ use std::{collections::BTreeSet, io};
 
 use ipnet::{IpNet, Ipv6Net};
 
+pub(super) use self::arrivals::for_arrivals;
 use self::named::{name_of, named_by_path};
 pub(super) use self::sysctls::sysctls;
 use super::{

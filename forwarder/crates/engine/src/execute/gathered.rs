@@ -37,7 +37,7 @@ impl Gathered {
     /// Reads the target.
     pub(super) fn inside(&mut self, reference: &TargetRef, ns: Netns) -> Result<TargetNetns> {
         let netlink = Netlink::open(&ns)?;
-        let net = net(&netlink)?;
+        let net = if reference.is_awaited() { self.waiting(&netlink)? } else { net(&netlink)? };
         let cookie = ns.cookie()?;
         let made = self.actual.is_made(cookie);
         // Only endpoints of ours have such interfaces.
@@ -58,6 +58,13 @@ impl Gathered {
         self.namespaces.insert(reference.clone(), ns);
         self.inside.insert(reference.clone(), netlink);
         Ok(inside)
+    }
+
+    /// Of the host's namespace, what waits there for a namespace of its own: the rest is the host's.
+    fn waiting(&self, netlink: &Netlink) -> Result<NetConfig> {
+        let awaited = self.actual.records.endpoints.iter().filter(|endpoint| endpoint.marks.awaited);
+        let links = awaited.filter_map(|endpoint| netlink.link(&endpoint.id.ifname).transpose());
+        Ok(NetConfig { links: links.collect::<Result<_>>()?, ..NetConfig::default() })
     }
 
     /// Reads the networks with rules in nftables. Merely asking may load a kernel module, so it is asked only where there may be some.
@@ -147,7 +154,8 @@ impl Gathered {
 
     /// Finds the namespace of an endpoint by what its record says.
     pub(super) fn locate(&mut self, endpoint: &EndpointRecord) -> Result<()> {
-        if self.actual.namespaces.iter().any(|known| known.cookie == endpoint.cookie) {
+        let known = self.actual.namespaces.iter().any(|known| known.cookie == endpoint.cookie);
+        if known || endpoint.marks.awaited {
             return Ok(());
         }
         let name = endpoint.ns.as_deref().and_then(|ns| Name::try_from(ns).ok());

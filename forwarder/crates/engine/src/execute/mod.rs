@@ -3,6 +3,7 @@
 //! The calling thread must be in the namespace that plays the host: programs, sysctls, cookies and interface numbers follow
 //! it. Whatever changes the host does so under the lock of that namespace.
 
+mod arrivals;
 mod collect;
 mod failures;
 mod gather;
@@ -22,6 +23,7 @@ mod whole;
 
 use std::{path::PathBuf, time::Duration};
 
+pub use self::arrivals::follow_arrivals;
 pub use self::collect::{Collected, KnownHost, detach_others, gc, hosts};
 pub use self::names::{gateways, name_server};
 use self::{
@@ -38,7 +40,7 @@ pub(crate) use self::{
 pub use self::{
     namespaces::{open_target, remove_namespace},
     networks::{add_network, dry_network, free_subnets},
-    outcome::{Applied, AppliedWhole, DownResult, Planned, PlannedWhole, Step, UpResult},
+    outcome::{Applied, AppliedWhole, Arrivals, DownResult, Planned, PlannedWhole, Step, UpResult},
     surroundings::{listeners, problems},
     trace::{end_trace, trace},
     whole::{apply, dry_apply, export},

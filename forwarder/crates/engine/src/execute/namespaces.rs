@@ -42,5 +42,6 @@ pub fn open_target(target: &TargetRef) -> Result<Netns> {
         TargetRef::Pid(pid) => Netns::open_pid(*pid),
         TargetRef::Path(path) => Netns::open_path(path),
         TargetRef::Container(container) => container.open(),
+        TargetRef::Awaited(_) => Netns::current(),
     }
 }

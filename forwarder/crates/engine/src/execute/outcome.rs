@@ -90,3 +90,12 @@ pub struct Step {
     /// Command lines that do the same by hand.
     pub commands: Vec<String>,
 }
+
+/// What has been learned of namespaces that endpoints await.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arrivals {
+    /// How many endpoints still await theirs.
+    pub awaited: usize,
+    /// What the user ought to know.
+    pub warnings: Vec<String>,
+}

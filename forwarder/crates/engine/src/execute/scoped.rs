@@ -91,7 +91,7 @@ impl Meant<'_> {
                 Some(TargetRef::Named(name)) => endpoint.ns.as_deref() == Some(name.as_str()),
                 Some(TargetRef::Pid(pid)) => endpoint.pid == Some(*pid),
                 Some(target @ TargetRef::Container(_)) => target.id(&endpoint.id.ifname) == endpoint.id,
-                Some(TargetRef::Path(_)) | None => false,
+                Some(TargetRef::Path(_) | TargetRef::Awaited(_)) | None => false,
             }
     }
 }

@@ -10,8 +10,10 @@ use forwarder_common::abi::{Endpoint, Network, Uplink, endpoint_flags};
 use super::HostNetns;
 use crate::execute;
 use fwd_base::{Context, Error, Kind, Result};
+use fwd_container::docker_sandboxes;
 use fwd_dataplane::{
-    Dataplane, Described, Metadata, NetnsMetadata, Occupancy, Publication, RouteMetadata, Traffic, Usage, name_of,
+    Dataplane, Described, EndpointOwner, Metadata, NetnsMetadata, Occupancy, Publication, RouteMetadata, Traffic,
+    Usage, name_of,
 };
 use fwd_kernel::{
     netlink::{Link, Netlink},
@@ -31,6 +33,8 @@ pub struct State {
     pub(super) publications: Vec<Publication>,
     /// Interfaces by number; only those that are still the ones that the records are about.
     pub(super) links: BTreeMap<u32, Link>,
+    /// Ids of docker's containers, by the paths of their namespaces; read where docker has endpoints.
+    sandboxes: BTreeMap<String, String>,
     /// Flows, as far as they were counted.
     pub occupancy: Occupancy,
     limit: u32,
@@ -62,9 +66,12 @@ impl State {
         let order = |(_, it): &(u32, Described)| (it.metadata.network.clone(), it.record.v4, it.record.v6);
         endpoints.sort_by_cached_key(order);
         let limit = plane.config()?.max_flows_per_endpoint;
+        let is_of_docker = |(_, it): &(u32, Described)| it.metadata.id.owner == EndpointOwner::Docker;
+        let of_docker = endpoints.iter().any(is_of_docker);
+        let sandboxes = if of_docker { docker_sandboxes("/".as_ref()) } else { BTreeMap::new() };
         let (networks, uplinks, publications, links) = Default::default();
         let occupancy = Occupancy::default();
-        Ok(Some(Self { plane, endpoints, networks, uplinks, publications, links, occupancy, limit }))
+        Ok(Some(Self { plane, endpoints, networks, uplinks, publications, links, sandboxes, occupancy, limit }))
     }
 
     /// Reads of `plane` what belongs to one endpoint, with the ifindex of its host-side veth, and nothing of the others. The calling thread is
@@ -87,8 +94,8 @@ impl State {
         let endpoints = vec![(ifindex, endpoint)];
         let (occupancy, limit) = (plane.usage(&records(&endpoints))?, plane.config()?.max_flows_per_endpoint);
         let networks = networks.into_iter().collect();
-        let publications = plane.publications()?;
-        Ok(Self { plane, endpoints, networks, uplinks, publications, links, occupancy, limit })
+        let (publications, sandboxes) = (plane.publications()?, BTreeMap::new());
+        Ok(Self { plane, endpoints, networks, uplinks, publications, links, sandboxes, occupancy, limit })
     }
 
     /// Counts the flows of these endpoints.
@@ -147,7 +154,9 @@ impl State {
         let Described { record, metadata, unreadable: _ } = endpoint;
         let Metadata { id, network: network_name, owner_network: _, netns, host_if, addresses, routes, aliases: _ } =
             metadata.clone();
-        let NetnsMetadata { name, pid, path: _, container, inode } = netns;
+        let NetnsMetadata { name, pid, path, container, inode } = netns;
+        // docker calls an endpoint by an id of its own, and notes its container a moment after that has begun to run.
+        let of_docker = path.and_then(|path| self.sandboxes.get(&path).cloned());
         let network = self.networks.get(&record.network);
         let kernel = record.flags & endpoint_flags::KERNEL_DATAPATH != 0;
         let host_veth = self.host_veth(ifindex);
@@ -163,7 +172,11 @@ impl State {
             ns: name.map(Into::into),
             netns_inode: inode,
             pid,
-            container: if id.owner.is_runtime() { Some(id.id.into()) } else { container.map(Into::into) },
+            container: if id.owner.is_runtime() {
+                Some(of_docker.unwrap_or(id.id).into())
+            } else {
+                container.map(Into::into)
+            },
             ns_created: record.flags & endpoint_flags::NS_CREATED != 0,
             gone: host_veth.is_none(),
             host_if: host_if.into(),
@@ -247,7 +260,7 @@ impl State {
             (None, TargetRef::Named(name)) => metadata.netns.name.as_deref() == Some(name.as_str()),
             (None, TargetRef::Pid(pid)) => metadata.netns.pid == Some(*pid),
             (None, TargetRef::Container(_)) => target.id(&metadata.id.ifname) == metadata.id,
-            (None, TargetRef::Path(_)) => false,
+            (None, TargetRef::Path(_) | TargetRef::Awaited(_)) => false,
         };
         let found: Vec<_> = self.endpoints.iter().filter(|(_, endpoint)| is_meant(endpoint)).cloned().collect();
         if found.is_empty() { Err(not_up(target, Some(self))) } else { Ok(found) }

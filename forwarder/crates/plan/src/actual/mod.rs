@@ -17,7 +17,7 @@ use std::{
 
 pub(crate) use self::net_config::are_ends;
 pub use self::{
-    names::{DEFAULT_NETWORK, NS_IF, Owner, is_made},
+    names::{DEFAULT_NETWORK, NS_IF, Owner, endpoint_mac, is_made},
     net_config::NetConfig,
     record::{EndpointRecord, Interface, Marks, NetworkRecord, Records, SysctlRecord, UplinkRecord},
     route_mtus::route_mtus,

@@ -125,9 +125,9 @@ pub(crate) fn virtual_gateway_mac(gateway: impl Into<IpAddr>) -> Mac {
     mac(VIRTUAL_GATEWAY, gateway.into())
 }
 
-/// Hardware address inside the namespace.
+/// Hardware address inside the namespace, unless another is asked for.
 #[must_use]
-pub(crate) fn endpoint_mac(address: impl Into<IpAddr>) -> Mac {
+pub fn endpoint_mac(address: impl Into<IpAddr>) -> Mac {
     mac(ENDPOINT, address.into())
 }
 

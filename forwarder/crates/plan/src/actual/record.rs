@@ -141,7 +141,10 @@ impl EndpointRecord {
     /// What the namespace is called in aliases and messages.
     #[must_use]
     pub fn label(&self) -> String {
-        label(self.ns.as_deref(), self.inode)
+        match &self.path {
+            Some(path) if self.marks.awaited => path.clone(),
+            _ => label(self.ns.as_deref(), self.inode),
+        }
     }
 
     /// Whether it is the endpoint with this interface inside; of one that is known by its record alone that cannot be told.
@@ -182,6 +185,8 @@ pub struct Marks {
     pub created: bool,
     /// Wrote /etc/netns/NAME/resolv.conf.
     pub resolv_conf: bool,
+    /// Nothing inside: its runtime has not made the namespace yet, and the interface waits in the host's own.
+    pub awaited: bool,
 }
 
 /// An uplink.

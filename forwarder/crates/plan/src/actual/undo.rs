@@ -142,7 +142,7 @@ impl Undo {
                 line("cookie", cookie);
                 match ns {
                     TargetRef::Named(name) => line("name", name),
-                    TargetRef::Path(path) => line("path", &path.display()),
+                    TargetRef::Path(path) | TargetRef::Awaited(path) => line("path", &path.display()),
                     TargetRef::Pid(_) | TargetRef::Container(_) => line("pid", &ns.pid().unwrap_or(0)),
                 }
             }

@@ -31,16 +31,21 @@ pub enum TargetRef {
     Path(PathBuf),
     /// By a container.
     Container(Box<Container>),
+    /// By the path at which its runtime is going to make it: until then the interface inside waits in the host's own namespace, from
+    /// where the runtime moves it.
+    Awaited(PathBuf),
 }
 
 impl TargetRef {
-    /// The file that stands for the namespace; of a container that does not run, one that is never there (/proc has no process 0).
+    /// The file that stands for the namespace; of a container that does not run, one that is never there (/proc has no process 0); of one
+    /// that is awaited, that of the host.
     #[must_use]
     pub fn path(&self) -> PathBuf {
         match self {
             Self::Named(name) => PathBuf::from(DIRECTORY).join(name.as_str()),
             Self::Path(path) => path.clone(),
             Self::Pid(_) | Self::Container(_) => PathBuf::from(format!("/proc/{}/ns/net", self.pid().unwrap_or(0))),
+            Self::Awaited(_) => PathBuf::from("/proc/self/ns/net"),
         }
     }
 
@@ -50,8 +55,14 @@ impl TargetRef {
         match self {
             Self::Pid(pid) => Some(*pid),
             Self::Container(container) => container.process.map(|process| process.pid),
-            Self::Named(_) | Self::Path(_) => None,
+            Self::Named(_) | Self::Path(_) | Self::Awaited(_) => None,
         }
+    }
+
+    /// Whether its runtime has not made it yet.
+    #[must_use]
+    pub const fn is_awaited(&self) -> bool {
+        matches!(self, Self::Awaited(_))
     }
 
     /// What people call the container that it was given by.
@@ -59,7 +70,7 @@ impl TargetRef {
     pub fn container(&self) -> Option<&str> {
         match self {
             Self::Container(container) => Some(container.label()),
-            Self::Named(_) | Self::Pid(_) | Self::Path(_) => None,
+            Self::Named(_) | Self::Pid(_) | Self::Path(_) | Self::Awaited(_) => None,
         }
     }
 
@@ -68,7 +79,7 @@ impl TargetRef {
     pub const fn name(&self) -> Option<&Name> {
         match self {
             Self::Named(name) => Some(name),
-            Self::Pid(_) | Self::Path(_) | Self::Container(_) => None,
+            Self::Pid(_) | Self::Path(_) | Self::Container(_) | Self::Awaited(_) => None,
         }
     }
 
@@ -78,7 +89,7 @@ impl TargetRef {
         let id = match self {
             Self::Named(name) => format!("ns:{name}"),
             Self::Pid(pid) => format!("pid:{pid}"),
-            Self::Path(path) => format!("path:{}", path.display()),
+            Self::Path(path) | Self::Awaited(path) => format!("path:{}", path.display()),
             Self::Container(container) => format!("container:{}", container.identity()),
         };
         EndpointId { owner: EndpointOwner::Cli, id, ifname: ifname.into() }
@@ -95,7 +106,7 @@ impl TargetRef {
     #[must_use]
     pub fn recorded_path(&self) -> Option<String> {
         match self {
-            Self::Path(path) => path.to_str().map(ToOwned::to_owned),
+            Self::Path(path) | Self::Awaited(path) => path.to_str().map(ToOwned::to_owned),
             Self::Named(_) | Self::Pid(_) | Self::Container(_) => None,
         }
     }
@@ -106,7 +117,7 @@ impl TargetRef {
         match self {
             Self::Named(name) => name.to_string(),
             Self::Pid(pid) => format!("pid {pid}"),
-            Self::Path(path) => path.display().to_string(),
+            Self::Path(path) | Self::Awaited(path) => path.display().to_string(),
             Self::Container(container) => harmless(container.label()).into_owned(),
         }
     }
@@ -117,7 +128,7 @@ impl TargetRef {
         match self {
             Self::Named(name) => option("--ns", name.as_str()),
             Self::Pid(pid) => format!("--pid {pid}"),
-            Self::Path(path) => option("--netns", &path.display().to_string()),
+            Self::Path(path) | Self::Awaited(path) => option("--netns", &path.display().to_string()),
             Self::Container(container) => option("--container", container.label()),
         }
     }
@@ -129,6 +140,7 @@ impl fmt::Display for TargetRef {
             Self::Named(name) => write!(f, "namespace {name}"),
             Self::Pid(pid) => write!(f, "the namespace of process {pid}"),
             Self::Path(path) => write!(f, "namespace {}", path.display()),
+            Self::Awaited(path) => write!(f, "the namespace that is going to be {}", path.display()),
             Self::Container(container) => {
                 write!(f, "container {} of {}", harmless(container.label()), container.runtime.name())
             }

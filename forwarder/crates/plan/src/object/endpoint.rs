@@ -2,6 +2,7 @@
 
 mod limits;
 mod names;
+mod netns;
 mod policy;
 
 use std::{
@@ -13,7 +14,7 @@ use std::{
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use self::limits::queues;
-pub use self::{limits::EndpointLimits, names::EndpointNames, policy::EndpointPolicy};
+pub use self::{limits::EndpointLimits, names::EndpointNames, netns::EndpointNetns, policy::EndpointPolicy};
 use super::{super::shell, Acts, Handling, Managed};
 use crate::{
     Actual, Datapath, EndpointRecord, Limits, Marks, TargetRef, Treatment,

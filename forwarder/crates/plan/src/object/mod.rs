@@ -21,8 +21,8 @@ use std::fmt;
 pub use self::{
     bridge::{GatewayAddress, LinkUp},
     endpoint::{
-        EndpointAttach, EndpointBridge, EndpointHook, EndpointLimits, EndpointNames, EndpointPolicy, EndpointSpec,
-        EndpointXdp,
+        EndpointAttach, EndpointBridge, EndpointHook, EndpointLimits, EndpointNames, EndpointNetns, EndpointPolicy,
+        EndpointSpec, EndpointXdp,
     },
     inside::{Loopback, NsAddress, NsDefaultRoute, NsIpv6, NsLinkUp, NsNeighbour, NsOffloads, NsRoute},
     loaded::{OtherVersion, RecordMaps},
@@ -173,6 +173,8 @@ objects! {
     EndpointLimits(EndpointLimits),
     /// An endpoint is found by other names than before.
     EndpointNames(EndpointNames),
+    /// The namespace of an endpoint whose interface waited for it.
+    EndpointNetns(EndpointNetns),
     /// An endpoint has other rules about whom it speaks with than before.
     EndpointPolicy(EndpointPolicy),
     /// The XDP program at a host-side veth.

@@ -62,6 +62,7 @@ impl Actual {
             | Object::EndpointAttach(_)
             | Object::EndpointLimits(_)
             | Object::EndpointNames(_)
+            | Object::EndpointNetns(_)
             | Object::EndpointPolicy(_)
             | Object::EndpointXdp(_) => self.make_endpoint(object),
             Object::HostAccess(_) | Object::Published(_) => self.publish(object),
@@ -178,6 +179,7 @@ impl Actual {
                 let endpoints = records.endpoints.iter_mut().filter(|endpoint| Some(endpoint.index) == index);
                 endpoints.for_each(|endpoint| endpoint.aliases.clone_from(to));
             }
+            Object::EndpointNetns(it) => self.arrive(it),
             Object::EndpointPolicy(object::EndpointPolicy { host_if, to, .. }) => {
                 let index = index(host_if);
                 let endpoints = records.endpoints.iter_mut().filter(|endpoint| Some(endpoint.index) == index);
@@ -315,6 +317,7 @@ impl Actual {
             | Object::EndpointAttach(_)
             | Object::EndpointLimits(_)
             | Object::EndpointNames(_)
+            | Object::EndpointNetns(_)
             | Object::EndpointPolicy(_)
             | Object::GatewayAddress(_)
             | Object::LinkUp(_)

@@ -111,6 +111,7 @@ pub(crate) fn netns(ns: &TargetRef) -> String {
         TargetRef::Named(name) => word(name.as_str()),
         TargetRef::Path(path) => word(&path.display().to_string()),
         TargetRef::Pid(_) | TargetRef::Container(_) => ns.pid().unwrap_or(0).to_string(),
+        TargetRef::Awaited(_) => word(&ns.path().display().to_string()),
     }
 }
 

@@ -1,5 +1,6 @@
 //! What has to be done: what is desired in a scope, less what there is.
 
+mod arrivals;
 pub(crate) mod change;
 mod clearing;
 pub(crate) mod down;
@@ -26,6 +27,7 @@ use ipnet::IpNet;
 
 pub use self::export::export;
 pub use self::{
+    arrivals::plan_arrivals,
     change::{Change, ChangeKind},
     networks::plan_network,
     ports::plan_ports,

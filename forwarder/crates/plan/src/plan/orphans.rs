@@ -140,6 +140,7 @@ fn endpoint_spec(endpoint: &EndpointRecord, network: Option<&NetworkRecord>) -> 
 pub fn reference(endpoint: &EndpointRecord) -> TargetRef {
     let name = endpoint.ns.as_deref().and_then(|ns| Name::try_from(ns).ok());
     match (name, endpoint.pid, &endpoint.path) {
+        (_, _, Some(path)) if endpoint.marks.awaited => TargetRef::Awaited(path.into()),
         (Some(name), ..) => TargetRef::Named(name),
         (None, Some(pid), _) => TargetRef::Pid(pid),
         (None, None, Some(path)) => TargetRef::Path(path.into()),

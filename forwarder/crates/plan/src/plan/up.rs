@@ -98,7 +98,9 @@ fn wanted(
     objects.extend(network_objects(actual, &settled.network));
     objects.extend(neighbours_healed(actual, settled));
     objects.extend(host_veth(asked, actual, settled, former));
-    objects.extend(inside(asked, actual, settled));
+    if !asked.target.is_awaited() {
+        objects.extend(inside(asked, actual, settled));
+    }
     objects.extend(xdp(asked, settled));
     objects.extend(ipv6::announced(actual, settled));
     objects.extend(access);
@@ -345,6 +347,7 @@ fn marks(actual: &Actual, former: &[EndpointRecord]) -> Marks {
     Marks {
         created: actual.target_netns().is_none_or(|inside| inside.made),
         resolv_conf: written || matches!(actual.resolv_conf(), ResolvConf::Write(_)),
+        awaited: actual.target.as_ref().is_some_and(|target| target.reference.is_awaited()),
     }
 }
 

@@ -60,6 +60,7 @@ pub(super) fn settle(asked: &Asked, actual: &Actual, former: &[EndpointRecord]) 
     let network = network(&asked.network, actual, joiner)?;
     let table = table(&asked.table, actual, &network)?;
     refuse::attach(asked, actual, &network)?;
+    refuse::awaited(asked, &network)?;
     name_server::check(asked, &network)?;
     let endpoint = match attached {
         Some(record) => endpoint::existing(asked, actual, &network, record)?,

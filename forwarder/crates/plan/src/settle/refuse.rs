@@ -89,7 +89,7 @@ pub(crate) fn occupied(asked: &Asked, actual: &Actual, network: &Network) -> Res
         // A container manager has connected it already.
         let container = match asked.target {
             TargetRef::Named(_) => "",
-            TargetRef::Pid(_) | TargetRef::Path(_) | TargetRef::Container(_) => {
+            TargetRef::Pid(_) | TargetRef::Path(_) | TargetRef::Container(_) | TargetRef::Awaited(_) => {
                 "start the container without a network of its own (`docker run --network none …`; podman likewise); "
             }
         };
@@ -133,7 +133,7 @@ pub(crate) fn attached_for_caller(request: &UpRequest, actual: &Actual) -> Resul
 
 /// Refuses the host's own namespace, and one that is in another network than `wanted`.
 pub(crate) fn elsewhere(target: &TargetRef, wanted: Option<&str>, actual: &Actual) -> Result<()> {
-    if actual.target_netns().is_some_and(|inside| inside.cookie == actual.host.cookie) {
+    if !target.is_awaited() && actual.target_netns().is_some_and(|inside| inside.cookie == actual.host.cookie) {
         let why = "it is the host's own namespace: attaching it would cut the host off";
         return Err(Error::new(Kind::Usage, "attach", target.to_string(), why)
             .remedy("name another namespace; one that is missing is made"));
@@ -144,6 +144,22 @@ pub(crate) fn elsewhere(target: &TargetRef, wanted: Option<&str>, actual: &Actua
             let ifname = format!("join {wanted} by another interface: --ifname eth1; or {}", take_out(target));
             Err(Error::new(Kind::Conflict, "attach", target.to_string(), why).remedy(ifname))
         }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses what would have to be set inside of a namespace that is not there yet.
+pub(crate) fn awaited(asked: &Asked, network: &Network) -> Result<()> {
+    let refuse = |object: &str, remedy: &str| {
+        let why = format!("it is set inside, and {} does not exist yet", asked.target);
+        Err(Error::new(Kind::Unsupported, "use", object, why).remedy(remedy))
+    };
+    match asked {
+        _ if !asked.target.is_awaited() => Ok(()),
+        _ if network.datapath.has_xdp() => refuse("datapath xdp", "use datapath tc"),
+        Asked { limits, .. } if limits.outbound.is_some() => refuse("a rate of what leaves", "leave it out"),
+        Asked { routes, .. } if !routes.is_empty() => refuse("routes", "have the runtime set them"),
+        Asked { metric: Some(_), .. } => refuse("a metric", "have the runtime set it"),
         _ => Ok(()),
     }
 }

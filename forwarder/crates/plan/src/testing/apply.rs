@@ -36,7 +36,7 @@ impl World {
         self.host.net.link(name).unwrap_or_else(|| panic!("{name} exists")).index
     }
 
-    fn namespace(&mut self, ns: &TargetRef) -> &mut TargetNetns {
+    pub(super) fn namespace(&mut self, ns: &TargetRef) -> &mut TargetNetns {
         let name = self.resolve(ns).unwrap_or_else(|| panic!("{ns} exists"));
         self.namespaces.get_mut(&name).unwrap_or_else(|| panic!("{ns} exists"))
     }
@@ -100,6 +100,7 @@ impl World {
             Object::EndpointAttach(it) => self.attach_otherwise(&it.host_if, it.from, it.to),
             Object::EndpointLimits(limits) => self.limit(&limits),
             Object::EndpointNames(names) => self.rename(&names),
+            Object::EndpointNetns(arrival) => self.arrive(&arrival),
             Object::EndpointPolicy(policy) => self.give_rules(&policy),
             Object::HostAccess(it) => self.give_access(&it),
             Object::Published(it) => self.publish(&it),

@@ -2,6 +2,7 @@
 //! what is absent is not removed.
 
 mod apply;
+mod awaited;
 mod begin;
 mod by_hand;
 mod ipv6;
@@ -165,7 +166,9 @@ impl World {
     pub(super) fn resolve(&self, reference: &TargetRef) -> Option<Name> {
         let known = match reference {
             TargetRef::Named(name) => Some(name).filter(|name| !self.nameless.contains(*name)),
-            TargetRef::Pid(_) | TargetRef::Path(_) | TargetRef::Container(_) => self.ways.get(reference),
+            TargetRef::Pid(_) | TargetRef::Path(_) | TargetRef::Container(_) | TargetRef::Awaited(_) => {
+                self.ways.get(reference)
+            }
         };
         known.filter(|name| self.namespaces.contains_key(*name)).cloned()
     }

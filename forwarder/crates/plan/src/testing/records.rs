@@ -1,7 +1,7 @@
 //! What operations on records do to the model.
 
 use super::World;
-use crate::{EndpointSpec, NetworkSpec, object};
+use crate::{EndpointSpec, NetworkSpec, TargetNetns, object};
 use fwd_dataplane::{Backend, Publication};
 use fwd_kernel::netns::Name;
 
@@ -102,6 +102,17 @@ impl World {
         let index = self.index(host_if);
         let record = self.records.endpoints.iter_mut().find(|endpoint| endpoint.index == index);
         assert_eq!(std::mem::replace(&mut record.expect("it is recorded").aliases, to.clone()), *from);
+    }
+
+    pub(super) fn arrive(&mut self, object::EndpointNetns { host_if, ns, from, ns_if }: &object::EndpointNetns) {
+        let index = self.index(host_if);
+        let TargetNetns { cookie, inode, .. } = *self.namespace(ns);
+        let record = self.records.endpoints.iter_mut().find(|endpoint| endpoint.index == index);
+        let record = record.expect("it is recorded");
+        assert_eq!(std::mem::replace(&mut record.id.ifname, ns_if.clone()), *from);
+        assert!(std::mem::replace(&mut record.marks.awaited, false));
+        (record.cookie, record.inode) = (cookie, inode);
+        self.records.publications.iter_mut().filter(|it| it.endpoint == index).for_each(|it| it.cookie = cookie);
     }
 
     pub(super) fn give_rules(&mut self, object::EndpointPolicy { host_if, from, to }: &object::EndpointPolicy) {

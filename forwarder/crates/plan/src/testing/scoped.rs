@@ -17,7 +17,7 @@ impl World {
             let by_name = match target {
                 TargetRef::Named(name) => endpoint.ns.as_deref() == Some(name.as_str()),
                 TargetRef::Pid(pid) => endpoint.pid == Some(*pid),
-                TargetRef::Path(_) => false,
+                TargetRef::Path(_) | TargetRef::Awaited(_) => false,
                 TargetRef::Container(_) => target.id(&endpoint.id.ifname) == endpoint.id,
             };
             by_name || inside.is_some_and(|it| it.cookie == endpoint.cookie)

@@ -1,5 +1,6 @@
 //! Namespaces that are given by a process or a path, with a name and without.
 
+mod awaited;
 mod callers;
 
 use super::super::{

@@ -1,15 +1,16 @@
 //! The record of an endpoint, and the programs at its host-side veth.
 
-use forwarder_common::abi::endpoint_flags;
+use forwarder_common::abi::{Endpoint, endpoint_flags};
 
 use super::{super::record, Execute, Runner, no_counters, unrecorded};
 use fwd_base::{HostName, Result};
 use fwd_dataplane::{Backend, Described, Rule, XdpHook};
-use fwd_kernel::netlink::XdpMode;
+use fwd_kernel::{netlink::XdpMode, netns::Netns};
 use fwd_plan::{
     EndpointSpec, Limits, TargetRef,
     object::{
-        EndpointAttach, EndpointBridge, EndpointHook, EndpointLimits, EndpointNames, EndpointPolicy, EndpointXdp,
+        EndpointAttach, EndpointBridge, EndpointHook, EndpointLimits, EndpointNames, EndpointNetns, EndpointPolicy,
+        EndpointXdp,
     },
 };
 
@@ -73,6 +74,29 @@ impl Execute for EndpointNames {
     fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
         runner.call(&self.host_if, &self.from)
     }
+}
+
+impl Execute for EndpointNetns {
+    fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
+        let ns = runner.namespace(&self.ns)?;
+        let place = Whereabouts { ifname: &self.ns_if, cookie: ns.cookie()?, inode: ns.inode()?, awaited: false };
+        runner.move_to(&self.host_if, &place)
+    }
+
+    fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
+        let host = Netns::current()?;
+        let place = Whereabouts { ifname: &self.from, cookie: runner.cookie, inode: host.inode()?, awaited: true };
+        runner.move_to(&self.host_if, &place)
+    }
+}
+
+/// Where the interface inside is.
+struct Whereabouts<'a> {
+    ifname: &'a str,
+    cookie: u64,
+    inode: u64,
+    /// It waits there for another namespace.
+    awaited: bool,
 }
 
 impl Execute for EndpointPolicy {
@@ -140,6 +164,24 @@ impl Runner<'_> {
         let Described { record, mut metadata, unreadable: _ } = plane.describe(index, endpoint)?;
         metadata.aliases = aliases.to_vec();
         plane.put_metadata(&metadata, record.netns_cookie).map(drop)
+    }
+
+    /// Says that the interface inside is somewhere else now. The record last: as long as it says what it did, this can be done again.
+    fn move_to(&self, host_if: &str, place: &Whereabouts<'_>) -> Result<()> {
+        let plane = self.plane()?;
+        let index = self.number(host_if)?;
+        let found = plane.endpoint(index)?.ok_or_else(|| unrecorded(format!("endpoint {host_if}")))?;
+        let Described { record, mut metadata, unreadable: _ } = plane.describe(index, found)?;
+        place.ifname.clone_into(&mut metadata.id.ifname);
+        metadata.netns.inode = place.inode;
+        let key = plane.put_metadata(&metadata, place.cookie)?;
+        let own = plane.publications()?.into_iter().filter(|it| it.endpoint == index);
+        own.into_iter().try_for_each(|it| plane.publish(index, place.cookie, &it.ports))?;
+        let flags = record.flags & !endpoint_flags::AWAITED;
+        let awaited = if place.awaited { endpoint_flags::AWAITED } else { 0 };
+        let moved = Endpoint { netns_cookie: place.cookie, metadata: key, flags: flags | awaited, ..record };
+        plane.put_endpoint(index, &moved)?;
+        if record.metadata == key { Ok(()) } else { plane.forget_metadata(record.metadata) }
     }
 
     /// Lets an endpoint speak with others from now on than before. What is forbidden now ends.

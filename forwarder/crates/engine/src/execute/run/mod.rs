@@ -99,6 +99,7 @@ fn of(object: &Object) -> &dyn Execute {
         Object::EndpointAttach(it) => it,
         Object::EndpointLimits(it) => it,
         Object::EndpointNames(it) => it,
+        Object::EndpointNetns(it) => it,
         Object::EndpointPolicy(it) => it,
         Object::EndpointXdp(it) => it,
         Object::HostAccess(it) => it,

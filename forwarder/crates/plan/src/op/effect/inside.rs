@@ -5,6 +5,19 @@ use crate::{Actual, Object, object};
 use fwd_kernel::netlink::Route;
 
 impl Actual {
+    /// The interface that waited is in its namespace.
+    pub(super) fn arrive(&mut self, arrival: &object::EndpointNetns) {
+        let Some(index) = self.host.net.link(&arrival.host_if).map(|link| link.index) else { return };
+        let known = self.namespaces.iter().find(|known| known.reference == arrival.ns);
+        let Some(cookie) = known.map(|known| known.cookie) else { return };
+        for endpoint in self.records.endpoints.iter_mut().filter(|endpoint| endpoint.index == index) {
+            endpoint.id.ifname.clone_from(&arrival.ns_if);
+            endpoint.cookie = cookie;
+            endpoint.marks.awaited = false;
+        }
+        self.records.publications.iter_mut().filter(|it| it.endpoint == index).for_each(|it| it.cookie = cookie);
+    }
+
     /// Inside the target.
     pub(super) fn make_inside(&mut self, object: &Object) {
         let Some(inside) = self.target.as_mut().and_then(|target| target.ns.as_mut()) else { return };

@@ -143,7 +143,7 @@ fn is_of(reference: &TargetRef, scope: &Scope, actual: &Actual, endpoint: &Endpo
         || match reference {
             TargetRef::Named(name) => endpoint.ns.as_deref() == Some(name.as_str()),
             TargetRef::Pid(pid) => known.is_none() && endpoint.pid == Some(*pid),
-            TargetRef::Path(_) => false,
+            TargetRef::Path(_) | TargetRef::Awaited(_) => false,
             TargetRef::Container(_) => reference.id(&endpoint.id.ifname) == endpoint.id,
         }
 }
