@@ -67,8 +67,8 @@ enum Command {
     Docs,
     /// Make the changes that CONTRIBUTING.md describes in a copy, and look whether they show wherever they should
     Newcomer,
-    /// Have --container find containers of docker, podman and containerd (as root)
-    Runtimes,
+    /// Have --container find containers of docker, podman and containerd, and podman use networks of the driver fwd (as root)
+    Runtimes(runtimes::Arguments),
     /// Run tests on other kernels, each in an emulated machine: [--full | --test FILTER,…] [KERNEL…]
     Vm(vm::Arguments),
     /// Build a Debian package; --check installs it in a fresh root and uses it (as root)
@@ -108,7 +108,7 @@ impl Command {
             Self::Fuzz(arguments) => fuzz::run(workspace, arguments),
             Self::Docs => docs::run(workspace),
             Self::Newcomer => newcomer::run(workspace),
-            Self::Runtimes => runtimes::run(workspace),
+            Self::Runtimes(arguments) => runtimes::run(workspace, arguments),
             Self::Vm(arguments) => vm::run(workspace, arguments),
             Self::Package(arguments) => package::run(workspace, arguments),
             Self::Fmt(Passed { arguments }) => fmt::run(workspace, arguments),
@@ -183,6 +183,7 @@ mod tests {
             "x package --twice --check",
             "x vm 6.12 newest",
             "x vm --test nat::,tun:: 6.1",
+            "x runtimes netavark",
             "x fmt --check",
         ] {
             Cli::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{line}: {error}"));

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use self::podman::{Podman, with};
 use crate::{
     commands::{assert_as_before, snapshot},
-    fwd::{Fwd, inside, pings, pings6, text},
+    fwd::{Fwd, inside, open, pings, pings6, text},
     peers::{ANY, at, connect},
     runtimes::{Container, served},
 };
@@ -78,7 +78,11 @@ fn ports_lead_to_a_container_whichever_of_its_networks_it_leaves() {
     served(fwd.internet(0), host, 8080, &container);
     podman.teardown(&container, &first);
     assert_eq!(published().iter().filter(|it| **it == both).count(), 1, "the other one has them now");
-    inside(&container, &["ip", "route", "replace", "default", "via", "10.7.2.1", "dev", "eth2"]);
+    let routes = inside(&container, &["ip", "route", "show", "default"]);
+    assert!(
+        routes.lines().count() == 1 && routes.contains("10.7.2.1 dev eth2") && routes.contains("metric 101"),
+        "{routes}"
+    );
     served(fwd.internet(0), host, 8080, &container);
     // Somebody else's are not his.
     let other = Container::new(&fwd, "c2");
@@ -148,24 +152,38 @@ fn routes_metrics_and_both_families_are_as_the_network_says() {
     assert!(!pings(&alone, fwd.uplink(0).outside[0]) && !pings(&container, "10.7.3.4".parse().expect("an address")));
 }
 
-/// netavark#1451: where the namespace is lost there is no teardown. The same container, started again, gets its address and ports all the same.
+/// netavark#1451: where the namespace is lost there is no teardown. The same container, started again, gets its addresses and ports all the same,
+/// even while somebody still holds the former namespace.
 #[test]
 fn container_that_lost_its_namespace_starts_again() {
     let fwd = Fwd::new();
     let podman = Podman::new(&fwd);
-    let network = podman.create(&json!({ "name": "web" }));
-    let ports =
-        json!({ "port_mappings": [{ "host_port": 8080, "container_port": 80, "protocol": "tcp", "range": 1 }] });
+    let networks =
+        ["front", "back"].map(|name| podman.create(&json!({ "name": name, "subnets": podman.subnet(name) })));
+    let ports = json!([{ "host_port": 8080, "container_port": 80, "protocol": "tcp", "range": 1 }]);
     let former = Container::new(&fwd, "c1");
-    let asked = with(&podman.container(&former, &network, 9, json!({})), ports);
-    podman.setup(&former, &asked);
+    let asked = |place: usize| {
+        let options = json!({ "interface_name": format!("eth{place}") });
+        let asked = podman.container(&former, &networks[place], 9, options);
+        with(&asked, json!({ "port_mappings": ports }))
+    };
+    let asked = [asked(1), asked(0)];
+    for network in &asked {
+        podman.setup(&former, network);
+    }
+    let held = open(former.ns.name().as_str());
     let (id, path) = (former.id.clone(), former.path());
     drop(former);
     let again = Container { id, ..Container::new(&fwd, "c1") };
-    podman.setup(&again, &asked);
+    // In the other order: what is in the way is another interface of the container.
+    for network in asked.iter().rev() {
+        podman.setup(&again, network);
+    }
     served(fwd.internet(0), fwd.uplink(0).address, 8080, &again);
-    assert_eq!(fwd.list(&["ls"]).len(), 1, "the former one is gone");
-    drop(again);
-    podman.ok(&["teardown", &path], &asked);
+    assert_eq!(fwd.list(&["ls"]).len(), 2, "the former ones are gone");
+    drop((again, held));
+    for network in &asked {
+        podman.ok(&["teardown", &path], network);
+    }
     assert_eq!(fwd.list(&["network", "ls"]).len(), 0);
 }

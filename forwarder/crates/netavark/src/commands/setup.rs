@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{identity, others};
+use super::{Other, Others, identity};
 use crate::{input::Container, network::Network, ports, refusal, status::Status};
 use fwd_base::{HostName, Result};
 use fwd_dataplane::{Dataplane, EndpointId, PublishedPorts};
@@ -10,13 +10,21 @@ use fwd_engine::execute::{Observer, UpResult};
 use fwd_plan::{Caller, TargetRef, UpRequest};
 use fwd_plugin::{Answer, Host, by_family};
 
+/// Metric of the default route of a container's first network, as netavark has it.
+const METRIC: u32 = 100;
+
 /// Attaches it.
 pub(crate) fn run(netns: &Path, container: &Container, host: &Host, observer: &mut dyn Observer) -> Result<Answer> {
     let id = identity(container)?;
     let network = Network::of(&container.network)?;
     let mut warnings = Vec::new();
-    let publish = published(container, &network, host, &id, &mut warnings)?;
-    let request = UpRequest { publish, ..request(netns, container, &network, id, &mut warnings)? };
+    let Others { here: others, former } = Others::read(host, &id, netns)?;
+    // What a namespace of it still has that its runtime has given up is in its own way.
+    for former in &former {
+        warnings.extend(host.detach(former, observer)?);
+    }
+    let publish = published(container, &network, &others, &mut warnings)?;
+    let request = UpRequest { publish, ..request(netns, container, &network, (id, &others), &mut warnings)? };
     let look = |result: &UpResult, plane: Dataplane| {
         let (_, endpoint) = &result.endpoint;
         Status::read(&plane, endpoint, network.internal, network.dns)
@@ -31,16 +39,11 @@ pub(crate) fn run(netns: &Path, container: &Container, host: &Host, observer: &m
 fn published(
     container: &Container,
     network: &Network,
-    host: &Host,
-    id: &EndpointId,
+    others: &[Other],
     warnings: &mut Vec<String>,
 ) -> Result<Vec<PublishedPorts>> {
     let mut publish = ports::published(&container.port_mappings)?;
-    if publish.is_empty() {
-        return Ok(publish);
-    }
-    let taken: Vec<PublishedPorts> = others(host, id)?.into_iter().flat_map(|(_, ports)| ports).collect();
-    publish.retain(|ports| !taken.contains(ports));
+    publish.retain(|ports| others.iter().all(|other| !other.ports.contains(ports)));
     if network.internal && !publish.is_empty() {
         let ports: Vec<String> = publish.iter().map(ToString::to_string).collect();
         warnings.push(format!("network {} is internal: no port leads there, of {}", network.name, ports.join(", ")));
@@ -53,7 +56,7 @@ fn request(
     netns: &Path,
     container: &Container,
     network: &Network,
-    id: EndpointId,
+    (id, others): (EndpointId, &[Other]),
     warnings: &mut Vec<String>,
 ) -> Result<UpRequest> {
     let options = &container.network_options;
@@ -65,6 +68,10 @@ fn request(
         mac.map(|mac| mac.parse().map_err(|why: String| refusal(format!("--mac-address {mac}"), why, "correct it")));
     let of_network = &network.options;
     let of_container = of_network.of_containers.over(&options.options)?;
+    // Each network has a default route, and the first one's counts: by it what comes to published ports is answered.
+    let no_default_route = network.internal || of_container.no_default_route;
+    let last = others.iter().filter_map(|other| other.metric).max();
+    let metric = (!no_default_route).then(|| last.map_or(METRIC, |last| last.saturating_add(1).max(METRIC)));
     let names = if network.dns { names(container, warnings) } else { Vec::new() };
     Ok(UpRequest {
         ifname: Some(id.ifname.clone()),
@@ -88,7 +95,7 @@ fn request(
         dns: network.dns,
         aliases: names,
         no_default_route: of_container.no_default_route,
-        metric: of_container.metric,
+        metric: of_container.metric.or(metric),
         routes: network.routes.clone(),
         source: of_container.source,
         ..UpRequest::new(TargetRef::Path(netns.to_path_buf()))

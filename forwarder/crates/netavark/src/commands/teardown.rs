@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{identity, others};
+use super::{Others, identity};
 use crate::{input::Container, ports};
 use fwd_base::Result;
 use fwd_dataplane::{EndpointId, PublishedPorts};
@@ -33,15 +33,15 @@ fn hand_over(
     id: &EndpointId,
     observer: &mut dyn Observer,
 ) -> Result<()> {
-    let others = others(host, id)?;
-    let led: Vec<PublishedPorts> = others.iter().flat_map(|(_, ports)| ports).copied().collect();
+    let Others { here: others, .. } = Others::read(host, id, netns)?;
+    let led: Vec<PublishedPorts> = others.iter().flat_map(|other| &other.ports).copied().collect();
     let add: Vec<PublishedPorts> = wanted.iter().filter(|ports| !led.contains(ports)).copied().collect();
     if add.is_empty() {
         return Ok(());
     }
     let mut tried = Ok(());
-    for (other, _) in others {
-        let (target, ifname) = (TargetRef::Path(netns.to_path_buf()), Some(other.ifname));
+    for other in others {
+        let (target, ifname) = (TargetRef::Path(netns.to_path_buf()), Some(other.id.ifname));
         let request = PortRequest { target, ifname, add: add.clone(), remove: Vec::new() };
         match change_ports(&host.context, &request, observer) {
             Ok(_) => return Ok(()),

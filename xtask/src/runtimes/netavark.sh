@@ -1,0 +1,155 @@
+# Makes a Debian that has a podman with plugins of netavark, and runs containers there on networks of the driver fwd: on a host of their own, with
+# an uplink and an internet behind it. Of this machine only a cgroup of the script's own is used, and a directory below /var/tmp.
+#
+# $1: fwd. FWD_TRIXIE, if it is set: a directory with such a Debian, which is copied instead of being made.
+set -eu
+fwd=$1
+cgroups=$(findmnt -n -t cgroup2 -o TARGET | head -n 1)
+[ -n "$cgroups" ] || { echo "netavark: cgroup2 is not mounted" >&2; exit 1; }
+work=$(mktemp -d /var/tmp/fwd-netavark.XXXXXX)
+cgroup=fwd-netavark-$$
+clean() {
+    rm -rf --one-file-system "$work"
+    find "$cgroups/$cgroup" -depth -type d -exec rmdir {} + 2>/dev/null || true
+}
+trap clean EXIT
+trap 'exit 1' INT TERM HUP
+chmod 755 "$work"
+mkdir "$cgroups/$cgroup"
+
+if [ -d "${FWD_TRIXIE:-}" ]; then
+    cp -a "$FWD_TRIXIE" "$work/debian"
+else
+    mmdebstrap --quiet --variant=minbase --include=podman,netavark,crun,iproute2,curl,busybox-static trixie "$work/debian"
+fi
+root=$work/debian
+install -D -m 755 "$fwd" "$root/usr/local/lib/netavark/fwd"
+ln -s ../lib/netavark/fwd "$root/usr/local/bin/fwd"
+cat >"$root/etc/containers/containers.conf" <<'CONF'
+[containers]
+cgroups = "disabled"
+default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
+log_driver = "k8s-file"
+[engine]
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+runtime = "crun"
+[network]
+firewall_driver = "none"
+CONF
+printf '[storage]\ndriver = "vfs"\nrunroot = "/run/containers/storage"\ngraphroot = "/var/lib/containers/storage"\n' >"$root/etc/containers/storage.conf"
+
+cat >"$root/tmp/host.sh" <<'HOST'
+set -eu
+fail() { echo "netavark: $1" >&2; fwd ls >&2; exit 1; }
+ip link set lo up
+ip netns add internet
+ip link add eth0 type veth peer name inet0 netns internet
+ip addr add 198.51.100.2/24 dev eth0
+ip link set eth0 up
+ip -n internet addr add 198.51.100.1/24 dev inet0
+ip -n internet addr add 203.0.113.9/32 dev lo
+for link in lo inet0; do ip -n internet link set "$link" up; done
+ip route add default via 198.51.100.1
+
+# What is in the containers: each serves its own name.
+box() {
+    mkdir -p "/box/$1/bin" "/box/$1/proc" "/box/$1/sys" "/box/$1/dev" "/box/$1/etc" "/box/$1/tmp" "/box/$1/www" "/box/$1/run"
+    cp /bin/busybox "/box/$1/bin/busybox"
+    for name in sh httpd ping wget ip cat; do ln -s busybox "/box/$1/bin/$name"; done
+    echo "this is $1" >"/box/$1/www/index.html"
+}
+serve() {
+    name=$1
+    shift
+    podman run -d --name "$name" "$@" --rootfs "/box/$name" httpd -f -p 80 -h /www >/dev/null
+}
+page() { [ "$(curl -s -m 5 "http://$1/")" = "this is $2" ] || fail "http://$1/ is not answered by $2 $3"; }
+outside() {
+    shown=$(nsenter --net=/run/netns/internet curl -s -m 5 "http://198.51.100.2:$1/") || true
+    [ "$shown" = "this is $2" ] || fail "port $1 does not lead to $2 from outside $3"
+}
+asks() { [ "$(podman exec "$1" wget -q -T 5 -O - "http://$2/")" = "this is $3" ] || fail "$1 does not reach $3 as $2"; }
+endpoints() { [ "$(fwd ls --json | grep -c '"container":')" = "$1" ] || fail "there are not $1 endpoints $2"; }
+done_with() { echo "  ✓ $1"; }
+
+podman --version
+state() { ip -br link; ip -br addr; cat /proc/sys/net/ipv4/conf/*/forwarding; }
+before=$(state)
+for name in a b c; do box "$name"; done
+podman network create -d fwd n1 >/dev/null
+podman network create -d fwd --subnet 10.70.0.0/24 -o mtu=1400 n2 >/dev/null
+podman network create -d fwd --internal vault >/dev/null
+podman network create -d fwd -o nothing=x n4 >/dev/null 2>/tmp/said && fail "an option that there is not is taken"
+grep -q 'option nothing=x: there is no such option' /tmp/said || fail "podman does not say why: $(cat /tmp/said)"
+done_with 'network create, and what it refuses'
+
+serve a --network n1 --network-alias web -p 8080:80
+serve b --network n1 --cap-add NET_RAW
+serve c --network n2 --ip 10.70.0.9 --mac-address 02:00:00:00:00:09 -p 8081:80
+outside 8080 a ''
+outside 8081 c ''
+page 198.51.100.2:8080 a 'from the host'
+page 127.0.0.1:8080 a "by the host's loopback"
+page 10.70.0.9 c 'from the host'
+done_with "published ports: from outside, from the host's addresses, by its loopback"
+podman exec c ip -o addr show eth0 | grep -q '10.70.0.9/24' || fail 'c has not the address that was asked for'
+podman exec c ip -o link show eth0 | grep -q 'mtu 1400 .*02:00:00:00:00:09' || fail 'c has not the MTU or the address'
+podman exec b ping -c 1 -W 5 203.0.113.9 >/dev/null || fail 'b does not get out'
+asks b a a
+asks b web a
+asks b a.n1 a
+asks a 198.51.100.2:8080 a
+podman exec b wget -q -T 2 -O - http://10.70.0.9/ >/dev/null 2>&1 && fail 'networks reach each other'
+[ "$(podman inspect c --format '{{.NetworkSettings.Networks.n2.Gateway}}')" = 10.70.0.1 ] || fail 'podman does not know the gateway'
+done_with 'way out, names and aliases, static address, isolation'
+
+podman network connect --alias db n2 a
+asks c db a
+endpoints 4 'where a is in two networks'
+podman network disconnect n1 a
+asks c db a
+outside 8080 a 'by the network that it is left in'
+podman network connect n1 a
+podman network disconnect n2 a
+outside 8080 a 'after it came back'
+endpoints 3 'where a is in one network again'
+done_with 'connect and disconnect'
+podman restart -t 0 a >/dev/null
+outside 8080 a 'after a restart'
+podman kill c >/dev/null
+podman wait c >/dev/null
+podman start c >/dev/null
+outside 8081 c 'after it was killed'
+podman network reload a c >/dev/null
+outside 8080 a 'after a reload'
+outside 8081 c 'after a reload'
+done_with 'restart, kill and start, reload'
+podman run --rm --network vault --cap-add NET_RAW --rootfs /box/b ping -c 1 -W 1 203.0.113.9 >/dev/null 2>&1 && fail 'something leaves an internal network'
+podman rm -f -t 0 a b c >/dev/null
+podman network rm n1 n2 vault >/dev/null
+[ "$(fwd ls --json)" = '[]' ] || fail 'something is left'
+fwd down --all >/dev/null
+after=$(state)
+[ "$before" = "$after" ] || fail "the host is not as it was: $before / $after"
+done_with 'nothing is left'
+HOST
+
+# A process namespace of its own, in which the first process lives as long as the host does.
+echo "podman with networks of the driver fwd, by netavark"
+unshare --net --mount --propagation private --pid --fork --kill-child sh -ec '
+    echo $$ >"$2/$3/cgroup.procs"
+    mount --bind "$1" "$1"
+    cd "$1"
+    mount -t proc proc proc
+    mount -t sysfs sysfs sys
+    mount --bind "$2" sys/fs/cgroup
+    mount -t tmpfs run run
+    mkdir -p run/lock run/netns
+    mount --rbind /dev dev
+    mkdir -p old
+    # Not chroot(2): whoever enters a container by its mount namespace would be in front of it.
+    pivot_root . old
+    export FWD_CGROUP=/sys/fs/cgroup/$3
+    exec chroot . sh -c "umount -l /old && exec sh /tmp/host.sh"
+' sh "$root" "$cgroups" "$cgroup"
