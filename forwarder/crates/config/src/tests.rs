@@ -177,7 +177,7 @@ fn mistakes_are_told_with_their_place() {
     refused("[networks.web]\nuplink = \"eth0\"\ninternal = true\n", "2:10", &["internal", "uplink"]);
     refused("[networks.\"a/b\"]\n", "1:11", &["/"]);
     refused("[networks.web]\nallow-networks = [\"webb\"]\n", "2:19", &["webb", "did you mean web?"]);
-    refused("[table]\nnat-ports = \"7\"\n", "2:13", &["no range", "1024-29999"]);
+    refused("[table]\nnat-ports = \"7\"\n", "2:13", &["at least 64", "1024-29999"]);
     refused("[table]\nmax-flows = 0\n", "2:13", &["16777216"]);
     refused("[table.timeouts]\nicmpp = \"90s\"\n", "2:1", &["icmpp", "did you mean icmp?"]);
     refused("[table.timeouts]\nicmp = \"8days\"\n", "2:8", &["7 days", "icmp = \"90s\""]);
