@@ -16,6 +16,8 @@ use crate::{
     peers::{any, at, connect, echo_tcp, echoed, listen},
 };
 
+mod partly;
+
 const CLIENT: u16 = 40_123;
 
 /// Files of a test, in a directory of its own.
@@ -226,7 +228,9 @@ fn what_is_up_is_exported_and_applied_elsewhere() {
     // The directory that a machine restores when it starts.
     let files = Files::of(&fwd);
     let directory = files.directory.path().display().to_string();
-    fwd.expect_error(&["restore", &directory], 3, &[&directory, ".toml"]);
+    let nothing = fwd.call(&["--json", "restore", &directory]);
+    assert!(nothing.status.success() && nothing.stderr.contains("all stays as it is"), "{}", nothing.stderr);
+    fwd.expect_error(&["restore", "/nowhere"], 3, &["/nowhere"]);
     files.write("network.toml", &file);
     fwd.ok(&["restore", &directory]);
     let keys = [
@@ -244,6 +248,11 @@ fn what_is_up_is_exported_and_applied_elsewhere() {
     let facts = |listed: &[Value]| listed.iter().map(|it| keys.map(|key| it[key].clone())).collect::<Vec<_>>();
     assert_eq!(facts(&fwd.list(&["ls"])), facts(&up));
     assert_eq!(fwd.ok(&["export"]), file);
+    let said = fwd.json(&["export"]);
+    assert_eq!(
+        (&said["networks"]["web"]["dns"], &said["endpoints"][0]["publish"]),
+        (&json!(true), &json!(["8080:80/tcp"]))
+    );
     fwd.ok(&["down", "--all"]);
 }
 
@@ -267,7 +276,11 @@ fn file_is_refused_as_a_whole_before_anything_is_changed() {
     fwd.expect_error(&["apply", "-f", &files.write("network.toml", &bad)], 2, &["192.0.2.1"]);
     let busy =
         FILE.replace("network = \"db\"", "network = \"db\"\npublish = [\"8080:80\"]").replace("internal = true", "");
-    fwd.expect_error(&["apply", "-f", &files.write("network.toml", &busy)], 4, &["8080"]);
+    fwd.expect_error(
+        &["apply", "-f", &files.write("network.toml", &busy)],
+        2,
+        &["8080", "first at", "network.toml:7:5"],
+    );
     assert_as_before(&fwd, &before);
 }
 

@@ -5,7 +5,7 @@ use std::{
     net::{Ipv4Addr, Ipv6Addr},
     ops::Deref,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
     time::Duration,
 };
 
@@ -93,7 +93,7 @@ impl Fwd {
         if let Some(cgroup) = self.cgroup() {
             command.env("FWD_CGROUP", cgroup);
         }
-        command.env_remove("FWD_RUN_DIR").env_remove("FWD_LOG").stdin(std::process::Stdio::null());
+        command.env_remove("FWD_RUN_DIR").env_remove("FWD_LOG").stdin(Stdio::null());
         command
     }
 
@@ -101,6 +101,18 @@ impl Fwd {
     #[track_caller]
     pub(crate) fn call(&self, args: &[&str]) -> Output {
         testbed::run(self.command(args), LIMIT).unwrap_or_else(|error| panic!("fwd {args:?}: {error}"))
+    }
+
+    /// The same of what the helper does with `fwd ARGS…`: its own words come first.
+    #[track_caller]
+    pub(crate) fn observed(&self, helped: &[&str], args: &[&str]) -> Output {
+        let mut command = Command::new(helper());
+        command.args(helped).args(["fwd", "--host-netns", self.host().name().as_str(), "--run-dir"]).arg(self.pins());
+        command.args(args).stdin(Stdio::null());
+        if let Some(cgroup) = self.cgroup() {
+            command.env("FWD_CGROUP", cgroup);
+        }
+        testbed::run(command, LIMIT).unwrap_or_else(|error| panic!("fwd {args:?}: {error}"))
     }
 
     /// Runs `fwd ARGS…`, which must succeed, and returns its standard output.

@@ -1,11 +1,9 @@
 //! `up` and `down` killed after each operation of their plans: the next command completes or removes what is left.
 
-use std::process::{Command, Stdio};
-
 use forwarder::testbed::{self, TestbedSpec, wait_until};
 
 use crate::{
-    fwd::{Fwd, LIMIT, helper, pings},
+    fwd::{Fwd, LIMIT, pings},
     ownership::forwards,
     uplinks::{await_way_out, ip, make_anew},
 };
@@ -13,16 +11,7 @@ use crate::{
 /// Runs `fwd ARGS…` and kills it after operation `after`. Whether it came to its end before.
 #[track_caller]
 fn killed(fwd: &Fwd, args: &[&str], after: usize) -> bool {
-    let host = fwd.host().name().to_string();
-    let pins = fwd.pins();
-    let pins = pins.to_str().expect("a plain path");
-    let words = [&["fwd", "--host-netns", &host, "--run-dir", pins], args].concat();
-    let mut command = Command::new(helper());
-    command.args(["die-after", &after.to_string()]).args(words).stdin(Stdio::null());
-    if let Some(cgroup) = fwd.cgroup() {
-        command.env("FWD_CGROUP", cgroup);
-    }
-    let output = testbed::run(command, LIMIT).expect("it ends");
+    let output = fwd.observed(&["die-after", &after.to_string()], args);
     assert!(output.status.code().is_none_or(|code| code == 0), "{:?}: {}", output.status, output.stderr);
     output.status.success()
 }

@@ -32,6 +32,8 @@ const HELD: Duration = Duration::from_secs(60);
 
 const USAGE: &str = "\
 usage: fwd-test-helper die-after N fwd ARGS…   run a command of fwd, and die after operation N of its plan
+                       meanwhile WORDS SHELL fwd ARGS…
+                                               run a command of fwd, and a command of a shell before its first operation WORDS
                        hold-testbed            make a testbed, tell its prefix, and wait for a signal
                        hand-over SOCKET COMMAND…  listen, and become the command, which is told of the socket
                        exec NAME [COMMAND…]    become the command inside a namespace
@@ -44,6 +46,11 @@ fn main() -> ExitCode {
     match texts[..] {
         ["die-after", after, ..] if after.parse::<usize>().is_ok() => {
             die_after(after.parse().unwrap_or_default(), &words[2..])
+        }
+        ["meanwhile", operation, shell, ..] => {
+            let (mut out, mut err) = (io::stdout(), io::stderr());
+            let mut meddles = Meddles { operation: operation.into(), shell: Some(shell.into()) };
+            cli::run(words[3..].iter().cloned(), &mut meddles, &mut Io::stdio(&mut out, &mut err)).into()
         }
         // What the program of a command is started as, whichever that is.
         ["dns", ..] => {
@@ -86,6 +93,24 @@ impl Observer for Dies {
 fn die_after(after: usize, command: &[OsString]) -> ExitCode {
     let (mut out, mut err) = (io::stdout(), io::stderr());
     cli::run(command.iter().cloned(), &mut Dies { after }, &mut Io::stdio(&mut out, &mut err)).into()
+}
+
+/// Does something between two operations.
+struct Meddles {
+    /// Before the first one of these words.
+    operation: String,
+    shell: Option<String>,
+}
+
+impl Observer for Meddles {
+    fn before(&mut self, _index: usize, op: &Op) {
+        if op.to_string() == self.operation
+            && let Some(shell) = self.shell.take()
+        {
+            let status = Command::new("sh").args(["-ec", &shell]).status().expect("a shell");
+            assert!(status.success(), "{shell}: {status}");
+        }
+    }
 }
 
 fn hold_testbed() -> ExitCode {

@@ -18,11 +18,14 @@ pub enum Kind {
     Conflict = 4,
     /// This kernel, host or user cannot do it.
     Unsupported = 5,
+    /// A part of what is asked for cannot be done; everything else is.
+    Partly = 6,
 }
 
 impl Kind {
     /// Every class.
-    pub const ALL: [Self; 5] = [Self::Failed, Self::Usage, Self::NotFound, Self::Conflict, Self::Unsupported];
+    pub const ALL: [Self; 6] =
+        [Self::Failed, Self::Usage, Self::NotFound, Self::Conflict, Self::Unsupported, Self::Partly];
 
     /// Exit code of the process.
     #[must_use]
@@ -39,6 +42,7 @@ impl Kind {
             Self::NotFound => "something named does not exist",
             Self::Conflict => "what exists differs from what is asked for",
             Self::Unsupported => "this kernel, host or user cannot do it",
+            Self::Partly => "a part of what files say cannot be; everything else is done",
         }
     }
 
@@ -51,6 +55,7 @@ impl Kind {
             Self::NotFound => "not_found",
             Self::Conflict => "conflict",
             Self::Unsupported => "unsupported",
+            Self::Partly => "partly",
         }
     }
 }

@@ -15,7 +15,7 @@ pub use self::{
     schema::schema,
     source::Source,
     to_desired::desired,
-    to_file::text,
+    to_file::{json, text},
 };
 
 #[cfg(test)]

@@ -49,7 +49,7 @@ impl Source {
         let text = self.text.get(line_start..end).unwrap_or_default().trim_end_matches('\r');
         let meant = self.text.get(start..self.text.floor_char_boundary(span.end.clamp(start, end))).unwrap_or_default();
         MarkedLine {
-            line: before.matches('\n').count() + 1,
+            line: before.bytes().filter(|byte| *byte == b'\n').count() + 1,
             column: before.get(line_start..).unwrap_or_default().chars().count() + 1,
             text,
             width: meant.chars().count().max(1),

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs, net::Ipv4Addr, path::PathBuf};
 
 use proptest::prelude::*;
 
-use super::{Source, desired, read, schema, text};
+use super::{Source, desired, json, read, schema, text};
 use fwd_base::{Error, Kind, Result};
 use fwd_dataplane::{Backend, EndpointId, EndpointOwner, Rule};
 use fwd_kernel::netns::Name;
@@ -177,7 +177,7 @@ fn mistakes_are_told_with_their_place() {
     refused("[networks.web]\nuplink = \"eth0\"\ninternal = true\n", "2:10", &["internal", "uplink"]);
     refused("[networks.\"a/b\"]\n", "1:11", &["/"]);
     refused("[networks.web]\nallow-networks = [\"webb\"]\n", "2:19", &["webb", "did you mean web?"]);
-    refused("[table]\nnat-ports = \"7\"\n", "2:13", &["at least 64", "1024-29999"]);
+    refused("[table]\nnat-ports = \"7\"\n", "2:13", &["64 are needed", "1024-29999"]);
     refused("[table]\nmax-flows = 0\n", "2:13", &["16777216"]);
     refused("[table.timeouts]\nicmpp = \"90s\"\n", "2:1", &["icmpp", "did you mean icmp?"]);
     refused("[table.timeouts]\nicmp = \"8days\"\n", "2:8", &["7 days", "icmp = \"90s\""]);
@@ -226,6 +226,37 @@ fn example_of_the_readme_is_valid() {
     let (example, _) = rest.split_once("```").expect("it ends");
     let desired = said(example).unwrap_or_else(|error| panic!("{error}: {:?}", error.excerpt()));
     assert_eq!((desired.networks.len(), desired.endpoints.len()), (2, 2));
+}
+
+#[test]
+fn what_two_endpoints_claim_is_refused_with_both_places() {
+    let pair = |first: &str, second: &str| {
+        let text = format!(
+            "[networks.web]\n[[endpoints]]\nnetwork = \"web\"\n{first}\n[[endpoints]]\nnetwork = \"web\"\n{second}\n"
+        );
+        said(&text).expect_err("it is refused").to_string()
+    };
+    let claims = [
+        (r#"ns = "a""#, r#"netns = "/run/netns/a""#, "namespace a"),
+        (r#"ns = "a""#, r#"netns = "/var/run/netns/a""#, "namespace a"),
+        ("ns = \"a\"\nip = \"10.0.0.2\"", "ns = \"b\"\nip = \"10.0.0.2\"", "address 10.0.0.2 of network web"),
+        ("ns = \"a\"\npublish = [\"80:80\"]", "ns = \"b\"\npublish = [\"79-81:1-3\"]", "port 80:80"),
+    ];
+    for (first, second, what) in claims {
+        let error = pair(first, second);
+        assert!(error.contains(what) && error.contains("first at a.toml:2:1"), "{error}");
+    }
+}
+
+#[test]
+fn json_says_what_the_file_says() {
+    let asked =
+        said("[networks.web]\nno-icc = true\n[[endpoints]]\nns = \"a\"\nnetwork = \"web\"\npublish = [\"80:80\"]\n")
+            .expect("it is right");
+    let json: serde_json::Value = serde_json::from_str(&json(&asked).expect("it can be said")).expect("JSON");
+    let toml: serde_json::Value = toml::from_str(&text(&asked).expect("it can be said")).expect("TOML");
+    assert_eq!(json, toml);
+    assert_eq!(json["endpoints"][0]["publish"], serde_json::json!(["80:80/tcp"]));
 }
 
 #[test]
@@ -300,7 +331,8 @@ prop_compose! {
         times in proptest::option::of(1..604_800u32),
     ) -> Desired {
         let first = networks.keys().next().expect("one").clone();
-        let endpoints = endpoints.into_iter().map(|(name, ([spoof, no_default_route, mac, port], outbound, inbound, byte, bytes))| {
+        // What two endpoints claim is refused.
+        let endpoints = (0..).zip(endpoints).map(|(at, (name, ([spoof, no_default_route, mac, port], outbound, inbound, byte, bytes)))| {
             let target = TargetRef::Named(name.as_str().try_into().expect("a name"));
             Endpoint {
                 id: target.id(if spoof { "eth0" } else { "eth1" }),
@@ -308,7 +340,7 @@ prop_compose! {
                 owner_network: None,
                 range: None,
                 netns: Some(target),
-                addresses: port.then(|| Ipv4Addr::new(10, 0, 0, byte).into()).into_iter().collect(),
+                addresses: port.then(|| Ipv4Addr::new(10, 0, at, byte).into()).into_iter().collect(),
                 allow_spoof: spoof,
                 source: mac.then_some(Ipv4Addr::new(192, 0, 2, byte)),
                 mac: mac.then_some(fwd_plan::HardwareAddress(bytes)),
@@ -318,13 +350,13 @@ prop_compose! {
                 limits: AskedLimits { outbound: Some(outbound), inbound: Some(inbound) },
                 policy: Some(if port { rules(&["allow-out any:53", "deny-in fd00::/8"]) } else { Vec::new() }),
                 attach: spoof.then_some(Backend::Tcx),
-                publish: if port { vec![format!("{}:80", 1 + u16::from(byte)).parse().expect("ports")] } else { Vec::new() },
+                publish: if port { vec![format!("{}:80", 1 + u16::from_be_bytes([at, byte])).parse().expect("ports")] } else { Vec::new() },
                 aliases: if mac { vec!["www".parse().expect("a name")] } else { Vec::new() },
             }
         });
         let timeouts = times.map(|time| vec![(IDLE_TIMES[0].which, time)]).unwrap_or_default();
         let table = TableRequest { nat_ports: times.map(|_| (1024, 29_999)), max_flows: times, max_flows_per_ns: None, timeouts };
-        Desired { table, networks, endpoints: endpoints.collect() }
+        Desired { table, networks, endpoints: endpoints.collect(), ..Desired::default() }
     }
 }
 

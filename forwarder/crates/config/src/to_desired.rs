@@ -5,6 +5,7 @@ mod table;
 mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::ops::Range;
 
 use toml::Spanned;
@@ -15,8 +16,12 @@ use crate::{
     source::Source,
 };
 use fwd_base::{Error, Result};
-use fwd_kernel::netns::{Name, nearest};
+use fwd_dataplane::PublishedPorts;
+use fwd_kernel::netns::{DIRECTORY, Name, nearest};
 use fwd_plan::{self as plan, AskedLimits, DEFAULT_NETWORK, Desired, NS_IF, TargetRef};
+
+/// Where names of namespaces are: /var/run is /run.
+const DIRECTORIES: [&str; 2] = [DIRECTORY, "/var/run/netns"];
 
 /// Where something was said: which file, and which bytes of it.
 #[derive(Clone, Debug)]
@@ -30,13 +35,18 @@ impl<'a> Origin<'a> {
         Self { source, span: what.span() }
     }
 
+    /// `network.toml:3:5`.
+    fn told(&self) -> String {
+        self.source.at(&self.span)
+    }
+
     fn refuse(&self, why: impl Into<String>) -> Error {
         self.source.refuse(&self.span, why)
     }
 
     /// It was said before, elsewhere.
     fn again(&self, what: &str, first: &Self) -> Error {
-        let why = format!("{what} is said twice, first at {}", first.source.at(&first.span));
+        let why = format!("{what} is said twice, first at {}", first.told());
         self.refuse(why).remedy("say it once; the files are one whole")
     }
 }
@@ -70,6 +80,8 @@ struct Merged<'a> {
     table: Option<Origin<'a>>,
     networks: BTreeMap<String, Origin<'a>>,
     endpoints: BTreeMap<(TargetRef, String), Origin<'a>>,
+    published: Vec<(PublishedPorts, Origin<'a>)>,
+    addresses: BTreeMap<(String, IpAddr), Origin<'a>>,
     /// Networks that something is to be in, or that are to be allowed something.
     mentioned: Vec<(String, Origin<'a>)>,
 }
@@ -105,14 +117,34 @@ impl<'a> Merged<'a> {
     fn endpoint(&mut self, source: &'a Source, endpoint: &Spanned<Endpoint>) -> Result<()> {
         let place = Origin::of(source, endpoint);
         let asked = asked(&place, endpoint.get_ref())?;
-        let who = (asked.netns.clone().unwrap_or(TargetRef::Pid(0)), asked.id.ifname.clone());
+        let target = asked.netns.clone().unwrap_or(TargetRef::Pid(0));
+        let who = (by_name(&target), asked.id.ifname.clone());
         if let Some(first) = self.endpoints.get(&who) {
             return Err(place.again(&format!("interface {} of {}", who.1, who.0), first));
         }
+        self.desired.places.note(target, who.1.clone(), place.told());
+        self.claims(&asked, &place)?;
         let mentioned = endpoint.get_ref().network.as_ref().map(|network| Origin::of(source, network));
         self.mentioned.push((asked.network.clone(), mentioned.unwrap_or_else(|| place.clone())));
         self.endpoints.insert(who, place);
         self.desired.endpoints.push(asked);
+        Ok(())
+    }
+
+    /// Ports of the host, and addresses of a network, are one endpoint's.
+    fn claims(&mut self, asked: &plan::Endpoint, place: &Origin<'a>) -> Result<()> {
+        for ports in &asked.publish {
+            if let Some((other, first)) = self.published.iter().find(|(other, _)| other.overlap(ports)) {
+                return Err(place.again(&format!("port {other}"), first));
+            }
+        }
+        for address in &asked.addresses {
+            let claim = (asked.network.clone(), *address);
+            if let Some(first) = self.addresses.insert(claim, place.clone()) {
+                return Err(place.again(&format!("address {address} of network {}", asked.network), &first));
+            }
+        }
+        self.published.extend(asked.publish.iter().map(|ports| (*ports, place.clone())));
         Ok(())
     }
 
@@ -131,6 +163,15 @@ impl<'a> Merged<'a> {
         }
         Ok(())
     }
+}
+
+/// The same namespace by its name, where a path says no more than that.
+fn by_name(target: &TargetRef) -> TargetRef {
+    let name = match target {
+        TargetRef::Path(path) => DIRECTORIES.iter().find_map(|directory| path.strip_prefix(directory).ok()?.to_str()),
+        TargetRef::Named(_) | TargetRef::Pid(_) | TargetRef::Container(_) => None,
+    };
+    name.and_then(|name| Name::try_from(name).ok()).map_or_else(|| target.clone(), TargetRef::Named)
 }
 
 /// The namespace that an endpoint is to be in.

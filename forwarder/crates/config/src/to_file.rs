@@ -19,16 +19,30 @@ use fwd_plan::{
 /// # Errors
 /// An endpoint has no namespace that a file could name.
 pub fn text(desired: &Desired) -> Result<String> {
-    let Desired { table, networks, endpoints } = desired;
+    toml::to_string(&said(desired)?).map_err(unwritten)
+}
+
+/// The same as JSON, indented, with a newline at its end: keys and values are those of the schema, as in the file.
+///
+/// # Errors
+/// As [`text`].
+pub fn json(desired: &Desired) -> Result<String> {
+    serde_json::to_string_pretty(&said(desired)?).map(|text| text + "\n").map_err(unwritten)
+}
+
+fn unwritten(error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::new(Kind::Failed, "write", "what is up as a file", error.to_string()).caused_by(error)
+}
+
+fn said(desired: &Desired) -> Result<File> {
+    let Desired { table, networks, endpoints, places: _ } = desired;
     let own = endpoints.iter().filter(|endpoint| endpoint.id.owner == EndpointOwner::Cli);
     let endpoints: Result<Vec<_>> = own.map(|endpoint| said_endpoint(endpoint).map(anywhere)).collect();
-    let file = File {
+    Ok(File {
         table: Some(said_table(table)).filter(|table| *table != Table::default()).map(anywhere),
         networks: networks.iter().map(|(name, network)| (anywhere(name.clone()), said_network(network))).collect(),
         endpoints: endpoints?,
-    };
-    toml::to_string(&file)
-        .map_err(|error| Error::new(Kind::Failed, "write", "what is up as a file", error.to_string()).caused_by(error))
+    })
 }
 
 /// What is said nowhere yet.

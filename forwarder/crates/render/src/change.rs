@@ -14,7 +14,7 @@ use fwd_base::text::Untrusted;
 /// What becomes of a network or an endpoint.
 #[derive(Clone, Debug, Serialize)]
 pub struct ChangeView {
-    /// `make`, `change`, `replace` or `remove`.
+    /// `make`, `change`, `replace`, `remove`, `refuse` or `fail`.
     pub change: &'static str,
     /// The network.
     pub network: Untrusted,
@@ -22,18 +22,20 @@ pub struct ChangeView {
     pub ns: Option<Untrusted>,
     /// The interface inside.
     pub ifname: Option<Untrusted>,
-    /// Why it is replaced.
+    /// Why it is replaced, is refused, or has failed.
     pub why: Option<Untrusted>,
-    /// What is done to it, in words, where it is changed in place.
+    /// What is done to it, in words, where it is changed in place; what to do, and how it is meanwhile, where it is refused or has failed.
     pub what: Vec<Untrusted>,
 }
 
 /// How a change looks: its sign, its colour, and its word where they are counted.
-const LOOKS: [(&str, &str, Tone, &str); 4] = [
+const LOOKS: [(&str, &str, Tone, &str); 6] = [
     ("make", "+", Tone::Good, "to make"),
     ("change", "~", Tone::Warn, "to change in place"),
     ("replace", "±", Tone::Bad, "to make anew"),
     ("remove", "-", Tone::Bad, "to remove"),
+    ("refuse", "!", Tone::Bad, "refused"),
+    ("fail", "!", Tone::Bad, "failed"),
 ];
 
 impl ChangeView {
@@ -75,7 +77,7 @@ pub struct ChangesView {
 impl View for ChangesView {
     fn text(&self, look: &Look, out: &mut dyn Write) -> io::Result<()> {
         let Self { changes, steps } = self;
-        if steps.is_empty() {
+        if steps.is_empty() && changes.is_empty() {
             return writeln!(out, "nothing to do: all is as it is to be");
         }
         changes.iter().try_for_each(|change| change.text(look, out))?;
@@ -101,7 +103,7 @@ pub struct AppliedView {
 
 impl View for AppliedView {
     fn text(&self, look: &Look, out: &mut dyn Write) -> io::Result<()> {
-        if !self.changed {
+        if !self.changed && self.changes.is_empty() {
             return writeln!(out, "nothing to do: all is as it is to be");
         }
         if self.changes.is_empty() {

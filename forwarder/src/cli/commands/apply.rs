@@ -7,7 +7,7 @@ use crate::{
     cli::{args::DeclaredArgs, progress::Shown, session::Session},
     config,
     execute::{self, AppliedWhole, Observer},
-    reconcile::{Change, Declared, Desired, Scope},
+    reconcile::{Change, Declared, Desired, Scope, partly},
     render::{AppliedView, ChangeView},
 };
 
@@ -44,9 +44,11 @@ pub(super) fn apply(
     let mut shown = Shown::new(observer, terminal);
     let applied = execute::apply(&session.context(), desired, &scope(prune), &mut shown);
     drop(shown);
-    let AppliedWhole { changed, changes, warnings } = applied?;
+    let AppliedWhole { changed, changes, left, warnings } = applied?;
     session.warn(&warnings)?;
-    session.emit(&AppliedView { changed, changes: changes.into_iter().map(view).collect() })
+    let undone = partly("apply", &changes, &left);
+    session.emit(&AppliedView { changed, changes: changes.into_iter().map(view).collect() })?;
+    undone.map_or(Ok(()), Err)
 }
 
 /// What files are about.

@@ -10,6 +10,7 @@ What container runtimes have attached is left out: that is theirs to say.
 
 Examples:
   fwd export > network.toml            what is up, as `fwd apply` takes it
+  fwd export --json | jq .networks     the same for other programs (fwd validate --schema)
   fwd export | fwd plan -f -           nothing to do";
 
 /// `fwd export`.
@@ -19,5 +20,7 @@ pub(crate) struct ExportArgs {}
 /// Writes what is up as a file.
 pub(super) fn run(session: &mut Session<'_, '_>, args: &ExportArgs) -> Result<()> {
     let ExportArgs {} = args;
-    session.write(&config::text(&execute::export(&session.context())?)?)
+    let up = execute::export(&session.context())?;
+    let said = if session.is_json() { config::json(&up) } else { config::text(&up) };
+    session.write(&said?)
 }

@@ -11,6 +11,7 @@ use crate::{
     },
     config,
     execute::{self, PlannedWhole},
+    reconcile::partly,
     render::ChangesView,
 };
 
@@ -34,6 +35,8 @@ pub(super) fn run(session: &mut Session<'_, '_>, args: &PlanArgs) -> Result<()> 
     let desired = config::desired(&files.read()?)?;
     let PlannedWhole { changes, planned } = execute::dry_apply(&session.context(), &desired, &apply::scope(*prune))?;
     session.warn(&planned.warnings)?;
+    let undone = partly("plan", &changes, &[]);
     let changes = changes.into_iter().map(apply::view).collect();
-    session.emit(&ChangesView { changes, steps: steps(planned.steps) })
+    session.emit(&ChangesView { changes, steps: steps(planned.steps) })?;
+    undone.map_or(Ok(()), Err)
 }

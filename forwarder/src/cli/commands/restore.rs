@@ -6,17 +6,19 @@ use clap::Args;
 
 use super::apply;
 use crate::{
-    Result,
+    Kind, Result,
     cli::{caller, session::Session},
     config::{self, DIRECTORY},
     execute::{self, Observer},
     reconcile::{Endpoint, TargetRef},
+    render::AppliedView,
 };
 
 /// Examples below the help.
 pub(super) const HELP: &str = "\
 The same as `fwd apply -f /etc/fwd`, but for what is given by a process: that has another
-number after a start, and the number perhaps another process.
+number after a start, and the number perhaps another process. Without files there is
+nothing to do: what is up stays.
 
 Examples:
   fwd export > /etc/fwd/network.toml
@@ -36,8 +38,16 @@ pub(super) fn run(session: &mut Session<'_, '_>, args: &RestoreArgs, observer: &
     if directory.is_some() {
         caller::check_file("DIR")?;
     }
+    let usual = directory.is_none();
     let directory = directory.clone().unwrap_or_else(|| DIRECTORY.into());
-    let mut desired = config::desired(&config::read(&[directory])?)?;
+    let sources = match config::read(std::slice::from_ref(&directory)) {
+        Err(error) if error.kind == Kind::NotFound && (usual || directory.is_dir()) => {
+            session.warn(&[format!("no file in {} ends in .toml: all stays as it is", directory.display())])?;
+            return session.emit(&AppliedView { changed: false, changes: Vec::new() });
+        }
+        sources => sources?,
+    };
+    let mut desired = config::desired(&sources)?;
     let up = execute::export(&session.context())?;
     let is_up = |endpoint: &Endpoint| up.endpoints.iter().any(|it| it.id == endpoint.id);
     let (kept, passed_over): (Vec<_>, Vec<_>) = desired

@@ -6,10 +6,16 @@ use fwd_plan::{Object, Op};
 /// Runs `ops` in order, whatever fails, and returns the failures. What it takes to try again is kept. Only of the first `mends`, those
 /// after one that fails are left to the next command: a network is not led through an uplink that nothing guards.
 ///
-/// `run` runs the operation of this number, with others that follow if they go together, and says how many that were.
-pub(super) fn run_each(ops: &[Op], mends: usize, mut run: impl FnMut(usize, &Op) -> Result<usize>) -> Vec<Error> {
+/// It begins with the operation of number `start`. `run` runs the one of this number, with others that follow if they go together, and says
+/// how many that were.
+pub(super) fn run_each(
+    ops: &[Op],
+    start: usize,
+    mends: usize,
+    mut run: impl FnMut(usize, &Op) -> Result<usize>,
+) -> Vec<Error> {
     let mut failures = Failures::default();
-    let mut next = 0;
+    let mut next = start;
     while let Some(op) = ops.get(next) {
         let done = if failures.forbid(op) { Ok(1) } else { run(next, op) };
         next = match done {
@@ -75,7 +81,7 @@ mod tests {
     /// The numbers of the operations that are run, if the one of number `fails` does.
     fn run(ops: &[Op], mends: usize, fails: usize) -> Vec<usize> {
         let mut seen = Vec::new();
-        let errors = run_each(ops, mends, |index, _| {
+        let errors = run_each(ops, 0, mends, |index, _| {
             seen.push(index);
             if index == fails { Err(failure()) } else { Ok(1) }
         });

@@ -3,8 +3,9 @@
 mod arrivals;
 mod named;
 mod sysctls;
+pub(super) mod whole;
 
-use std::{collections::BTreeSet, io};
+use std::io;
 
 use ipnet::{IpNet, Ipv6Net};
 
@@ -26,8 +27,8 @@ use fwd_kernel::{
     netns::{self, DIRECTORY, Name, Netns, in_scratch, mounts, resolv},
 };
 use fwd_plan::{
-    Actual, Datapath, Desired, DownRequest, EndpointRecord, Host, Ipv6, Network, NetworkRequest, Owner, PortRequest,
-    Records, ResolvConf, Target, TargetNetns, TargetRef, UpRequest, interface,
+    Actual, Datapath, DownRequest, EndpointRecord, Host, Ipv6, NetworkRequest, Owner, PortRequest, Records, ResolvConf,
+    Target, TargetNetns, TargetRef, UpRequest, interface,
 };
 
 /// Reads what `up` depends on.
@@ -215,49 +216,6 @@ pub(super) fn for_down(context: &HostContext, request: &DownRequest) -> Result<G
         host.look_for_made(request.target.as_ref())?;
     }
     complete_down(request, host, opened)
-}
-
-/// Reads what a plan for the whole depends on.
-///
-/// # Errors
-/// The kernel refuses, or one of the namespaces is none.
-pub(super) fn for_whole(context: &HostContext, desired: &Desired) -> Result<Gathered> {
-    netns::allow_many_files();
-    let mut gathered = host(context)?;
-    gathered.look_for_made(None)?;
-    let references: BTreeSet<&TargetRef> = desired.endpoints.iter().filter_map(|it| it.netns.as_ref()).collect();
-    for reference in references {
-        let inside = open(reference)?.map(|ns| gathered.inside(reference, ns)).transpose()?;
-        if let (TargetRef::Named(name), Some(_)) = (reference, &inside) {
-            gathered.actual.named.insert(name.clone());
-        }
-        gathered.actual.targets.push(target(context, reference, inside)?);
-    }
-    let missing = gathered.actual.targets.iter().any(|target| target.ns.is_none());
-    if missing && let Some(refusal) = mounts::is_temporary(DIRECTORY.as_ref())? {
-        return Err(refusal);
-    }
-    gathered.actual.host.given = context.host.clone();
-    gathered.actual.host.listeners = surroundings::listeners(desired.endpoints.iter().flat_map(|it| &it.publish))?;
-    let named = desired.networks.values().any(|network| network.dns);
-    gathered.actual.host.resolvers = if named { names::resolvers()? } else { Vec::new() };
-    gathered.actual.host.surroundings = surroundings::read(true, true)?;
-    gathered.host_access(context, desired.endpoints.iter().any(|it| !it.publish.is_empty()))?;
-    let by_kernel = |network: &Network| network.datapath == Some(Datapath::Kernel);
-    gathered.actual.no_tc = no_tc(desired.networks.values().all(by_kernel), gathered.plane.as_ref())?;
-    gathered.actual.no_tcx = Backend::of_kernel()? != Backend::Tcx;
-    gathered.actual.no_shaper = desired.endpoints.iter().any(|it| it.limits.limit_something()) && !has_shaper();
-    gathered.actual.host.machine = machine();
-    // What masquerade takes, a route takes too.
-    let asked = |which| desired.networks.values().any(|network| network.ipv6 == Some(which)).then_some(which);
-    let ipv6 = asked(Ipv6::Masquerade).or(asked(Ipv6::Route));
-    gathered.actual.no_ipv6_nat = no_ipv6_nat(ipv6, &gathered.actual)?;
-    gathered.check_hooks(|_| true)?;
-    for endpoint in &gathered.actual.records.endpoints.clone() {
-        gathered.locate(endpoint)?;
-    }
-    gathered.masquerades(desired.networks.values().any(by_kernel) || gathered.actual.no_tc.is_some())?;
-    Ok(gathered)
 }
 
 /// What the records say is there.

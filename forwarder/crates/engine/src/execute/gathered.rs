@@ -15,7 +15,9 @@ use fwd_kernel::{
     netns::{Name, Netns},
     sysctl,
 };
-use fwd_plan::{Actual, Datapath, EndpointNetns, EndpointRecord, NetConfig, Op, TargetNetns, TargetRef, Undo, object};
+use fwd_plan::{
+    Actual, Datapath, EndpointNetns, EndpointRecord, NetConfig, Op, Target, TargetNetns, TargetRef, Undo, object,
+};
 
 /// What was read, and the handles by which it was: what is changed afterwards is what was looked at.
 pub(super) struct Gathered {
@@ -156,6 +158,14 @@ impl Gathered {
     pub(super) fn locate(&mut self, endpoint: &EndpointRecord) -> Result<()> {
         let known = self.actual.namespaces.iter().any(|known| known.cookie == endpoint.cookie);
         if known || endpoint.marks.awaited {
+            return Ok(());
+        }
+        // It was read already, with all that is inside.
+        let target = |it: &&Target| it.ns.as_ref().is_some_and(|inside| inside.cookie == endpoint.cookie);
+        if let Some(Target { reference, ns: Some(inside), .. }) = self.actual.targets.iter().find(target) {
+            let (reference, links) = (reference.clone(), inside.net.links.clone());
+            let (name, cookie, made) = (reference.name().cloned(), inside.cookie, inside.made);
+            self.actual.namespaces.push(EndpointNetns { reference, name, cookie, made, links });
             return Ok(());
         }
         let name = endpoint.ns.as_deref().and_then(|ns| Name::try_from(ns).ok());

@@ -87,8 +87,8 @@ impl HostContext {
 
 /// Sees each operation before and after it is run: tests end the process there.
 pub trait Observer {
-    /// So many operations are about to run.
-    fn planned(&mut self, operations: usize) {
+    /// These operations are about to run.
+    fn planned(&mut self, operations: &[Op]) {
         let _ = operations;
     }
 

@@ -25,6 +25,8 @@ pub struct AppliedWhole {
     pub changed: bool,
     /// What became of networks and endpoints.
     pub changes: Vec<Change>,
+    /// What else could not be done, in words: what was to go and is still there.
+    pub left: Vec<String>,
     /// What the user ought to know.
     pub warnings: Vec<String>,
 }

@@ -4,6 +4,7 @@ pub(crate) mod families;
 pub(crate) mod names;
 mod net_config;
 mod record;
+mod refusal;
 mod route_mtus;
 mod surroundings;
 pub(crate) mod sysctls;
@@ -20,6 +21,7 @@ pub use self::{
     names::{DEFAULT_NETWORK, NS_IF, Owner, endpoint_mac, is_made},
     net_config::NetConfig,
     record::{EndpointRecord, Interface, Marks, NetworkRecord, Records, SysctlRecord, UplinkRecord},
+    refusal::Refusal,
     route_mtus::route_mtus,
     surroundings::{Concerned, Surroundings},
     sysctls::{
@@ -52,6 +54,8 @@ pub struct Actual {
     pub target: Option<Target>,
     /// The namespaces of all endpoints that are desired, where a plan is about the whole.
     pub targets: Vec<Target>,
+    /// Of these namespaces those that could not be opened or read, and why.
+    pub unopened: BTreeMap<TargetRef, Refusal>,
     /// Other namespaces that matter: those of endpoints whose host-side veth has gone, and all that `down` may have to touch.
     pub namespaces: Vec<EndpointNetns>,
     /// Names under /run/netns.

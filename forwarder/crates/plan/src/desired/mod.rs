@@ -9,6 +9,7 @@ mod ipv4;
 mod ipv6;
 mod limits;
 mod options;
+mod place;
 pub(crate) mod policy;
 mod request;
 mod route;
@@ -31,6 +32,7 @@ pub use self::{
     ipv6::Ipv6,
     limits::{AskedLimits, Limits, RateLimit},
     options::{IDLE_TIMES, IdleTime, Nat, TableRecord, TableRequest, Treatment, range, seconds},
+    place::Places,
     policy::AskedRules,
     request::{Caller, NetworkRequest, PortRequest, TargetRef, UpRequest, UplinkRequest},
     route::RouteRequest,
@@ -49,6 +51,9 @@ pub struct Desired {
     pub networks: BTreeMap<String, Network>,
     /// Endpoints of these networks.
     pub endpoints: Vec<Endpoint>,
+    /// Where files say so.
+    #[serde(skip)]
+    pub places: Places,
 }
 
 /// A network. It may have no endpoint yet.
@@ -230,6 +235,8 @@ pub(super) struct Asked {
     pub(super) limits: AskedLimits,
     pub(super) policy: AskedRules,
     pub(super) attach: Option<Backend>,
+    /// It is to be attached soon rather than by what is best for packets, where nothing is asked for.
+    pub(super) hurries: bool,
     pub(super) publish: Vec<PublishedPorts>,
     pub(super) aliases: Vec<HostName>,
     /// No other ports than those are to be published for it, and of all else that is not asked for nothing is to be.
@@ -296,6 +303,8 @@ impl Desired {
             limits: endpoint.limits,
             policy: endpoint.policy.clone(),
             attach: endpoint.attach,
+            // A runtime waits for each of its endpoints.
+            hurries: id.owner.is_runtime(),
             publish: endpoint.publish.clone(),
             aliases: endpoint.aliases.clone(),
             no_others: scope.is_whole(),

@@ -14,9 +14,9 @@ pub struct Change {
     pub network: String,
     /// The endpoint in it: what its namespace is called, and its interface inside. None: the network itself.
     pub endpoint: Option<(String, String)>,
-    /// Why it cannot stay, of what is replaced.
+    /// Why it cannot stay, of what is replaced; why it cannot be, of what is refused or has failed.
     pub why: Option<String>,
-    /// What is different then, in words, of what is changed in place.
+    /// What is different then, in words, of what is changed in place; what to do about what is refused, and how it is meanwhile.
     pub what: Vec<String>,
 }
 
@@ -31,13 +31,17 @@ pub enum ChangeKind {
     Make,
     /// It is changed while it stays: its flows go on.
     Change,
+    /// It cannot be what it is to be: it is left out, and everything else is done.
+    Refuse,
+    /// What was begun has failed, and was undone.
+    Fail,
 }
 
 impl ChangeKind {
     /// Every kind.
-    pub const ALL: [Self; 4] = [Self::Remove, Self::Replace, Self::Make, Self::Change];
+    pub const ALL: [Self; 6] = [Self::Remove, Self::Replace, Self::Make, Self::Change, Self::Refuse, Self::Fail];
 
-    /// `remove`, `replace`, `make` or `change`.
+    /// `remove`, `replace`, `make`, `change`, `refuse` or `fail`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -45,6 +49,8 @@ impl ChangeKind {
             Self::Replace => "replace",
             Self::Make => "make",
             Self::Change => "change",
+            Self::Refuse => "refuse",
+            Self::Fail => "fail",
         }
     }
 }

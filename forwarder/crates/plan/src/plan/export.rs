@@ -67,7 +67,7 @@ pub fn export(actual: &Actual) -> Desired {
             aliases: endpoint.aliases.clone(),
         }
     });
-    Desired { table, networks: networks.collect(), endpoints: endpoints.collect() }
+    Desired { table, networks: networks.collect(), endpoints: endpoints.collect(), ..Desired::default() }
 }
 
 /// The gateway that a subnet has if nobody asks for another.

@@ -2,37 +2,55 @@
 
 use std::{borrow::Cow, collections::BTreeMap};
 
-use crate::{Actual, Desired, EndpointRecord, TargetRef};
+use super::LeftOut;
+use crate::{Actual, Desired, Endpoint, EndpointRecord, Scope, TargetRef};
 use fwd_base::{Error, Kind, Result};
 use fwd_dataplane::EndpointOwner;
 
 /// What is desired, where each endpoint of the command line is called as its record calls it, if it has one already: a namespace that was
-/// attached by a process or a path is the same when it is given by its name.
+/// attached by a process or a path is the same when it is given by its name. One that a container runtime has attached is left out.
 ///
 /// # Errors
-/// [`Kind::Conflict`] for one that a container runtime has attached.
-pub(super) fn of_records<'a>(desired: &'a Desired, actual: &Actual) -> Result<Cow<'a, Desired>> {
+/// [`Kind::Usage`] if a namespace is given twice, by two names; [`Kind::Conflict`] for one that a runtime has attached, where none is left out.
+pub(super) fn of_records<'a>(
+    desired: &'a Desired,
+    actual: &Actual,
+    scope: &Scope,
+    left_out: &mut LeftOut,
+) -> Result<Cow<'a, Desired>> {
     let found = actual.targets.iter().filter_map(|target| Some((&target.reference, target.ns.as_ref()?.cookie)));
     let found: BTreeMap<&TargetRef, u64> = found.collect();
     let mut records: BTreeMap<(u64, &str), &EndpointRecord> = BTreeMap::new();
     for record in &actual.records.endpoints {
         records.insert((record.cookie, &record.id.ifname), record);
     }
+    let mut said: BTreeMap<(u64, &str), &Endpoint> = BTreeMap::new();
     let mut known = Cow::Borrowed(desired);
     for (at, endpoint) in desired.endpoints.iter().enumerate() {
         let inside = endpoint.netns.as_ref().and_then(|netns| found.get(netns));
-        let record = inside.and_then(|cookie| records.get(&(*cookie, endpoint.id.ifname.as_str())));
-        let Some(record) = record.filter(|record| record.id != endpoint.id) else { continue };
-        if endpoint.id.owner != EndpointOwner::Cli {
-            continue;
+        let Some(interface) = inside.map(|cookie| (*cookie, endpoint.id.ifname.as_str())) else { continue };
+        if let Some(first) = said.insert(interface, endpoint) {
+            return Err(twice(desired, first, endpoint));
         }
+        let record = records.get(&interface).filter(|record| record.id != endpoint.id);
+        let Some(record) = record.filter(|_| endpoint.id.owner == EndpointOwner::Cli) else { continue };
         if record.id.owner != EndpointOwner::Cli {
             let why = format!("its {} is attached by {}", record.id.ifname, record.id.owner.name());
-            let error = Error::new(Kind::Conflict, "attach", record.label(), why);
-            return Err(error.remedy("leave it to its runtime, or give it another interface: ifname = \"eth1\""));
+            let error = Error::new(Kind::Conflict, "attach", record.label(), why)
+                .remedy("leave it to its runtime, or give it another interface: ifname = \"eth1\"");
+            left_out.add(&endpoint.id, error, scope)?;
+            continue;
         }
         let endpoints = &mut known.to_mut().endpoints;
         endpoints.get_mut(at).into_iter().for_each(|endpoint| endpoint.id = record.id.clone());
     }
     Ok(known)
+}
+
+/// One namespace is meant by two names.
+fn twice(desired: &Desired, first: &Endpoint, again: &Endpoint) -> Error {
+    let ifname = &again.id.ifname;
+    let why = format!("its {ifname} is said twice: it is the same as {}", desired.places.told(first));
+    Error::new(Kind::Usage, "attach", desired.places.told(again), why)
+        .remedy("say it once; a further interface of a namespace has another name: ifname = \"eth1\"")
 }

@@ -7,6 +7,7 @@ pub(crate) mod down;
 mod export;
 mod identity;
 mod ipv6;
+mod left_out;
 pub(crate) mod mend;
 mod name_server;
 pub(crate) mod networks;
@@ -21,6 +22,7 @@ use std::{
     borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
+    ops::Range,
 };
 
 use ipnet::IpNet;
@@ -29,14 +31,15 @@ pub use self::export::export;
 pub use self::{
     arrivals::plan_arrivals,
     change::{Change, ChangeKind},
+    left_out::partly,
     networks::plan_network,
     ports::plan_ports,
     uplinks::plan_uplinks,
 };
-use self::{mend::Mended, replace::Replaced};
+use self::{left_out::LeftOut, mend::Mended, replace::Replaced};
 use super::{
-    Actual, Desired, DownRequest, Endpoint, NS_IF, Network, Op, Scope, Target, UpRequest, UplinkChoice, desired::Asked,
-    network_name, refuse, refuse::refuse_others,
+    Actual, Desired, DownRequest, Endpoint, NS_IF, Network, Op, Scope, Target, TargetRef, UpRequest, UplinkChoice,
+    desired::Asked, network_name, refuse, refuse::refuse_others,
 };
 use fwd_base::{Error, Kind, Result, text::option};
 use fwd_dataplane::EndpointId;
@@ -48,6 +51,10 @@ pub struct Plan {
     pub ops: Vec<Op>,
     /// So many of them come first and mend what others use: each rests on those before it, and they stay done if a later one fails.
     pub mends: usize,
+    /// So many of them, with these, mend or remove: of what goes after that, each is removed whether others can be or not.
+    pub gone: usize,
+    /// Those that are about one endpoint alone come last, one endpoint after the other.
+    pub groups: Vec<Group>,
     /// Where the endpoints in scope are then.
     pub attachments: Vec<Attachment>,
     /// What becomes of networks and endpoints, where all that is desired is in scope.
@@ -56,6 +63,19 @@ pub struct Plan {
     pub nearest: Option<String>,
     /// What the user ought to know.
     pub warnings: Vec<String>,
+}
+
+/// Operations that are about one endpoint alone: if one of them fails, nobody else is concerned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// Their numbers.
+    pub ops: Range<usize>,
+    /// The endpoint.
+    pub id: EndpointId,
+    /// Its namespace.
+    pub target: TargetRef,
+    /// Its network.
+    pub network: String,
 }
 
 /// Where an endpoint is.
@@ -70,15 +90,32 @@ pub struct Attachment {
 }
 
 /// Decides what has to be done so that in `scope` there is what is desired, and nothing else of ours. Everything that can be refused is
-/// refused here, before anything is changed.
+/// refused here, before anything is changed: of what files declare, an endpoint that cannot be by itself is left out, and told of.
 ///
 /// Where nothing of one namespace is desired, whatever nothing uses any more goes with it.
 ///
 /// # Errors
 /// Each error names what is asked for and what there is.
 pub fn plan(desired: &Desired, actual: &Actual, scope: &Scope) -> Result<Plan> {
+    let mut left_out = LeftOut::of(desired, actual);
+    let identified = if scope.is_whole() {
+        identity::of_records(desired, actual, scope, &mut left_out)?
+    } else {
+        Cow::Borrowed(desired)
+    };
+    loop {
+        // What is planned for the others depends on who is left out.
+        let known = left_out.len();
+        let plan = plan_without(&mut left_out, &identified, actual, scope)?;
+        if left_out.len() == known {
+            return Ok(plan);
+        }
+    }
+}
+
+/// A plan in which some are left out. Whoever cannot be, either, is added to them.
+fn plan_without(left_out: &mut LeftOut, desired: &Desired, actual: &Actual, scope: &Scope) -> Result<Plan> {
     let whole = scope.is_whole();
-    let desired = &*if whole { identity::of_records(desired, actual)? } else { Cow::Borrowed(desired) };
     let coming = desired.endpoints_in(scope)?;
     let goes = whole || coming.is_empty();
     if goes {
@@ -93,37 +130,41 @@ pub fn plan(desired: &Desired, actual: &Actual, scope: &Scope) -> Result<Plan> {
         Mended { ops: Vec::new(), actual: Cow::Borrowed(actual), notes: Vec::new() }
     };
     let mends = ops.len();
-    let mut planner = Planner { plan: Plan { ops, mends, ..Plan::default() }, actual: mended };
-    let replaced = if whole { planner.replaced(desired, &coming)? } else { Replaced::default() };
+    let mut planner = Planner { plan: Plan { ops, mends, gone: mends, ..Plan::default() }, actual: mended };
+    let is_out = |asked: &Asked| left_out.has(&asked.id);
+    let mut replaced = if whole { planner.replaced(desired, &coming, left_out)? } else { Replaced::default() };
     let settled = replaced.with_addresses(desired, actual);
     let coming = settled.as_ref().map(|settled| settled.endpoints_in(scope)).transpose()?.unwrap_or(coming);
+    let (kept_out, mut coming): (Vec<_>, Vec<_>) = coming.into_iter().partition(is_out);
+    hurry(&mut coming, actual);
     let desired = settled.as_ref().unwrap_or(desired);
+    let displaced = left_out.displaced(desired, &replaced, actual);
+    replaced.endpoints.extend(displaced.endpoints.clone());
     if goes {
         planner.go(desired, &replaced, scope);
     }
     if whole {
         planner.note_gone(&replaced, actual);
         planner.networks(desired, &replaced, actual)?;
+        kept_out.iter().try_for_each(|asked| planner.restrain(asked))?;
     }
-    let mut freed = if whole { planner.free_ports(&coming) } else { BTreeMap::new() };
-    for asked in &coming {
-        if whole {
-            planner.turn_to(asked);
-        }
-        let up::Coming { ops, attachment, warnings } = up::endpoint(asked, &planner.actual)?;
-        planner.plan.attachments.push(attachment);
-        planner.warn(warnings);
-        if whole {
-            let mut told = freed.remove(&asked.id).unwrap_or_default();
-            told.extend(ops.iter().cloned());
-            planner.note_endpoint(asked, &replaced, actual, &told);
-        }
-        planner.run(ops, whole);
-    }
+    planner.come(&coming, &replaced, actual, scope, left_out)?;
+    planner.note_left_out(desired, left_out, &displaced, actual);
     planner.warn(notes);
     let others = scope.declared.filter(|declared| !declared.prune);
     planner.warn(others.and_then(|_| change::left_alone(actual, desired)));
     Ok(planner.plan)
+}
+
+/// So many endpoints come one by one, each by what is best for packets.
+const FEW: usize = 64;
+
+/// Of many that come at once, each is attached by what takes no time: the kernel waits for all CPUs whenever a program is attached by TCX, and
+/// once more when its interface is deleted, with every other change of an interface behind it (`tcx_entry_sync` in include/net/tcx.h).
+fn hurry(coming: &mut [Asked], actual: &Actual) {
+    let known: BTreeSet<&EndpointId> = actual.records.endpoints.iter().map(|it| &it.id).collect();
+    let fresh = coming.iter().filter(|asked| !known.contains(&asked.id)).count();
+    coming.iter_mut().for_each(|asked| asked.hurries |= fresh > FEW);
 }
 
 /// A plan for one namespace to be attached.
@@ -199,7 +240,8 @@ impl UpRequest {
             publish: self.publish.clone(),
             aliases: self.aliases.clone(),
         };
-        Ok(Desired { table: self.table.clone(), networks: [(name, network)].into(), endpoints: vec![endpoint] })
+        let (networks, endpoints) = ([(name, network)].into(), vec![endpoint]);
+        Ok(Desired { table: self.table.clone(), networks, endpoints, ..Desired::default() })
     }
 }
 
@@ -233,6 +275,7 @@ impl Planner<'_> {
         self.plan.nearest = nearest;
         self.plan.warnings.extend(warnings);
         self.run(ops, scope.is_whole());
+        self.plan.gone = self.plan.ops.len();
     }
 
     fn networks(&mut self, desired: &Desired, replaced: &Replaced, before: &Actual) -> Result<()> {
@@ -251,6 +294,42 @@ impl Planner<'_> {
         Ok(())
     }
 
+    /// Plans for the endpoints that come, one after the other. Whoever cannot be is left out; `before` is what there was before the plan.
+    fn come(
+        &mut self,
+        coming: &[Asked],
+        replaced: &Replaced,
+        before: &Actual,
+        scope: &Scope,
+        left_out: &mut LeftOut,
+    ) -> Result<()> {
+        let whole = scope.is_whole();
+        let mut freed = if whole { self.free_ports(coming) } else { BTreeMap::new() };
+        for asked in coming {
+            if whole {
+                self.turn_to(asked);
+            }
+            let up::Coming { ops, attachment, warnings } = match up::endpoint(asked, &self.actual) {
+                Ok(coming) => coming,
+                Err(error) => {
+                    left_out.add(&asked.id, error, scope)?;
+                    continue;
+                }
+            };
+            self.plan.attachments.push(attachment);
+            self.warn(warnings);
+            if whole {
+                let mut told = freed.remove(&asked.id).unwrap_or_default();
+                told.extend(ops.iter().cloned());
+                self.note_endpoint(asked, replaced, before, &told);
+                self.run_for(asked, ops);
+            } else {
+                self.run(ops, false);
+            }
+        }
+        Ok(())
+    }
+
     /// Withdraws what endpoints are to publish no more: ports that change hands are free before anybody takes them. Returns what is done so, by who gives them.
     fn free_ports(&mut self, coming: &[Asked]) -> BTreeMap<EndpointId, Vec<Op>> {
         let mut freed = BTreeMap::new();
@@ -260,7 +339,7 @@ impl Planner<'_> {
         for asked in coming {
             self.turn_to(asked);
             let ops: Vec<Op> = ports::withdrawn(asked, &self.actual).into_iter().map(Op::remove).collect();
-            self.run(ops.clone(), true);
+            self.run_for(asked, ops.clone());
             freed.extend((!ops.is_empty()).then(|| (asked.id.clone(), ops)));
         }
         freed

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use fwd_base::text::word;
 
 use crate::{
-    Actual, EndpointRecord, Object, Op, PortRequest,
+    Action, Actual, EndpointRecord, Object, Op, PortRequest,
     desired::Asked,
     families::main_of,
     object, orphans,
@@ -87,6 +87,17 @@ pub(crate) fn unused_access(actual: &Actual) -> Option<Object> {
     let records = &actual.records;
     let unused = records.host_attached && !records.publications.iter().any(|it| actual.is_by_programs(it));
     unused.then(|| attached_access(actual))
+}
+
+/// The programs of the host's own access where nobody publishes any more after `ops`. Only who withdraws ports has to look at what there is
+/// then: it would be copied for each of a thousand endpoints.
+pub(crate) fn access_without_use(actual: &Actual, ops: &[Op], publishes: bool) -> Option<Object> {
+    let withdraws = |op: &Op| op.action == Action::Remove && matches!(op.object, Object::Published(_));
+    match () {
+        () if publishes || !actual.records.host_attached => None,
+        () if ops.iter().any(withdraws) => unused_access(&actual.after(ops)),
+        () => unused_access(actual),
+    }
 }
 
 /// Those programs, to be detached.

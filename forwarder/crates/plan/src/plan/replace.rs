@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use ipnet::IpNet;
 
-use super::Planner;
+use super::{LeftOut, Planner};
 use crate::{
     Actual, Desired, Endpoint, EndpointRecord, Ipv4, Ipv6, Network, NetworkRecord, UplinkChoice, desired::Asked,
     settle, uplink,
@@ -104,7 +104,7 @@ impl Planner<'_> {
     ///
     /// # Errors
     /// [`Kind::Conflict`] if a network has to, and something in it is not this command's to touch.
-    pub(super) fn replaced(&mut self, desired: &Desired, coming: &[Asked]) -> Result<Replaced> {
+    pub(super) fn replaced(&mut self, desired: &Desired, coming: &[Asked], left_out: &LeftOut) -> Result<Replaced> {
         let mut replaced = Replaced::default();
         for (name, network) in &desired.networks {
             let mut asked = network.asked(name)?;
@@ -116,7 +116,7 @@ impl Planner<'_> {
         }
         let known: BTreeMap<EndpointId, EndpointRecord> =
             self.actual.records.endpoints.iter().map(|it| (it.id.clone(), it.clone())).collect();
-        for asked in coming {
+        for asked in coming.iter().filter(|asked| !left_out.has(&asked.id)) {
             let Some(record) = known.get(&asked.id) else { continue };
             let network = &record.network;
             let why = if replaced.networks.contains_key(network) {

@@ -52,7 +52,7 @@ pub(crate) fn endpoint(asked: &Asked, actual: &Actual) -> Result<Coming> {
     let access = if by_programs { published::host_access(&rest)? } else { None };
     let wanted = wanted(asked, &rest, &settled, &former, access);
     ops.extend(wanted.into_iter().filter(|object| !rest.has(object)).map(Op::make));
-    ops.extend(ports::unused_access(&actual.after(&ops)).map(Op::remove));
+    ops.extend(ports::access_without_use(actual, &ops, by_programs).map(Op::remove));
     let room = advice::room(&rest, &settled);
     let warnings = advice::warnings(asked, &rest, &settled);
     let attachment = Attachment { network: settled.network.name, host_if: settled.endpoint.host_if, room };

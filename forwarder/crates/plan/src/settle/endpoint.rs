@@ -112,9 +112,7 @@ pub(super) fn new(asked: &Asked, actual: &Actual, network: &Network, former: &[E
     let limits = asked.limits.over(limits, network.datapath, actual.no_shaper)?;
     let former_rules = kept.map(|record| record.policy.clone()).unwrap_or_default();
     let policy = policy::rules(&asked.policy, &former_rules, network.datapath)?;
-    // A runtime waits for each of its endpoints: what is attached at once serves it better.
-    let hurries = asked.id.owner.is_runtime();
-    let usual = if actual.no_tcx || hurries { Backend::Clsact } else { Backend::Tcx };
+    let usual = if actual.no_tcx || asked.hurries { Backend::Clsact } else { Backend::Tcx };
     let attach = asked.attach.or(kept.map(|record| record.attach)).unwrap_or(usual);
     let aliases = name_server::aliases(asked, kept.map_or(&[], |record| &record.aliases));
     let routes = routes::settled(asked, actual, network, kept)?;

@@ -305,6 +305,11 @@ impl World {
         self.host.fdb.retain(|entry| entry.port != index);
     }
 
+    /// The number of an endpoint's host-side veth: what has just been made is undone by its name.
+    fn numbered(&self, index: Option<u32>, host_if: &str) -> u32 {
+        index.unwrap_or_else(|| self.index(host_if))
+    }
+
     fn remove(&mut self, object: &Object) {
         match object {
             Object::Dataplane(_) => {
@@ -332,8 +337,8 @@ impl World {
                 assert!(whole || half);
             }
             Object::UplinkXdp(object::UplinkXdp { index, .. }) => assert!(self.records.uplink_xdp.remove(index)),
-            Object::EndpointXdp(object::EndpointXdp { index, .. }) => {
-                assert!(self.records.endpoint_xdp.remove(&index.expect("the index is known")));
+            Object::EndpointXdp(object::EndpointXdp { host_if, index, .. }) => {
+                assert!(self.records.endpoint_xdp.remove(&self.numbered(*index, host_if)));
             }
             Object::Bridge(spec) => self.delete_link(&spec.name),
             Object::Veth(object::Veth { spec, .. }) => self.delete_link(&spec.host_if),
@@ -345,11 +350,12 @@ impl World {
                 assert!(self.records.network_hooks.remove(&index.expect("the index is known")));
             }
             Object::Endpoint(spec) => {
-                self.records.devices.remove(&spec.index.expect("the index is known"));
-                take(&mut self.records.endpoints, |endpoint| Some(endpoint.index) == spec.index);
+                let index = self.numbered(spec.index, &spec.host_if);
+                self.records.devices.remove(&index);
+                take(&mut self.records.endpoints, |endpoint| endpoint.index == index);
             }
-            Object::EndpointHook(object::EndpointHook { index, .. }) => {
-                let index = index.expect("the index is known");
+            Object::EndpointHook(object::EndpointHook { host_if, index, .. }) => {
+                let index = self.numbered(*index, host_if);
                 let hooks = [Backend::Tcx, Backend::Clsact].map(|backend| self.attached_by(backend).remove(&index));
                 assert!(hooks.contains(&true));
             }

@@ -1,6 +1,7 @@
 //! What files declare: of a host on which others have made things too.
 
 mod anew;
+mod left_out;
 
 use proptest::prelude::*;
 
@@ -230,7 +231,9 @@ fn what_a_runtime_has_attached_is_left_to_it() {
     assert!(error.why.contains("MTU") && error.why.contains("cni"), "{error}");
     let mut taken = file();
     taken.endpoints.push(endpoint(named("pod"), "web"));
-    assert!(world.plan_declared(&taken, false).expect_err("it is not ours").why.contains("cni"));
+    let changes = world.plan_declared(&taken, false).expect("the others are as they are to be").changes;
+    assert_eq!(kinds(&changes), [(ChangeKind::Refuse, "pod".into())]);
+    assert!(changes[0].why.as_ref().is_some_and(|why| why.contains("cni")), "{changes:?}");
 }
 
 #[test]

@@ -13,7 +13,7 @@ mod sysctl;
 mod uplink;
 mod veth;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
 use super::{
     HostContext, Observer,
@@ -30,7 +30,7 @@ use fwd_kernel::{
     netlink::{Link, Netlink},
     netns::Netns,
 };
-use fwd_plan::{Action, Object, Op, Owner, TargetRef, Undo, object};
+use fwd_plan::{Action, Group, Object, Op, Owner, Plan, TargetRef, Undo, object};
 
 /// Veth pairs that are deleted in one go: meanwhile nobody else can change an interface of the machine.
 const TOGETHER: usize = 64;
@@ -55,6 +55,15 @@ pub(super) struct Runner<'a> {
     log: UndoLog,
     /// A namespace that was made and has no name of its own yet, and what the undo log says of it.
     draft: Option<(Netns, Undo)>,
+}
+
+/// What of a plan for the whole failed.
+#[derive(Debug, Default)]
+pub(super) struct Undone {
+    /// Endpoints, of which nothing that was made is left.
+    pub(super) failed: Vec<(Group, Error)>,
+    /// What could not be removed.
+    pub(super) left: Vec<Error>,
 }
 
 /// What the kernel is told of an object.
@@ -168,16 +177,41 @@ impl<'a> Runner<'a> {
 
     /// Runs `ops` in order. If one fails, what was made is removed again, the last first, but for the first `lasting` ones.
     pub(super) fn run_or_undo(&mut self, ops: &[Op], lasting: usize, observer: &mut dyn Observer) -> Result<()> {
-        for (index, op) in ops.iter().enumerate() {
+        self.run_part(ops, 0..ops.len(), lasting, observer)
+    }
+
+    /// The same of a part of `ops`.
+    fn run_part(&mut self, ops: &[Op], part: Range<usize>, lasting: usize, observer: &mut dyn Observer) -> Result<()> {
+        let start = part.start;
+        for (index, op) in ops.iter().enumerate().take(part.end).skip(start) {
             observer.before(index, op);
             if let Err(error) = self.run(op) {
-                let done = ops.get(lasting..index).unwrap_or_default();
+                let done = ops.get(start.max(lasting)..index).unwrap_or_default();
                 let left = if index < lasting { Vec::new() } else { self.undo(op, done) };
                 return Err(with_leftovers(error, &left));
             }
             observer.after(index, op);
         }
         Ok(())
+    }
+
+    /// Runs a plan for the whole: what goes, whatever fails; then networks; and then each endpoint by itself. What failed is returned; of an
+    /// endpoint for which something did, what was made of it is removed again, and the others are not concerned.
+    ///
+    /// # Errors
+    /// What mends others, or a network, failed: nothing of what comes is there then.
+    pub(super) fn run_whole(&mut self, plan: &Plan, observer: &mut dyn Observer) -> Result<Undone> {
+        let Plan { ops, mends, gone, groups, .. } = plan;
+        self.run_part(ops, 0..*mends, *mends, observer)?;
+        let gone_ops = ops.get(..*gone).unwrap_or_default();
+        let left = self.run_each_from(gone_ops, *mends, *mends, observer);
+        let networks = self.run_part(ops, *gone..plan.before_groups(), *gone, observer);
+        networks.map_err(|error| with_leftovers(error, &left))?;
+        let failed = groups.iter().filter_map(|group| {
+            let result = self.run_part(ops, group.ops.clone(), group.ops.start, observer);
+            result.err().map(|error| (group.clone(), error))
+        });
+        Ok(Undone { failed: failed.collect(), left })
     }
 
     /// Undoes `done`, and `failed` as far as it got. Goes on after failures and returns them.
@@ -199,7 +233,12 @@ impl<'a> Runner<'a> {
 
     /// Runs `ops` in order, whatever fails, and returns the failures: see [`run_each`].
     pub(super) fn run_all(&mut self, ops: &[Op], mends: usize, observer: &mut dyn Observer) -> Vec<Error> {
-        run_each(ops, mends, |index, op| {
+        self.run_each_from(ops, 0, mends, observer)
+    }
+
+    /// The same from the operation of number `start` on.
+    fn run_each_from(&mut self, ops: &[Op], start: usize, mends: usize, observer: &mut dyn Observer) -> Vec<Error> {
+        run_each(ops, start, mends, |index, op| {
             let together = self.delete_together(ops, index, observer);
             if together > 0 {
                 return Ok(together);

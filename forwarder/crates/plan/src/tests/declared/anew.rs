@@ -9,7 +9,6 @@ use super::{
     },
     endpoint, host, kinds,
 };
-use fwd_base::Kind;
 use fwd_kernel::netlink::Link;
 
 #[test]
@@ -114,7 +113,8 @@ fn name_that_is_taken_by_an_alternative_one_is_refused_before_anything_goes() {
     links.iter_mut().filter(|link| link.name == "eth0").for_each(|link| link.name = "x0".into());
     let altnames = vec!["eth0".to_owned()];
     links.push(Link { index: 4711, name: "h0".into(), altnames, ..Link::default() });
-    let error = world.plan_declared(&desired, false).expect_err("it could not be made again");
-    assert_eq!(error.kind, Kind::Conflict);
-    assert!(error.why.contains("an interface eth0 of its own"), "{error}");
+    let plan = world.plan_declared(&desired, false).expect("the others are as they are to be");
+    assert_eq!((kinds(&plan.changes), plan.ops), (vec![(ChangeKind::Refuse, "a".into())], vec![]));
+    let why = plan.changes[0].why.as_deref().unwrap_or_default();
+    assert!(why.contains("an interface eth0 of its own"), "{why}");
 }
