@@ -57,6 +57,8 @@ enum Command {
     Packets(Passed),
     /// Measure what fwd costs the host's own traffic (as root): [--json] [ROUNDS]
     HostCost(Passed),
+    /// Measure how long one apply takes for networks of a thousand namespaces (as root): [--json] [NETWORKS]
+    Thousand(Passed),
     /// Measure whether limits of rates are kept to within 5 % (as root): [--json] [--only WORDS] [ROUNDS]
     Rates(Passed),
     /// Compare fwd as a CNI plugin with others, and run podman on it (as root): [--only cni|podman] [ROUNDS]
@@ -103,6 +105,7 @@ impl Command {
             Self::Stores(Passed { arguments }) => measure::stores(workspace, arguments),
             Self::Packets(Passed { arguments }) => measure::packets(workspace, arguments),
             Self::HostCost(Passed { arguments }) => measure::host_cost(workspace, arguments),
+            Self::Thousand(Passed { arguments }) => measure::thousand(workspace, arguments),
             Self::Rates(Passed { arguments }) => measure::rates(workspace, arguments),
             Self::Peers(Passed { arguments }) => measure::peers(workspace, arguments),
             Self::Fuzz(arguments) => fuzz::run(workspace, arguments),

@@ -25,6 +25,11 @@ pub(crate) fn host_cost(workspace: &Workspace, arguments: &[OsString]) -> Result
     become_program(workspace, "fwd-host-cost", arguments)
 }
 
+/// How long one `apply` takes for a thousand namespaces.
+pub(crate) fn thousand(workspace: &Workspace, arguments: &[OsString]) -> Result<()> {
+    become_program(workspace, "fwd-thousand", arguments)
+}
+
 /// Whether what endpoints send and get is what their limits say.
 pub(crate) fn rates(workspace: &Workspace, arguments: &[OsString]) -> Result<()> {
     // iperf3 is a package.
