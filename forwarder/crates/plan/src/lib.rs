@@ -20,8 +20,8 @@ mod tests;
 pub use actual::{
     ALL_FORWARDING, ALL_FORWARDING6, Actual, Cgroup, Concerned, DEFAULT_NETWORK, EndpointNetns, EndpointRecord, Host,
     Interface, Listener, Marks, NS_IF, NetConfig, NetworkRecord, Owner, PROXY_NDP, Records, Refusal, ResolvConf,
-    Surroundings, SysctlRecord, Target, TargetNetns, Undo, UplinkRecord, accept_ra, arp_ignore, disable_ipv6, endpoint_mac,
-    forwarding, forwarding6, is_made, refuses_transit, route_mtus,
+    Surroundings, SysctlRecord, Target, TargetNetns, Undo, UplinkRecord, accept_ra, arp_ignore, disable_ipv6,
+    endpoint_mac, forwarding, forwarding6, is_made, refuses_transit, route_mtus,
 };
 pub(crate) use actual::{are_ends, families, names, sysctls};
 pub use desired::written;
@@ -36,8 +36,8 @@ pub(crate) use op::shell;
 pub use op::{Action, Op, shell::on_host};
 pub(crate) use plan::orphans;
 pub use plan::{
-    Attachment, Change, ChangeKind, Group, Plan, export, orphans::reference, partly, plan, plan_arrivals, plan_down, plan_network,
-    plan_ports, plan_up, plan_uplinks,
+    Attachment, Change, ChangeKind, Group, Plan, export, orphans::reference, partly, plan, plan_arrivals, plan_down,
+    plan_network, plan_ports, plan_up, plan_uplinks,
 };
 pub use settle::{Followed, free_subnets, interface, led_by, network_name, refuse_others, unguarded};
 pub(crate) use settle::{
