@@ -169,7 +169,7 @@ impl<'a> Merged<'a> {
 fn by_name(target: &TargetRef) -> TargetRef {
     let name = match target {
         TargetRef::Path(path) => DIRECTORIES.iter().find_map(|directory| path.strip_prefix(directory).ok()?.to_str()),
-        TargetRef::Named(_) | TargetRef::Pid(_) | TargetRef::Container(_) => None,
+        TargetRef::Named(_) | TargetRef::Pid(_) | TargetRef::Container(_) | TargetRef::Awaited(_) => None,
     };
     name.and_then(|name| Name::try_from(name).ok()).map_or_else(|| target.clone(), TargetRef::Named)
 }
