@@ -54,7 +54,7 @@ fn contradictions_are_refused_before_anything_is_changed() {
         fwd.expect_error(&[&["up", "--ns", &name], options].concat(), code, words);
     };
     for (options, words) in [
-        (["--nat-ports", "9-2"], ["--nat-ports 9-2", "2 comes before 9"]),
+        (["--nat-ports", "9-2"], ["--nat-ports 9-2", "9-2 ends before it begins"]),
         (["--max-flows", "0"], ["--max-flows 0", "no number"]),
         (["--timeout", "icmp=soon"], ["--timeout icmp=soon", "icmp=90s"]),
     ] {

@@ -10,14 +10,14 @@ use crate::{
     object,
 };
 use fwd_dataplane::Backend;
-use fwd_kernel::netlink::{FdbEntry, Link, Neighbour, Route, TABLE_MAIN, nft::Leaving};
+use fwd_kernel::netlink::{FdbEntry, Link, Neighbour, Route, TABLE_MAIN};
 
 fn insert<T: PartialEq + std::fmt::Debug>(list: &mut Vec<T>, item: T) {
     assert!(!list.contains(&item), "{item:?} exists");
     list.push(item);
 }
 
-fn take<T: std::fmt::Debug>(list: &mut Vec<T>, which: impl Fn(&T) -> bool) {
+pub(super) fn take<T: std::fmt::Debug>(list: &mut Vec<T>, which: impl Fn(&T) -> bool) {
     let before = list.len();
     list.retain(|item| !which(item));
     assert_eq!(list.len() + 1, before, "exactly one goes: {list:?}");
@@ -114,27 +114,8 @@ impl World {
         record.expect("it is recorded").asked = asked;
     }
 
-    /// Rules of nftables.
-    fn make_rules(&mut self, object: &Object) {
-        match object.clone() {
-            Object::Isolation(object::Isolation { network, .. }) => assert!(self.host.isolated.insert(network)),
-            Object::Masquerade(object::Masquerade { network, leaving, .. }) => {
-                let (Leaving::By(interface) | Leaving::NotBy(interface)) = leaving;
-                assert!(self.host.net.link(&interface).is_some(), "{interface} exists");
-                self.host.masquerades.insert(network);
-            }
-            Object::SourceNat(it) => drop(self.host.source_rules.insert(it.comment())),
-            Object::Rules6(object::Rules6 { network, uplink, separation, .. }) => {
-                let is_there = |uplink: &String| self.host.net.link(uplink).is_some();
-                assert!(separation.internal || uplink.iter().all(is_there), "{uplink:?} exists");
-                self.host.ruled6.insert(network);
-            }
-            _ => self.make_noted(object),
-        }
-    }
-
     /// What the undo log has to say, and what it has said before.
-    fn make_noted(&mut self, object: &Object) {
+    pub(super) fn make_noted(&mut self, object: &Object) {
         match object.clone() {
             Object::Undo(Undo::Netns { name, cookie: None }) => {
                 let draft = self.fresh();
@@ -370,30 +351,6 @@ impl World {
                 assert!(std::mem::replace(&mut self.net(ns).links[0].up, false))
             }
             _ => self.remove_rules(object),
-        }
-    }
-
-    /// Rules of nftables, for whom the host answers, and what is about names.
-    fn remove_rules(&mut self, object: &Object) {
-        match object {
-            Object::ProxyNeighbour(object::ProxyNeighbour { uplink, address }) => {
-                let index = self.index(uplink);
-                take(&mut self.host.net.proxies, |proxy| *proxy == (index, *address));
-            }
-            Object::Isolation(object::Isolation { network, .. }) => assert!(self.host.isolated.remove(network)),
-            Object::Masquerade(object::Masquerade { network, .. }) => assert!(self.host.masquerades.remove(network)),
-            Object::SourceNat(it) => assert!(self.host.source_rules.remove(&it.comment())),
-            // Of several some may have been left.
-            Object::Rules6(object::Rules6 { network, .. }) => drop(self.host.ruled6.remove(network)),
-            // It may have been deleted by hand.
-            Object::ResolvConf(object::ResolvConf { ns, .. }) => {
-                self.written.retain(|name| name != ns);
-                self.resolvers.remove(ns);
-            }
-            Object::NameServer(object::NameServer { network, .. }) => {
-                assert!(self.host.served.remove(network).is_some(), "it answers for {network}");
-            }
-            other => panic!("{other} is not removed by a plan"),
         }
     }
 }

@@ -7,6 +7,7 @@ mod begin;
 mod by_hand;
 mod ipv6;
 mod records;
+mod rules;
 mod scoped;
 
 use std::collections::{BTreeMap, BTreeSet};
