@@ -94,7 +94,12 @@ fn forwarding(actual: &Actual, uplink: &Uplink) -> Vec<Object> {
     fresh.extend(routers(actual, &noted).filter(|_| !is_ours));
     let all = SysctlRecord { path: ALL_FORWARDING6.into(), original: found.into(), ours: ON.into(), interface: None };
     fresh.extend((!is_ours).then_some(all));
-    let again = noted.into_iter().filter_map(|record| record.now(&actual.host.net));
+    // One that a killed command has noted has its first value yet; any other value is somebody's, who is not overruled.
+    let is_ours = |record: &SysctlRecord| {
+        let is_known = |now: &str| now == record.original || now == record.ours;
+        record.path == ALL_FORWARDING6 || value(&record.path).is_none_or(is_known)
+    };
+    let again = noted.into_iter().filter_map(|record| record.now(&actual.host.net)).filter(is_ours);
     let set = again.chain(fresh.iter().cloned()).filter(|record| !record.goes_with_forwarding6());
     let (last, first): (Vec<_>, Vec<_>) = set.partition(|record| record.path == ALL_FORWARDING6);
     let notes = fresh.into_iter().map(|record| Object::Undo(Undo::Sysctl(record)));

@@ -234,6 +234,21 @@ fn single_interfaces_are_routers_again_and_new_ones_heed_advertisements() {
 }
 
 #[test]
+fn what_somebody_sets_meanwhile_stays() {
+    let mut world = World::with_ipv6();
+    world.host.sysctls.insert(forwarding6("eth1"), "1".into());
+    world.up(&request("a"));
+    let closed = [forwarding6("eth1"), accept_ra("eth0")];
+    for path in &closed {
+        world.host.sysctls.insert(path.clone(), "0".into());
+    }
+    world.up(&request("b"));
+    assert_eq!(world.host.sysctls[&accept_ra("eth0")], "0", "the next one does not open it again");
+    world.down(None);
+    assert_eq!(closed.map(|path| world.host.sysctls[&path].clone()), ["0", "0"], "nor does the last");
+}
+
+#[test]
 fn interrupted_commands_are_completed_or_cleared_away() {
     let steps = World::with_ipv6().up(&request("a")).ops.len();
     for step in 0..=steps {

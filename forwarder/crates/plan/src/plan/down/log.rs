@@ -175,9 +175,13 @@ impl Removal<'_> {
         let forwards = self.actual.host.sysctls.get(ALL_FORWARDING6).is_some_and(|value| value == ON);
         let restored = |record: &SysctlRecord| {
             let now = record.now(&self.actual.host.net);
-            let is_ours = |now: &SysctlRecord| self.actual.host.sysctls.get(&now.path) == Some(&now.ours);
-            // By then the kernel has taken it from the interface.
-            let ours = now.filter(|now| is_ours(now) || forwards && now.goes_with_forwarding6());
+            let is = |path: &str, value: &String| self.actual.host.sysctls.get(path) == Some(value);
+            // While all forward, an interface that does not was told so by somebody; by the time it gets back what it had, the kernel has
+            // taken it from all.
+            let is_ours = |now: &SysctlRecord| {
+                is(&now.path, if forwards && now.goes_with_forwarding6() { &now.original } else { &now.ours })
+            };
+            let ours = now.filter(is_ours);
             ours.map(Object::Sysctl).into_iter().chain([Object::Undo(Undo::Sysctl(record.clone()))])
         };
         all.into_iter().chain(others).flat_map(restored).collect()
