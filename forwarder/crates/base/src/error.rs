@@ -75,6 +75,8 @@ pub enum Cause {
     SubnetTaken,
     /// The network has no address left.
     NoAddressLeft,
+    /// The namespace is the host's own.
+    HostNamespace,
 }
 
 /// An error that names the operation, the object, the reason and the remedy.

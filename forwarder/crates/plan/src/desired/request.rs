@@ -74,6 +74,16 @@ impl TargetRef {
         }
     }
 
+    /// Whether it was given by a process of its, which may be anywhere once it has ended and its number is another's.
+    #[must_use]
+    pub fn is_of_process(&self) -> bool {
+        match self {
+            Self::Pid(_) => true,
+            Self::Path(path) => path.starts_with("/proc"),
+            Self::Named(_) | Self::Container(_) | Self::Awaited(_) => false,
+        }
+    }
+
     /// Its name, where it was given by name.
     #[must_use]
     pub const fn name(&self) -> Option<&Name> {

@@ -11,7 +11,8 @@ use fwd_dataplane::EndpointOwner;
 /// attached by a process or a path is the same when it is given by its name. One that a container runtime has attached is left out.
 ///
 /// # Errors
-/// [`Kind::Usage`] if a namespace is given twice, by two names; [`Kind::Conflict`] for one that a runtime has attached, where none is left out.
+/// [`Kind::Usage`] if a namespace is given twice, by two names; [`Kind::Conflict`] for one that a runtime has attached, or to which a process
+/// leads, too, where none is left out.
 pub(super) fn of_records<'a>(
     desired: &'a Desired,
     actual: &Actual,
@@ -24,13 +25,21 @@ pub(super) fn of_records<'a>(
     for record in &actual.records.endpoints {
         records.insert((record.cookie, &record.id.ifname), record);
     }
-    let mut said: BTreeMap<(u64, &str), &Endpoint> = BTreeMap::new();
+    let mut said: BTreeMap<(u64, &str), (usize, &Endpoint)> = BTreeMap::new();
     let mut known = Cow::Borrowed(desired);
     for (at, endpoint) in desired.endpoints.iter().enumerate() {
         let inside = endpoint.netns.as_ref().and_then(|netns| found.get(netns));
         let Some(interface) = inside.map(|cookie| (*cookie, endpoint.id.ifname.as_str())) else { continue };
-        if let Some(first) = said.insert(interface, endpoint) {
-            return Err(twice(desired, first, endpoint));
+        if let Some((before, first)) = said.insert(interface, (at, endpoint)) {
+            let error = twice(desired, first, endpoint);
+            // A process may be anywhere by now: the one that is given by it is left out, under the name that the file has for it.
+            if is_by_process(endpoint) {
+                left_out.add(&endpoint.id, error, scope)?;
+                said.insert(interface, (before, first));
+                continue;
+            }
+            left_out.add(&first.id, error, scope)?;
+            known.to_mut().endpoints.get_mut(before).into_iter().for_each(|known| known.id = first.id.clone());
         }
         let record = records.get(&interface).filter(|record| record.id != endpoint.id);
         let Some(record) = record.filter(|_| endpoint.id.owner == EndpointOwner::Cli) else { continue };
@@ -47,10 +56,16 @@ pub(super) fn of_records<'a>(
     Ok(known)
 }
 
+fn is_by_process(endpoint: &Endpoint) -> bool {
+    endpoint.netns.as_ref().is_some_and(TargetRef::is_of_process)
+}
+
 /// One namespace is meant by two names.
 fn twice(desired: &Desired, first: &Endpoint, again: &Endpoint) -> Error {
     let ifname = &again.id.ifname;
     let why = format!("its {ifname} is said twice: it is the same as {}", desired.places.told(first));
-    Error::new(Kind::Usage, "attach", desired.places.told(again), why)
+    let is_by_process = [first, again].iter().any(|it| is_by_process(it));
+    let kind = if is_by_process { Kind::Conflict } else { Kind::Usage };
+    Error::new(kind, "attach", desired.places.told(again), why)
         .remedy("say it once; a further interface of a namespace has another name: ifname = \"eth1\"")
 }

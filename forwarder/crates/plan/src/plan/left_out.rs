@@ -11,7 +11,7 @@ use crate::{
     desired::{Asked, policy},
     object,
 };
-use fwd_base::{Error, Kind, Result};
+use fwd_base::{Cause, Error, Kind, Result};
 use fwd_dataplane::EndpointId;
 
 /// The endpoints that are left out so far.
@@ -34,7 +34,10 @@ impl LeftOut {
     /// The error, where it is not that endpoint alone that cannot be: what is asked for makes no sense, or the host cannot do it. Or all that is
     /// desired is no file's.
     pub(super) fn add(&mut self, id: &EndpointId, error: Error, scope: &Scope) -> Result<()> {
-        if scope.declared.is_none() || !matches!(error.kind, Kind::Conflict | Kind::NotFound) {
+        // What a process or a path leads to is no mistake of the file's.
+        let is_its_own =
+            matches!(error.kind, Kind::Conflict | Kind::NotFound) || error.cause == Some(Cause::HostNamespace);
+        if scope.declared.is_none() || !is_its_own {
             return Err(error);
         }
         self.0.insert(id.clone(), error.into());

@@ -136,6 +136,7 @@ pub(crate) fn elsewhere(target: &TargetRef, wanted: Option<&str>, actual: &Actua
     if !target.is_awaited() && actual.target_netns().is_some_and(|inside| inside.cookie == actual.host.cookie) {
         let why = "it is the host's own namespace: attaching it would cut the host off";
         return Err(Error::new(Kind::Usage, "attach", target.to_string(), why)
+            .because(Cause::HostNamespace)
             .remedy("name another namespace; one that is missing is made"));
     }
     match (wanted, actual.attached()) {

@@ -121,12 +121,44 @@ fn namespace_that_cannot_be_opened_or_is_a_runtimes_is_left_out() {
     );
 }
 
+/// Where a process of the file has ended, its number may by now be that of any other.
+#[test]
+fn process_that_has_become_the_hosts_or_a_neighbours_keeps_nobody_out() {
+    let (mut world, mut desired) = (World::new(), file());
+    world.add_namespace("a");
+    let ways = world.add_ways("a", 7);
+    for at in [0, 2] {
+        let mut desired = desired.clone();
+        desired.endpoints.insert(at, endpoint(ways[0].clone(), "web"));
+        let plan = world.plan_declared(&desired, false).expect("it is left out");
+        let refused = refused(&plan);
+        assert!(
+            refused.len() == 1 && refused[0].why.as_ref().is_some_and(|why| why.contains("said twice")),
+            "{refused:?}"
+        );
+        assert_eq!(kinds(&plan.changes).iter().filter(|(kind, _)| *kind == ChangeKind::Make).count(), 4);
+    }
+    let of_host = TargetRef::Pid(8);
+    desired.endpoints.push(endpoint(of_host.clone(), "web"));
+    let mut actual = world.read_whole(&desired);
+    let cookie = actual.host.cookie;
+    let known = actual.targets.iter().find(|target| target.ns.is_some()).cloned().expect("a is there");
+    actual.targets.retain(|target| target.reference != of_host);
+    let ns = known.ns.clone().map(|ns| crate::TargetNetns { cookie, ..ns });
+    actual.targets.push(crate::Target { reference: of_host, ns, ..known });
+    let scope = crate::Scope { declared: Some(crate::Declared { prune: false }), ..crate::Scope::default() };
+    let plan = crate::plan(&desired, &actual, &scope).expect("it is left out");
+    assert!(refused(&plan)[0].why.as_ref().is_some_and(|why| why.contains("the host's own")), "{:?}", plan.changes);
+    assert_eq!(kinds(&plan.changes).iter().filter(|(kind, _)| *kind == ChangeKind::Make).count(), 4);
+}
+
 #[test]
 fn one_namespace_by_two_names_is_refused_with_both_places() {
     let mut world = World::new();
-    let [pod, path, _] = world.add_nameless("pod", 7);
+    world.add_namespace("pod");
+    let [.., container] = world.add_ways("pod", 7);
     let mut desired = file();
-    for (target, line) in [(&pod, 3), (&path, 5)] {
+    for (target, line) in [(&named("pod"), 3), (&container, 5)] {
         desired.endpoints.push(endpoint(target.clone(), "web"));
         desired.places.note(target.clone(), "eth0".into(), format!("network.toml:{line}:1"));
     }
