@@ -89,8 +89,7 @@ fn endpoint_of_which_something_fails_is_as_it_was_and_the_others_are_made() {
     let path = files.write("network.toml", &changed);
     // Whoever is root inside of a is quicker than the next operation.
     let name = fwd.name("a");
-    let (operation, meddle) =
-        (format!("set up eth0 in namespace {name}"), format!("ip -n {name} link del eth0"));
+    let (operation, meddle) = (format!("set up eth0 in namespace {name}"), format!("ip -n {name} link del eth0"));
     let (shown, message) =
         partly(&fwd.observed(&["meanwhile", &operation, &meddle], &["--json", "apply", "-f", &path]));
     assert_eq!(kinds(&fwd, &shown), ["make c", "fail a"], "{shown}");
@@ -109,8 +108,7 @@ fn endpoint_of_which_something_fails_is_as_it_was_and_the_others_are_made() {
     let name = fwd.name("d");
     let path =
         files.write("network.toml", &format!("{changed}    [[endpoints]]\n    ns = \"@d\"\n    network = \"web\"\n"));
-    let (operation, meddle) =
-        (format!("set up eth0 in namespace {name}"), format!("ip -n {name} link del eth0"));
+    let (operation, meddle) = (format!("set up eth0 in namespace {name}"), format!("ip -n {name} link del eth0"));
     let (shown, _) = partly(&fwd.observed(&["meanwhile", &operation, &meddle], &["--json", "apply", "-f", &path]));
     assert_eq!(kinds(&fwd, &shown), ["replace a", "fail d"], "{shown}");
     assert!(!exists(&name));
