@@ -5,12 +5,13 @@ mod proxy;
 use std::{fmt, net::IpAddr};
 
 pub use self::proxy::ProxyNeighbour;
-use super::{super::shell, Acts, Handling, Managed};
-use crate::Actual;
+use super::{super::shell, Acts, Handling, Managed, sysctl::key};
+use crate::{Actual, disable_ipv6};
 use fwd_base::text::{mac, word};
 use fwd_kernel::netlink::Mac;
 
-/// A host-side veth is a port of the bridge.
+/// A host-side veth is a port of the bridge. What comes by it is for the bridge: of its own it has no IPv6, or it would take up what the
+/// bridge never passes on (groups of the link, IEEE 802.1Q 8.6.3), router advertisements in such a frame among it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Port {
     /// Name of the host-side veth.
@@ -39,7 +40,10 @@ impl Managed for Port {
         if !make {
             return vec![format!("ip link set {host_if} nomaster")];
         }
-        let mut lines = vec![format!("ip link set {host_if} master {}", word(&self.bridge))];
+        let mut lines = vec![
+            format!("sysctl -ew {}=1", key(&disable_ipv6(&self.host_if))),
+            format!("ip link set {host_if} master {}", word(&self.bridge)),
+        ];
         lines.extend((!self.learns).then(|| format!("bridge link set dev {host_if} learning off flood off")));
         lines.extend(self.isolated.then(|| format!("bridge link set dev {host_if} isolated on")));
         lines

@@ -1,12 +1,21 @@
 //! A host-side veth as a port of the bridge, and the endpoint as a neighbour there, and on the link of the uplink.
 
 use super::{Execute, Runner};
-use fwd_base::Result;
-use fwd_plan::object::{Fdb, Neighbour, Port, ProxyNeighbour};
+use fwd_base::{Kind, Result};
+use fwd_kernel::sysctl;
+use fwd_plan::{
+    disable_ipv6,
+    object::{Fdb, Neighbour, Port, ProxyNeighbour},
+};
 
 impl Execute for Port {
     fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
         let (port, bridge) = (runner.number(&self.host_if)?, runner.number(&self.bridge)?);
+        // Before anything comes by it. A kernel without IPv6, or a link too small for it, has no such setting.
+        match sysctl::write(&disable_ipv6(&self.host_if), "1") {
+            Err(error) if error.kind != Kind::NotFound => return Err(error),
+            _ => {}
+        }
         runner.netlink.set_controller(port, Some(bridge))?;
         if self.isolated {
             runner.netlink.isolate_port(port)?;
