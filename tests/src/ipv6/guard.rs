@@ -1,9 +1,16 @@
 //! What gets in, and what gets out: answers, and what is translated.
 
-use forwarder::netns::Netns;
+use std::net::{IpAddr, Ipv6Addr};
 
-use super::{ADVERTISE, address6, host_with, link, link_local, over_each};
-use crate::fwd::{Fwd, inside, pings6, text, try_inside};
+use forwarder::netns::Netns;
+use forwarder_common::wire::emit::{Ethernet, Icmp, Ipv6Packet, Sum, Transport};
+
+use super::{ADVERTISE, address6, at, host_with, link, link_local, over_each};
+use crate::{
+    fwd::{Fwd, inside, pings6, text, try_inside},
+    peers::{connect, listen},
+    raw::{mac_of, send},
+};
 
 /// Sends to `argv[1]` what conntrack does not know: segments of no connection, and messages of neighbour discovery.
 const UNKNOWN: &str = "
@@ -128,7 +135,36 @@ fn nothing_leaves_untranslated() {
     });
 }
 
-/// Any namespace of a network can send to all of it.
+/// What bridges pass on to nobody (IEEE 802.1Q 8.6.3) is taken up at the port itself.
+const LINK_GROUP: [u8; 6] = [0x01, 0x80, 0xc2, 0, 0, 0x0e];
+
+/// A router advertisement in a frame to that group, with a prefix for addresses, which asks to be preferred.
+fn advertisement(own: &str, mac: [u8; 6]) -> Vec<u8> {
+    let (from, to) = (own.parse().expect("an address"), Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1));
+    let rest = [64, 0x08, 0x07, 0x08];
+    let header = Transport::Icmpv6(Icmp { kind: 134, code: 0, rest, sum: Sum::Complete });
+    let prefix = Ipv6Addr::new(0x2001, 0xdb8, 0xbad, 0, 0, 0, 0, 0).octets();
+    let times = [0, 1, 0x51, 0x80, 0, 0, 0x38, 0x40, 0, 0, 0, 0];
+    let body = [&[0; 8][..], &[3, 4, 64, 0xc0], &times, &prefix].concat();
+    let packet = Ipv6Packet::new(from, to, header).payload(&body).hop_limit(255);
+    packet.in_frame(&Ethernet::new(LINK_GROUP, mac))
+}
+
+/// From the gateway's address too, by the loopback.
+#[test]
+fn what_the_host_says_to_itself_is_not_translated() {
+    over_each(|options| {
+        let fwd = host_with(1);
+        let pod = fwd.up("c1", options);
+        let gateway: Ipv6Addr = text(&pod.shown["gateways"][1]).parse().expect("an address");
+        let server = at(link(&fwd, 0).address, 7000);
+        let listener = listen(fwd.host(), server);
+        let _stream = connect(fwd.host(), at(gateway, 0), server).expect("it reaches itself");
+        assert_eq!(listener.accept().expect("a connection").1.ip(), IpAddr::from(gateway));
+    });
+}
+
+/// Any namespace of a network can send to all of it, and to the host-side veth alone.
 #[test]
 fn advertisements_of_a_namespace_are_heeded_by_nobody() {
     over_each(|options| {
@@ -136,6 +172,7 @@ fn advertisements_of_a_namespace_are_heeded_by_nobody() {
         let (liar, victim) = (fwd.up("c1", options), fwd.up("c2", options));
         let own = link_local(&liar);
         inside(&liar, &["python3", "-c", ADVERTISE, "eth0", &own, "2001:db8:bad::"]);
+        send(&liar, "eth0", &[advertisement(&own, mac_of(&liar, "eth0"))]);
         // What comes later has come after it.
         assert!(pings6(&liar, address6(&victim)) && pings6(&liar, link(&fwd, 0).address));
         for ns in [fwd.host(), &victim] as [&Netns; 2] {

@@ -126,7 +126,7 @@ impl Rules6 {
             return Vec::new();
         }
         let leaving = format!("iifname \"{bridge}\" oifname != \"{bridge}\"");
-        let by = uplink.as_ref().map_or_else(|| format!("oifname != \"{bridge}\""), |it| format!("oifname \"{it}\""));
+        let by = uplink.clone().map_or_else(|| Leaving::NotBy(bridge.clone()), Leaving::By).condition();
         let translated = format!("postrouting ip6 saddr {subnet} {by} masquerade");
         let elsewhere = uplink.as_ref().map(|uplink| format!("forward {leaving} oifname != \"{uplink}\" drop"));
         let guard = [

@@ -8,8 +8,8 @@ use ipnet::Ipv6Net;
 use rtnetlink::packet_core::DefaultNla;
 
 use super::{
-    CHAIN, Failure, Separation, Socket, all_rules, checked, delete_rules, isolation, message::Family, new_chain,
-    new_table, rule, rule::Rule, rules, unsupported,
+    CHAIN, Failure, Leaving, Separation, Socket, all_rules, checked, delete_rules, isolation, message::Family,
+    new_chain, new_table, rule, rule::Rule, rules, unsupported,
 };
 use fwd_base::Result;
 
@@ -108,10 +108,7 @@ fn expressions(wanted: &Rules6) -> Vec<(&'static str, Vec<DefaultNla>)> {
         rule::expression("cmp", &rule::compared(rule::EQUAL, &[0; 4])),
     ];
     let drop = || vec![rule::drop()];
-    let by = match uplink {
-        Some(uplink) => named(rule::OIFNAME, rule::EQUAL, uplink),
-        None => named(rule::OIFNAME, rule::DIFFERENT, bridge),
-    };
+    let by = uplink.clone().map_or_else(|| Leaving::NotBy(bridge.into()), Leaving::By).expressions();
     let behind = || [source(rule::EQUAL, *subnet), by, masquerade()].concat();
     let mut rules: Vec<_> = translated.then(|| (CHAIN, behind())).into_iter().collect();
     let elsewhere = uplink.as_ref().map(|uplink| named(rule::OIFNAME, rule::DIFFERENT, uplink));
