@@ -74,14 +74,24 @@ impl Mended<'_> {
             return self.forget(record);
         }
         let (bound, following): (Vec<_>, Vec<_>) = networks.into_iter().partition(|network| network.treatment.bound);
-        let other = self.actual.host.net.way_out().map(|route| self.actual.host.net.name_of(route.ifindex));
-        let other = other.filter(|_| !following.is_empty());
-        if let Some(uplink) = other.and_then(|name| successor(&self.actual, &following, &name)) {
-            self.replace(record, &following, &uplink);
-            if bound.is_empty() {
-                self.forget(record);
-            }
+        let (dual, alone): (Vec<_>, Vec<_>) = following.into_iter().partition(|network| network.gateway.is_some());
+        let led =
+            [(dual, Ipv4::On), (alone, Ipv4::Off)].map(|(networks, ipv4)| self.led_elsewhere(record, &networks, ipv4));
+        if bound.is_empty() && led == [true; 2] {
+            self.forget(record);
         }
+    }
+
+    /// Leads networks of an uplink that is gone by what the host's default route leads by now. False if nothing is in its place.
+    fn led_elsewhere(&mut self, record: &UplinkRecord, networks: &[NetworkRecord], ipv4: Ipv4) -> bool {
+        if networks.is_empty() {
+            return true;
+        }
+        let host = &self.actual.host.net;
+        let name = uplink::default_route(host, ipv4).map(|route| host.name_of(route.ifindex));
+        let Some(uplink) = name.and_then(|name| successor(&self.actual, networks, &name)) else { return false };
+        self.replace(record, networks, &uplink);
+        true
     }
 
     /// One that was no network's own. Who asked for it gets the one that has its name now; until there is one its record waits.

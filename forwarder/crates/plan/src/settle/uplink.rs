@@ -3,8 +3,8 @@
 use std::net::Ipv4Addr;
 
 use crate::{
-    Actual, Datapath, Interface, Ipv4, NetworkRecord, Object, SysctlRecord, Undo, UplinkRecord, forwarding, names,
-    object,
+    Actual, Datapath, Interface, Ipv4, NetConfig, NetworkRecord, Object, SysctlRecord, Undo, UplinkRecord, forwarding,
+    names, object,
     sysctls::{ALL_FORWARDING, ON},
 };
 use fwd_base::{
@@ -12,7 +12,7 @@ use fwd_base::{
     text::{option, word},
 };
 use fwd_kernel::{
-    netlink::{Link, LinkLayer},
+    netlink::{Link, LinkLayer, Route},
     netns::{Name, nearest},
 };
 
@@ -41,15 +41,19 @@ pub(crate) fn choose(actual: &Actual, given: Option<&str>, ipv4: Ipv4) -> Result
     let link = match given {
         Some(name) => host.link(name).ok_or_else(|| unknown(actual, name))?,
         None => {
-            let route = match ipv4 {
-                Ipv4::On => host.way_out(),
-                Ipv4::Off => host.default_routes6().min_by_key(|route| route.metric),
-            };
-            let link = route.and_then(|route| host.by_index(route.ifindex));
+            let link = default_route(host, ipv4).and_then(|route| host.by_index(route.ifindex));
             link.ok_or_else(|| without_route(actual, ipv4))?
         }
     };
     ready(actual, link, ipv4)
+}
+
+/// The default route by which most of a network leaves: of IPv6 where it has no IPv4.
+pub(crate) fn default_route(host: &NetConfig, ipv4: Ipv4) -> Option<&Route> {
+    match ipv4 {
+        Ipv4::On => host.way_out(),
+        Ipv4::Off => host.default_routes6().min_by_key(|route| route.metric),
+    }
 }
 
 fn without_route(actual: &Actual, ipv4: Ipv4) -> Error {

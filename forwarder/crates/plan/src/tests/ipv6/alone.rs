@@ -93,6 +93,21 @@ fn ipv4_is_refused_where_there_is_none() {
 
 /// Of the host's two families only the one counts that the network has.
 #[test]
+fn network_is_led_by_the_next_default_route_when_its_uplink_goes() {
+    let mut world = World::with_ipv6();
+    world.host.net.addresses.retain(|(_, address)| address.addr().is_ipv6());
+    world.host.net.routes.retain(|route| route.destination.addr().is_ipv6());
+    let (eth1, address) =
+        (world.host.net.link("eth1").expect("it is there").index, "2001:db8:1::2/64".parse().expect("an address"));
+    world.host.net.addresses.push((eth1, address));
+    world.up(&alone("a"));
+    world.delete_link("eth0");
+    world.learn_route6("eth1");
+    world.up(&alone("b"));
+    assert_eq!(world.records.networks[0].uplink, eth1);
+}
+
+#[test]
 fn host_without_ipv4_has_networks_of_ipv6_alone() {
     let mut world = World::with_ipv6();
     world.host.net.addresses.retain(|(_, address)| address.addr().is_ipv6());
