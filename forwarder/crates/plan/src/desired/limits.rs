@@ -125,6 +125,14 @@ pub struct AskedLimits {
 }
 
 impl AskedLimits {
+    /// Whether less may pass than by those that are found.
+    pub(crate) fn lower(self, found: Limits) -> bool {
+        let sides = [(self.outbound, found.outbound), (self.inbound, found.inbound)];
+        let is_lower =
+            |asked: RateLimit, found: RateLimit| asked.rate != 0 && (found.rate == 0 || asked.rate < found.rate);
+        sides.into_iter().any(|(asked, found)| asked.is_some_and(|asked| is_lower(asked, found)))
+    }
+
     /// Whether any is asked for.
     #[must_use]
     pub fn limit_something(self) -> bool {

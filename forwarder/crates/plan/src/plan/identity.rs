@@ -30,6 +30,15 @@ pub(super) fn of_records<'a>(
     for (at, endpoint) in desired.endpoints.iter().enumerate() {
         let inside = endpoint.netns.as_ref().and_then(|netns| found.get(netns));
         let Some(interface) = inside.map(|cookie| (*cookie, endpoint.id.ifname.as_str())) else { continue };
+        // A number is given to another process once the first has ended: never is its namespace the one that was attached.
+        let is_former = |it: &EndpointRecord| it.id == endpoint.id && it.cookie != interface.0;
+        if scope.declared.is_some() && is_by_process(endpoint) && actual.records.endpoints.iter().any(is_former) {
+            let why = "its process is in another namespace than the one that was attached by it";
+            let error = Error::new(Kind::Conflict, "attach", desired.places.told(endpoint), why)
+                .remedy("name a process of the namespace that is meant; what was attached goes by `fwd down`");
+            left_out.add(&endpoint.id, error, scope)?;
+            continue;
+        }
         if let Some((before, first)) = said.insert(interface, (at, endpoint)) {
             let error = twice(desired, first, endpoint);
             // A process may be anywhere by now: the one that is given by it is left out, under the name that the file has for it.

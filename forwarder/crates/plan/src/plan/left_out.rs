@@ -62,9 +62,15 @@ impl LeftOut {
             let mut others = desired.endpoints.iter().filter(|it| it.id != record.id && it.network == record.network);
             others.any(|it| record.addresses().any(|address| it.addresses.contains(&address)))
         };
-        let why = |record: &EndpointRecord| match () {
-            () if replaced.networks.contains_key(&record.network) => Some("its network is made anew"),
-            () => is_promised(record).then_some("its address is another's"),
+        let wanted = |record: &EndpointRecord| desired.endpoints.iter().find(|it| it.id == record.id);
+        let why = |record: &EndpointRecord| match wanted(record) {
+            _ if replaced.networks.contains_key(&record.network) => Some("its network is made anew"),
+            Some(wanted) if wanted.network != record.network => Some("it is to be in another network"),
+            Some(wanted) if record.allow_spoof && !wanted.allow_spoof => {
+                Some("it is to send from its own addresses alone")
+            }
+            Some(wanted) if wanted.limits.lower(record.limits) => Some("it is to have lower limits"),
+            _ => is_promised(record).then_some("its address is another's"),
         };
         let up = actual.records.endpoints.iter().filter(|record| self.has(&record.id));
         let endpoints = up.filter_map(|record| Some((record.id.clone(), why(record)?.to_owned())));
@@ -76,8 +82,10 @@ impl Planner<'_> {
     /// What is done about one that is left out, and is up: what it may not do any more.
     pub(super) fn restrain(&mut self, asked: &Asked) -> Result<()> {
         self.turn_to(asked);
-        let Some(record) = self.actual.attached() else { return Ok(()) };
-        let mut ops: Vec<Op> = ports::withdrawn(asked, &self.actual).into_iter().map(Op::remove).collect();
+        // By what it is called: its namespace may not be there to be asked, and what its name leads to may be another's.
+        let is_it = |record: &&EndpointRecord| record.id == asked.id && self.actual.is_live(record);
+        let Some(record) = self.actual.records.endpoints.iter().find(is_it) else { return Ok(()) };
+        let mut ops: Vec<Op> = ports::unwanted(asked, record, &self.actual).into_iter().map(Op::remove).collect();
         if let Some(network) = self.actual.network_of(record) {
             let to = policy::rules(&asked.policy, &record.policy, network.datapath)?;
             let host_if = self.actual.host.net.name_of(record.index);

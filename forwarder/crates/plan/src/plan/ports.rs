@@ -129,9 +129,14 @@ pub(crate) fn kept(actual: &Actual, former: &[EndpointRecord], settled: &Settled
 
 /// Ports that are published for the target and are not to be, where its ports are asked for to the last.
 pub(crate) fn withdrawn(asked: &Asked, actual: &Actual) -> Vec<Object> {
-    let Some(endpoint) = actual.attached().filter(|_| asked.no_others) else { return Vec::new() };
-    let unwanted = |object: &Object| !matches!(object, Object::Published(it) if asked.publish.contains(&it.ports));
-    orphans::published(actual, endpoint).filter(unwanted).collect()
+    let endpoint = actual.attached().filter(|_| asked.no_others);
+    endpoint.map(|endpoint| unwanted(asked, endpoint, actual)).unwrap_or_default()
+}
+
+/// Ports that are published for an endpoint, and are not asked for.
+pub(crate) fn unwanted(asked: &Asked, endpoint: &EndpointRecord, actual: &Actual) -> Vec<Object> {
+    let is_unwanted = |object: &Object| !matches!(object, Object::Published(it) if asked.publish.contains(&it.ports));
+    orphans::published(actual, endpoint).filter(is_unwanted).collect()
 }
 
 /// The ports that lead to the endpoint: last, when it can answer.

@@ -118,7 +118,9 @@ fn target<'a>(scope: &Scope, actual: &'a Actual) -> Option<&'a EndpointNetns> {
 fn meant<'a>(desired: &'a Desired, scope: &'a Scope, actual: &'a Actual) -> impl Fn(&EndpointRecord) -> bool + use<'a> {
     let found = actual.targets.iter().filter_map(|target| Some((&target.reference, target.ns.as_ref()?.cookie)));
     let found: BTreeMap<&TargetRef, u64> = found.collect();
-    let cookie = |wanted: &Endpoint| wanted.netns.as_ref().and_then(|netns| found.get(netns)).copied();
+    // What the number of a process leads to says nothing of what was attached by it.
+    let lasting = |wanted: &Endpoint| wanted.netns.as_ref().filter(|netns| !netns.is_of_process()).cloned();
+    let cookie = |wanted: &Endpoint| lasting(wanted).and_then(|netns| found.get(&netns).copied());
     let wanted: BTreeMap<&EndpointId, Option<u64>> =
         desired.endpoints.iter().map(|wanted| (&wanted.id, cookie(wanted))).collect();
     move |endpoint| match (&scope.network, &scope.target) {

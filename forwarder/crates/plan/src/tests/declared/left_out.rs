@@ -97,6 +97,7 @@ fn namespace_that_cannot_be_opened_or_is_a_runtimes_is_left_out() {
     let [pod, ..] = world.add_nameless("pod", 7);
     let mut cni = endpoint(pod.clone(), "web");
     cni.id = EndpointId { owner: EndpointOwner::Cni, id: "0a".into(), ifname: "eth0".into() };
+    cni.publish = vec!["8080:80".parse().expect("ports")];
     world.declare(&desired, false);
     let mut whole = export(&world.read_whole(&Desired::default()));
     whole.endpoints.push(cni);
@@ -114,11 +115,73 @@ fn namespace_that_cannot_be_opened_or_is_a_runtimes_is_left_out() {
     assert_eq!(kinds(&plan.changes)[0], (ChangeKind::Make, "c".into()));
     let why: Vec<&str> = refused(&plan).iter().filter_map(|change| change.why.as_deref()).collect();
     assert!(why.len() == 2 && why[0] == refusal.message && why[1].contains("attached by cni"), "{why:?}");
+    let of_runtime = world.records.endpoints.iter().find(|it| it.id.owner == EndpointOwner::Cni).expect("it is up");
+    assert!(
+        !plan.ops.iter().any(|op| op.to_string().contains(&of_runtime.host_if)),
+        "its rules and ports are its runtime's"
+    );
     // What no file says is refused as ever.
     assert_eq!(
         crate::plan(&desired, &actual, &crate::Scope::default()).expect_err("it is refused").kind,
         Kind::Conflict
     );
+}
+
+/// What a file takes away does not depend on whether the namespace lets it.
+#[test]
+fn one_that_is_to_have_less_goes() {
+    let less: [fn(&mut Desired); 3] = [
+        |it| it.endpoints[0].network = "vault".into(),
+        |it| it.endpoints[0].allow_spoof = false,
+        |it| it.endpoints[0].limits.outbound = Some(crate::RateLimit::of_rate(1_000_000)),
+    ];
+    for less in less {
+        let mut world = World::new();
+        let mut desired = file();
+        desired.endpoints[0].allow_spoof = true;
+        world.add_namespace("a");
+        world.declare(&desired, false);
+        occupy(&mut world, "a");
+        less(&mut desired);
+        let plan = world.declare(&desired, false);
+        assert!(refused(&plan)[0].what.iter().any(|what| what.starts_with("it is taken down meanwhile")), "{plan:?}");
+        assert_eq!(world.records.endpoints.iter().map(|it| &it.id).collect::<Vec<_>>(), [&desired.endpoints[1].id]);
+    }
+}
+
+/// Root inside ends the process by which the namespace was given, while another stays.
+#[test]
+fn one_whose_process_has_ended_gets_its_rules_and_nobody_has_its_place() {
+    let mut world = World::new();
+    let [process, ..] = world.add_nameless("pod", 7);
+    world.add_namespace("stranger");
+    let mut desired = file();
+    desired.endpoints.push(endpoint(process.clone(), "web"));
+    desired.endpoints[2].publish = vec!["8080:80".parse().expect("ports")];
+    world.declare(&desired, false);
+    let id = desired.endpoints[2].id.clone();
+    let before = world.records.endpoints.iter().find(|it| it.id == id).cloned().expect("it is up");
+    let rule = fwd_dataplane::Rule { verb: fwd_dataplane::Verb::DenyOut, what: "any".parse().expect("a rule") };
+    desired.endpoints[2].policy = Some(vec![rule]);
+    desired.endpoints[2].publish.clear();
+    let scope = crate::Scope { declared: Some(crate::Declared { prune: false }), ..crate::Scope::default() };
+    for elsewhere in [false, true] {
+        let mut actual = world.read_whole(&desired);
+        actual.targets.retain(|target| target.reference != process);
+        if elsewhere {
+            world.add_ways("stranger", 7);
+            actual = world.read_whole(&desired);
+        } else {
+            let refusal = Refusal { message: "there is no such process".into(), remedy: None };
+            actual.unopened.insert(process.clone(), refusal);
+        }
+        let plan = crate::plan(&desired, &actual, &scope).expect("it is left out");
+        assert_eq!(refused(&plan).len(), 1, "{plan:?}");
+        let ops: Vec<String> = plan.ops.iter().map(ToString::to_string).collect();
+        let expected = ["withdraw 8080:80/tcp at", "change rules of", "detach the programs of the host's own access"];
+        assert!(ops.len() == 3 && ops.iter().zip(expected).all(|(op, words)| op.starts_with(words)), "{ops:?}");
+        assert!(ops[..2].iter().all(|op| op.contains(&before.host_if)), "{ops:?}");
+    }
 }
 
 /// Where a process of the file has ended, its number may by now be that of any other.
