@@ -9,20 +9,16 @@ use crate::api::{CreateNetwork, GENERIC, INTERNAL, Options, Pool};
 use fwd_base::{Error, Kind, Result};
 use fwd_kernel::netns::Name;
 use fwd_plan::{Datapath, Ipv6, Nat, Network, NetworkRequest, TableRequest, UplinkChoice};
+use fwd_plugin::{is_on, one_of};
 
 /// How many characters of an id name a network of which nothing else does.
 const NAMED: usize = 12;
 
 /// Options of `-o` that say something here.
-const KNOWN: [&str; 7] = [
-    "fwd.network",
-    "fwd.uplink",
-    "fwd.datapath",
-    "fwd.nat",
-    "fwd.mtu",
-    "com.docker.network.driver.mtu",
-    "com.docker.network.bridge.enable_icc",
-];
+const KNOWN: [&str; 7] =
+    ["fwd.network", "fwd.uplink", "fwd.datapath", "fwd.nat", "fwd.mtu", "com.docker.network.driver.mtu", ICC];
+/// Whether containers of a network reach each other (docker's own bridge driver reads it by strconv.ParseBool).
+const ICC: &str = "com.docker.network.bridge.enable_icc";
 
 /// The network that is asked for.
 ///
@@ -47,6 +43,8 @@ pub(crate) fn network(asked: &CreateNetwork) -> Result<NetworkRequest> {
         (None, false) => UplinkChoice::Auto,
     };
     let mtu = text("fwd.mtu")?.or(text("com.docker.network.driver.mtu")?);
+    let icc = text(ICC)?.map(|icc| is_on(&icc).ok_or_else(|| refuse(ICC, &icc, "it is neither true nor false")));
+    let icc = icc.transpose()?;
     let subnet = one("IPv4", &asked.v4)?.ok_or_else(|| {
         let error = Error::new(Kind::Unsupported, "make", format!("network {name}"), "it has no subnet of IPv4");
         error.remedy("leave out --ipam-driver null: docker chooses one, or --subnet says which")
@@ -64,7 +62,7 @@ pub(crate) fn network(asked: &CreateNetwork) -> Result<NetworkRequest> {
         mtu: mtu.map(|mtu| mtu.parse().map_err(|error| refuse("fwd.mtu", &mtu, error))).transpose()?,
         datapath: choice("fwd.datapath", text("fwd.datapath")?, &Datapath::ALL, Datapath::name)?,
         nat: choice("fwd.nat", text("fwd.nat")?, &Nat::ALL, Nat::name)?,
-        no_icc: text("com.docker.network.bridge.enable_icc")?.is_some_and(|icc| icc == "false"),
+        no_icc: icc == Some(false),
         kept: true,
         ..Network::default()
     };
@@ -124,10 +122,8 @@ fn choice<T: Copy, const N: usize>(
     all: &[T; N],
     name: fn(T) -> &'static str,
 ) -> Result<Option<T>> {
-    let Some(text) = text.filter(|text| text != "auto") else { return Ok(None) };
-    let names = || all.iter().map(|it| name(*it)).collect::<Vec<_>>().join(", ");
-    let found = all.iter().copied().find(|it| name(*it) == text);
-    found.map(Some).ok_or_else(|| refuse(option, &text, format!("it is none of auto, {}", names())))
+    let text = text.as_deref();
+    one_of(text, all, name).map_err(|why| refuse(option, text.unwrap_or_default(), why))
 }
 
 fn refuse(option: &str, value: &str, why: impl std::fmt::Display) -> Error {
@@ -171,6 +167,10 @@ mod tests {
         assert_eq!(network.uplink, UplinkChoice::Interface("eth1".into()));
         let internal = self::network(&asked(&json!({ INTERNAL: true }))).expect("it can be");
         assert_eq!(internal.network.uplink, UplinkChoice::None);
+        for (icc, no_icc) in [("0", true), ("f", true), ("False", true), ("1", false), ("TRUE", false)] {
+            let asked = asked(&json!({ GENERIC: { ICC: icc } }));
+            assert_eq!(self::network(&asked).expect("it can be").network.no_icc, no_icc, "{icc}");
+        }
     }
 
     #[test]
@@ -182,6 +182,7 @@ mod tests {
             (json!({ GENERIC: { "fwd.datapath": "xdp" } }), "makes later"),
             (json!({ GENERIC: { "fwd.network": "a/b" } }), ""),
             (json!({ GENERIC: { "fwd.mtu": 1400 } }), "no text"),
+            (json!({ GENERIC: { ICC: "off" } }), "neither true nor false"),
             (json!({ GENERIC: ["x"] }), "no object"),
             (json!({ INTERNAL: true, GENERIC: { "fwd.uplink": "eth1" } }), "internal"),
         ] {

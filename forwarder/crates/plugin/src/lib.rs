@@ -30,6 +30,16 @@ pub fn by_family(addresses: &[IpAddr]) -> Result<(Option<Ipv4Addr>, Option<Ipv6A
     Ok((ip, ip6))
 }
 
+/// Whether something is on, by the words of Go's strconv.ParseBool; none for any other.
+#[must_use]
+pub fn is_on(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+        _ => None,
+    }
+}
+
 /// A word of several; none where nothing is said, or `auto`.
 ///
 /// # Errors
@@ -42,5 +52,5 @@ pub fn one_of<T: Copy, const N: usize>(
     let Some(text) = text.filter(|text| !text.is_empty() && *text != "auto") else { return Ok(None) };
     let found = all.iter().copied().find(|it| name(*it) == text);
     let names = || all.iter().map(|it| name(*it)).collect::<Vec<_>>().join(", ");
-    found.map(Some).ok_or_else(|| format!("it is none of {}", names()))
+    found.map(Some).ok_or_else(|| format!("it is none of auto, {}", names()))
 }

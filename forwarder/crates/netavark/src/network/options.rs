@@ -111,13 +111,9 @@ fn parsed<T: FromStr<Err: Display>>(key: &str, value: &str) -> Result<T> {
     value.parse().map_err(|error: T::Err| refused(key, value, error.to_string(), "correct it, or leave it out"))
 }
 
-/// As Go's strconv.ParseBool.
 fn is_on(key: &str, value: &str) -> Result<bool> {
-    match value {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-        _ => Err(refused(key, value, "it is neither true nor false", "correct it, or leave it out")),
-    }
+    fwd_plugin::is_on(value)
+        .ok_or_else(|| refused(key, value, "it is neither true nor false", "correct it, or leave it out"))
 }
 
 fn unknown(key: &str, value: &str) -> Error {
