@@ -107,6 +107,32 @@ fn internal_networks_have_no_way_out_and_docker_gives_them_none() {
 }
 
 #[test]
+fn networks_that_docker_has_not_made_are_none_of_docker_s() {
+    let fwd = Fwd::new();
+    let dockerd = Dockerd::start(&fwd);
+    fwd.ok(&["network", "add", "mine", "--subnet", "10.82.0.0/24"]);
+    let body = network_body(&"a1".repeat(32), "10.82.0", false, &json!({ "fwd.network": "mine" }));
+    dockerd.refused(
+        "CreateNetwork",
+        &body,
+        &["mine", "docker has not made", "-o fwd.network=NAME", "fwd network rm mine"],
+    );
+    dockerd.call("DeleteNetwork", &json!({ "NetworkID": body["NetworkID"] }));
+    assert_eq!(fwd.list(&["network", "ls"])[0]["network"], "mine", "it stays");
+    // Docker's own, asked for twice: what is noted of it stays.
+    fwd.ok(&["network", "rm", "mine"]);
+    assert_eq!(dockerd.call("CreateNetwork", &body), json!({}));
+    let interface = json!({ "Address": "10.82.0.2/24" });
+    let endpoint = json!({ "NetworkID": body["NetworkID"], "EndpointID": "e1", "SandboxKey": "/run/netns/none", "Interface": interface });
+    dockerd.call("CreateEndpoint", &endpoint);
+    assert_eq!(dockerd.call("CreateNetwork", &body), json!({}));
+    dockerd.call("Join", &endpoint);
+    dockerd.call("DeleteEndpoint", &endpoint);
+    dockerd.call("DeleteNetwork", &body);
+    assert_eq!(fwd.list(&["network", "ls"]).len(), 0);
+}
+
+#[test]
 fn ports_are_chosen_where_docker_leaves_them_open_and_refused_where_somebody_has_them() {
     let fwd = Fwd::new();
     let dockerd = Dockerd::start(&fwd);
