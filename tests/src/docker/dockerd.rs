@@ -44,14 +44,19 @@ impl Connection {
     /// Sends a request and reads the response: its status, and what it says.
     #[track_caller]
     pub(super) fn send(&mut self, method: &str, path: &str, body: &str) -> (u16, String) {
+        self.request(method, path, body);
+        self.response()
+    }
+
+    fn request(&mut self, method: &str, path: &str, body: &str) {
         let length = body.len();
         let request = format!(
             "{method} {path} HTTP/1.1\r\nHost: \r\nAccept: application/vnd.docker.plugins.v1.2+json\r\nContent-Length: {length}\r\n\r\n{body}"
         );
         self.0.get_mut().write_all(request.as_bytes()).expect("it is sent");
-        self.response()
     }
 
+    /// Reads a response: its status, and what it says.
     fn response(&mut self) -> (u16, String) {
         let mut line = || {
             let mut line = String::new();
@@ -79,9 +84,21 @@ impl Connection {
     /// Makes a call that is answered.
     #[track_caller]
     pub(super) fn call(&mut self, call: &str, body: &Value) -> Value {
+        self.ask(call, body);
+        self.answer()
+    }
+
+    /// Makes a call, and does not wait for its answer.
+    pub(super) fn ask(&mut self, call: &str, body: &Value) {
         let body = if body.is_null() { String::new() } else { body.to_string() };
-        let (status, said) = self.send("POST", &format!("/{call}"), &body);
-        assert_eq!(status, 200, "{call}: {said}");
+        self.request("POST", &format!("/{call}"), &body);
+    }
+
+    /// The answer to a call.
+    #[track_caller]
+    pub(super) fn answer(&mut self) -> Value {
+        let (status, said) = self.response();
+        assert_eq!(status, 200, "{said}");
         serde_json::from_str(&said).expect("it is JSON")
     }
 }

@@ -1,5 +1,6 @@
 //! `fwd` as docker's network driver, asked by a dockerd of our own: containers whose namespaces are made after their endpoints.
 
+mod at_once;
 mod dockerd;
 mod restarts;
 

@@ -13,7 +13,7 @@ mod refusal;
 mod server;
 mod store;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use fwd_base::Result;
 use fwd_engine::{execute::HostContext, query::HostNetns};
@@ -24,6 +24,9 @@ use self::{driver::Driver, store::Store};
 pub const SOCKET: &str = "/run/docker/plugins/fwd.sock";
 /// Where networks are noted.
 pub const STATE: &str = "/var/lib/fwd/docker";
+
+/// How long another command is waited for: less than docker waits for an answer, which then says who has held the host.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What the driver is started with.
 #[derive(Debug)]
@@ -44,6 +47,7 @@ pub struct Settings {
 /// It cannot listen, or its files cannot be read.
 pub fn serve(settings: Settings) -> Result<()> {
     let Settings { socket, state, at, context } = settings;
+    let context = HostContext { patience: PATIENCE, ..context };
     let driver = Driver::new(at, context, Store::open(state)?);
     server::run(driver, &socket)
 }

@@ -60,7 +60,7 @@ pub(super) fn join(driver: &Driver, asked: &Join) -> Result<Value> {
     let noted = driver.store.get(network)?;
     let request = request(&noted, endpoint, sandbox)?;
     // One that has left without being removed comes again.
-    remove(driver, endpoint)?;
+    detach(driver, endpoint)?;
     let joined = up_and_look(&driver.context, &request, &mut Unobserved, |result, plane| {
         let UpResult { endpoint: (_, endpoint), warnings, .. } = result;
         warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
@@ -83,15 +83,18 @@ pub(super) fn join(driver: &Driver, asked: &Join) -> Result<Value> {
 /// # Errors
 /// Something cannot be removed.
 pub(super) fn delete(driver: &Driver, asked: &OfEndpoint) -> Result<Value> {
-    remove(driver, &asked.endpoint)?;
+    detach(driver, &asked.endpoint)?;
     if driver.store.find(&asked.network)?.is_some() {
         driver.store.change(&asked.network, |network| _ = network.endpoints.remove(&asked.endpoint))?;
     }
     Ok(json!({}))
 }
 
-/// Removes what is up of an endpoint.
-fn remove(driver: &Driver, endpoint: &Id) -> Result<()> {
+/// Removes what is up of an endpoint. What is not there is no error.
+///
+/// # Errors
+/// Something cannot be removed.
+pub(super) fn detach(driver: &Driver, endpoint: &Id) -> Result<()> {
     // Beside another version nothing else can be changed, and nothing else has to be.
     if detach_others(&driver.context, &identity(endpoint))? {
         return Ok(());

@@ -83,6 +83,32 @@ pub(crate) fn answer(driver: &Driver, call: Call, body: &[u8]) -> Answered<Value
     }
 }
 
+/// Takes back what a call has made.
+///
+/// # Errors
+/// The body is no such call, or something cannot be removed.
+pub(crate) fn take_back(driver: &Driver, call: Call, body: &[u8]) -> Answered<()> {
+    match call {
+        Call::CreateNetwork => _ = network::delete(driver, &api::read(body)?)?,
+        Call::CreateEndpoint => _ = endpoint::delete(driver, &api::read(body)?)?,
+        Call::Join => endpoint::detach(driver, &api::read::<OfEndpoint>(body)?.endpoint)?,
+        Call::ProgramExternalConnectivity => _ = ports::withdraw(driver, &api::read(body)?)?,
+        // These only tell or remove; what is removed is gone in either case.
+        Call::Activate
+        | Call::GetCapabilities
+        | Call::AllocateNetwork
+        | Call::FreeNetwork
+        | Call::DeleteNetwork
+        | Call::EndpointOperInfo
+        | Call::DeleteEndpoint
+        | Call::Leave
+        | Call::RevokeExternalConnectivity
+        | Call::DiscoverNew
+        | Call::DiscoverDelete => {}
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,6 +5,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::in_time::in_time;
+use crate::{
+    calls::{Call, answer, take_back},
+    driver::Driver,
+    refusal::{Answered, Refusal, told},
+};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{
     Method, Request, Response, StatusCode,
@@ -12,13 +18,6 @@ use hyper::{
     header::{CONTENT_TYPE, HeaderValue},
 };
 use serde_json::{Value, json};
-use tokio::{task::spawn_blocking, time};
-
-use crate::{
-    calls::{Call, answer},
-    driver::Driver,
-    refusal::{Answered, Refusal, told},
-};
 
 /// What bodies are, both ways.
 const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/vnd.docker.plugins.v1.2+json");
@@ -41,20 +40,32 @@ pub(super) async fn respond(driver: Arc<Driver>, request: Request<Incoming>) -> 
         Err(error) => return response(StatusCode::BAD_REQUEST, &json!({ "Err": error.to_string() })),
     };
     let began = Instant::now();
-    let done = time::timeout(PATIENCE, spawn_blocking(move || answer(&driver, call, &body))).await;
-    let (status, document) = match done {
-        Ok(Ok(answered)) => outcome(answered),
-        Ok(Err(panic)) => (StatusCode::OK, json!({ "Err": format!("fwd has panicked: {panic}") })),
-        Err(_) => {
-            let told = format!("it is not done after {PATIENCE:?}: another command is at the host; try again");
-            (StatusCode::OK, json!({ "Err": told }))
-        }
-    };
+    let again = (Arc::clone(&driver), body.clone());
+    let doing = move || answer(&driver, call, &body);
+    let (status, document) =
+        match in_time(PATIENCE, doing, move |answered| late(&again.0, call, &again.1, &answered)).await {
+            Ok(Some(answered)) => outcome(answered),
+            Err(panic) => (StatusCode::OK, json!({ "Err": format!("fwd has panicked: {panic}") })),
+            Ok(None) => {
+                let told = format!("it is not done after {PATIENCE:?}: another command is at the host; try again");
+                (StatusCode::OK, json!({ "Err": told }))
+            }
+        };
     match document.get("Err").and_then(Value::as_str) {
         Some(why) => tracing::warn!("{call:?}: {why}"),
         None => tracing::debug!("{call:?}: done in {:?}", began.elapsed()),
     }
     response(status, &document)
+}
+
+/// Docker takes a call for failed that was not answered, and what it has asked for is not there to it: so it must not be there.
+fn late(driver: &Driver, call: Call, body: &[u8], answered: &Answered<Value>) {
+    if answered.is_ok() {
+        tracing::warn!("{call:?}: done when docker waited no more, and taken back");
+        if let Err(Refusal::Failed(error)) = take_back(driver, call, body) {
+            tracing::warn!("{call:?}: {}", told(&error));
+        }
+    }
 }
 
 /// The status and the document for what a call has come to.

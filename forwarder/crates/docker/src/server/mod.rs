@@ -1,6 +1,7 @@
 //! The process: connections of dockerd on one thread, each call on one of its own.
 
 mod http;
+mod in_time;
 mod listener;
 
 use std::{convert::Infallible, path::Path, sync::Arc, time::Duration};
