@@ -238,8 +238,8 @@ fn mtu_of(skb: Skb, out_if: u32, addr: u32) -> u32 {
     metric_of(out_if, ([addr, 0, 0, 0], 32)).min(device_mtu(skb, out_if)).min(u16::MAX.into())
 }
 
-/// What a router asks for on the link of the interface `ifindex` of IPv6 at once, bytes, which may be less than the interface could send
-/// (RFC 4861 §4.6.4; `net.ipv6.conf.IFACE.mtu`).
+/// What goes by the link of the interface `ifindex` of IPv6 at once, bytes: a router may ask for less than the interface could send (RFC 4861
+/// §4.6.4; `net.ipv6.conf.IFACE.mtu`).
 ///
 /// Only the helper that looks routes up tells that. It is asked for an address beside that of the packet in the map `PACKET6`, which nobody guesses: of
 /// the packet's own it would tell what ICMP has told the host, as of IPv4. Where the route is to the one address alone, and others
@@ -257,7 +257,8 @@ fn link_mtu_v6(skb: Skb, ifindex: u32) -> u32 {
     let result = ask(skb, &mut query, BPF_FIB_LOOKUP_OUTPUT | BPF_FIB_LOOKUP_SKIP_NEIGH);
     // SAFETY: a member of a union of integers, which is set, by the query or by the helper.
     let told = u32::from(unsafe { query.__bindgen_anon_1.mtu_result });
-    if result == 0 && query.ifindex == ifindex && told >= LEAST_MTU_V6 { told } else { u16::MAX.into() }
+    let device = device_mtu(skb, ifindex).min(u16::MAX.into());
+    if result == 0 && query.ifindex == ifindex && told >= LEAST_MTU_V6 { told.min(device) } else { device }
 }
 
 /// Every link carries so much of IPv6 (RFC 8200 §5).
@@ -360,7 +361,7 @@ fn is_local(skb: Skb, addr: u32, input: u32) -> bool {
 fn mtu_of_ipv6(skb: Skb, out_if: u32, told: u32) -> u32 {
     let Some(packet) = scratch(&PACKET6) else { return LEAST_MTU_V6 };
     let device = device_mtu(skb, out_if).min(u16::MAX.into());
-    let link = if told == device { device } else { fwd_link_mtu6(skb, out_if).min(device) };
+    let link = if told == device { device } else { fwd_link_mtu6(skb, out_if) };
     // Less no route can ask for.
     let asked = metric_of(out_if | ROUTE_OF_IPV6, (ipv6::words(packet.dst), 128));
     if asked < LEAST_MTU_V6 { LEAST_MTU_V6.min(link) } else { asked.min(link) }
@@ -372,7 +373,7 @@ global_fn! {
     /// See [`mtu_of_ipv6`].
     fn fwd_mtu6(skb: Skb, out_if: u32, told: u32) -> u32 = mtu_of_ipv6;
     /// See [`link_mtu_v6`].
-    fn fwd_link_mtu6(skb: Skb, ifindex: u32) -> u32 = link_mtu_v6;
+    pub(crate) fn fwd_link_mtu6(skb: Skb, ifindex: u32) -> u32 = link_mtu_v6;
     /// See [`ask_for`].
     fn fwd_fib_look_up(skb: Skb, tuple: &Tuple, interface: u32, source: u32) -> i32 = ask_for;
     /// See [`Route::mtu`].

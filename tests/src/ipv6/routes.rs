@@ -7,7 +7,7 @@ use std::{
 
 use forwarder::testbed::wait_until;
 
-use super::{ADVERTISE, KERNEL, at, host_with, link};
+use super::{ADVERTISE, KERNEL, at, flows::flows, host_with, link};
 use crate::{
     fwd::{Fwd, LIMIT, inside, pings6, try_inside},
     peers::udp,
@@ -155,6 +155,31 @@ fn mtu_of_a_single_route_holds_with_and_without_a_lock() {
         }
         assert!(fwd.counted("from_ns", "punted", Some("TooBig")) > 0);
         fwd.ok(&["down", "--all"]);
+    }
+}
+
+/// What is cut into fragments, or has extension headers, is of the same flow as what is not: it appears behind the same port.
+#[test]
+fn fragments_larger_than_a_route_asks_for_leave_by_their_flow() {
+    for datapath in ["tc", "xdp"] {
+        let fwd = host_with(1);
+        let six = link(&fwd, 0);
+        let line = format!("-6 route replace default via {} dev eth0 mtu 1400", six.gateway);
+        fwd.on_host(&[&["ip"], &line.split(' ').collect::<Vec<_>>()[..]].concat());
+        let pod = fwd.up("c1", &["--datapath", datapath]);
+        let (client, server) = (udp(&pod, at(Ipv6Addr::UNSPECIFIED, 5555)), udp(fwd.internet(0), at(six.outside, 53)));
+        let mut buffer = [0; 8192];
+        let mut seen = |length: usize| {
+            client.send_to(&vec![7; length], at(six.outside, 53)).expect("it leaves");
+            let (received, from) = server.recv_from(&mut buffer).expect("it arrives");
+            assert_eq!(received, length);
+            from
+        };
+        let external = seen(4000);
+        assert_eq!(seen(100), external, "{datapath}");
+        assert_eq!(flows(&fwd, &pod, "udp").len(), 1, "{datapath}");
+        assert_eq!(fwd.counted("to_uplink", "punted", Some("HostFlow")), 0, "{datapath}");
+        assert_eq!(fwd.counted("from_ns", "punted", Some("TooBig")), 0, "{datapath}");
     }
 }
 

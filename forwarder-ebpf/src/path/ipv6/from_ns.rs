@@ -29,6 +29,7 @@ use crate::{
     kernel::{
         clock::now,
         counters,
+        fib::fwd_link_mtu6,
         maps::{PACKET6, config},
         packet::{
             anywhere::Anywhere,
@@ -237,8 +238,16 @@ fn with_ports(skb: Skb) -> Action {
 fn decide(skb: Skb, slot: u32, version: FlowVersion) -> Code {
     let Some(packet) = scratch(&PACKET6) else { return DropReason::Contended.into() };
     let Some(hit) = lookup::copy(Direction::Outbound, slot, version) else { return DropReason::Contended.into() };
-    let (asked, target) = (packet.asked(skb), forward::Target { out_if: hit.out_if, mtu: hit.mtu.into() });
-    forward::send(Direction::Outbound, asked, target)
+    forward::send(Direction::Outbound, packet.asked(skb), target(skb, packet, &hit))
+}
+
+/// Where a packet goes by its flow. About one with extension headers nobody is told, and the kernel, which would send it in spite of what the
+/// route asks for, would translate it to another port: so it goes as the link takes it.
+#[inline(always)]
+fn target(skb: Skb, packet: &Packet6, hit: &Hit) -> forward::Target {
+    let (has_extensions, mtu) = (packet.next_header != packet.number, hit.mtu.into());
+    let mtu = if has_extensions { fwd_link_mtu6(skb, hit.out_if).max(mtu) } else { mtu };
+    forward::Target { out_if: hit.out_if, mtu }
 }
 
 /// Translates and sends a packet of the flow in `slot`, whose version was `version`: straight to the hardware addresses that the flow knows,
@@ -251,8 +260,7 @@ fn send(skb: Skb, slot: u32, version: FlowVersion, straight: bool) -> i32 {
     let (Some(hit), Some(packet)) = (lookup::copy(Direction::Outbound, slot, version), scratch(&PACKET6)) else {
         return drop(skb, DropReason::Contended).to_tc_action();
     };
-    let target = forward::Target { out_if: hit.out_if, mtu: hit.mtu.into() };
-    let code = forward::send(Direction::Outbound, packet.asked(skb), target);
+    let code = forward::send(Direction::Outbound, packet.asked(skb), target(skb, packet, &hit));
     if code == PuntReason::TooBig.into() {
         return TOO_BIG;
     }
