@@ -45,15 +45,22 @@ struct Tunnel {
     fwd: Fwd,
 }
 
+/// Makes `tun0` at the host and at the internet behind its first uplink; the program carries packets between them while it runs.
+#[track_caller]
+pub(crate) fn carry(fwd: &Fwd, offloads: bool) -> Process {
+    let far = format!("/run/netns/{}", fwd.internet(0).name());
+    let offloads = if offloads { "offloads" } else { "plain" };
+    let relay = command_in(fwd.host(), &["python3", "-c", RELAY, &far, offloads]);
+    let relay = Process::spawn(relay).expect("python3 starts");
+    let ready = || Ok(relay.stdout().contains("ready").then_some(()));
+    wait_until(PATIENCE, "the tunnel is there", ready).unwrap_or_else(|e| panic!("{e}: {}", relay.stderr()));
+    relay
+}
+
 impl Tunnel {
     fn new(offloads: bool) -> Self {
         let fwd = Fwd::new();
-        let far = format!("/run/netns/{}", fwd.internet(0).name());
-        let offloads = if offloads { "offloads" } else { "plain" };
-        let relay = command_in(fwd.host(), &["python3", "-c", RELAY, &far, offloads]);
-        let relay = Process::spawn(relay).expect("python3 starts");
-        let ready = || Ok(relay.stdout().contains("ready").then_some(()));
-        wait_until(PATIENCE, "the tunnel is there", ready).unwrap_or_else(|e| panic!("{e}: {}", relay.stderr()));
+        let relay = carry(&fwd, offloads);
         for (ns, here, there) in [(fwd.host(), NEAR, FAR), (fwd.internet(0), FAR, NEAR)] {
             let script = format!(
                 "ip link set tun0 mtu {MTU} up

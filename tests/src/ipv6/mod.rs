@@ -10,6 +10,7 @@ mod programs;
 mod published;
 mod routed;
 mod routes;
+mod tunnel;
 mod ways;
 
 use std::{

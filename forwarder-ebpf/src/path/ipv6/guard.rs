@@ -14,6 +14,7 @@ use forwarder_common::{
     },
 };
 
+use super::answer::fwd_may_answer6;
 use crate::{
     kernel::{
         counters::{self, Amount},
@@ -107,14 +108,19 @@ pub(crate) fn to_uplink<const L3: usize>(skb: Skb, bytes: &Bytes) -> Action {
     Action::DROP
 }
 
-/// Whether a packet that the kernel sends into a network, and that came in by `ingress`, is for an endpoint that leaves by that uplink.
-/// Whether it answers what the endpoint has said, the kernel knows, which translated it.
+/// Whether a packet that the kernel sends into a network, and that came in by `ingress`, is for an endpoint that leaves by that uplink, or by any
+/// whose conversations are answered there. Whether it answers what the endpoint has said, the kernel knows, which translated it.
 #[inline(always)]
-pub(crate) fn is_from_uplink(bytes: &Bytes, ingress: u32, network: u32) -> bool {
+pub(crate) fn is_from_uplink(skb: Skb, bytes: &Bytes, ingress: u32) -> bool {
     let Some(host_veth) = records::host_veth_at(address(bytes, L3_OFF, field::DST)) else { return false };
     let Some(endpoint) = records::endpoint(host_veth) else { return false };
-    let leaves = || route::bound_to(endpoint) == 0 && records::is_guarded(ingress);
-    endpoint.network == network && (endpoint.uplink == ingress || leaves())
+    if endpoint.network != skb.ifindex() {
+        return false;
+    }
+    match route::bound_to(endpoint) {
+        0 => (endpoint.uplink == ingress || records::is_guarded(ingress)) && fwd_may_answer6(skb, ingress),
+        only => only == ingress,
+    }
 }
 
 /// Whether a packet that the kernel sends into a network is for a group.

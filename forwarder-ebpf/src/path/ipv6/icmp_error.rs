@@ -155,6 +155,16 @@ fn read_error(skb: Skb, l3: u32) -> Result<(), Code> {
     Ok(())
 }
 
+/// Completes the ends in the map `PACKET6` by the ports of what the error embeds that was read. Whether there are any ends.
+#[inline(always)]
+pub(super) fn take_ports() -> bool {
+    let (Some(IcmpError6 { embedded, .. }), Some(packet)) = (error(), scratch(&PACKET6)) else { return false };
+    packet.number = embedded.upper.proto;
+    packet.tuple.sport = embedded.l4.dst_port;
+    packet.tuple.dport = embedded.l4.src_port;
+    true
+}
+
 /// Finds the flow that an error is about; see [`Found`].
 #[inline(always)]
 fn find(skb: Skb, hook: Hook) -> Found {

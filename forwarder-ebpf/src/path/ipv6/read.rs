@@ -116,6 +116,13 @@ impl Packet6 {
         self.tuple = flow::tuple_of(direction, self.words(), ports, entry, self.number, &secret());
     }
 
+    /// Makes of it what it answers, as far as its route is asked for.
+    #[inline(always)]
+    pub(super) fn turn(&mut self) {
+        core::mem::swap(&mut self.src, &mut self.dst);
+        core::mem::swap(&mut self.tuple.sport, &mut self.tuple.dport);
+    }
+
     /// Length of all headers, which each segment repeats, bytes.
     #[inline(always)]
     fn headers(&self) -> u32 {

@@ -105,7 +105,7 @@ fn classify(skb: Skb, ingress: u32) -> Origin {
     let bytes = skb.headers();
     let protocol = ethertype(&bytes);
     if skb.vlan_present() == 0 && protocol == ethertype::IPV6 {
-        let lets = guard::is_from_uplink(&bytes, ingress, skb.ifindex());
+        let lets = guard::is_from_uplink(skb, &bytes, ingress);
         return if lets { Origin::Let } else { of_no_flow(guard::is_to_group(&bytes)) };
     }
     if skb.vlan_present() != 0 || protocol != ethertype::IPV4 {
