@@ -25,7 +25,8 @@ fn ask(index: u32, ifindex: u32) -> bool {
         return false;
     };
     // What is for the host itself its kernel checks.
-    let may = slot.endpoint().read() == 0 || forward::may_arrive(leaves.flags, arrives.flags);
+    let is_ipv6 = slot.outbound().tuple().read().family != 0;
+    let may = slot.endpoint().read() == 0 || forward::may_arrive(leaves.flags, arrives.flags, is_ipv6);
     if may {
         slot.arrives_by().write(ifindex);
     }

@@ -67,6 +67,24 @@ fn network_follows_the_routes_of_the_host_by_ipv6() {
     });
 }
 
+/// The host has no source check of IPv6, whatever it checks of IPv4.
+#[test]
+fn replies_come_in_by_another_uplink_whose_sources_are_checked_of_ipv4() {
+    for datapath in ["tc", "xdp"] {
+        let fwd = host(&format!("{REMOTE}/128"));
+        fwd.on_host(&["sysctl", "-qw", "net.ipv4.conf.eth0.rp_filter=1", "net.ipv4.conf.eth1.rp_filter=1"]);
+        let pod = fwd.up("c1", &["--datapath", datapath]);
+        let (here, back) = (link(&fwd, 0).address.to_string(), link(&fwd, 1).address.to_string());
+        inside(fwd.internet(1), &["ip", "-6", "route", "add", &here, "via", &back]);
+        let client = udp(&pod, at(Ipv6Addr::UNSPECIFIED, 5000));
+        let from = asked_by(&fwd, 0, &client);
+        let other = udp(fwd.internet(1), at(REMOTE, PORT));
+        other.send_to(b"this way", from).expect("it leaves");
+        assert_eq!(client.recv_from(&mut [0; 16]).expect("it arrives"), (8, at(REMOTE, PORT)), "{datapath}");
+        assert_eq!(fwd.counted("to_uplink", "punted", Some("AsymmetricReply")), 0, "{datapath}");
+    }
+}
+
 /// Of a route with several next hops each destination takes one and stays there; and a route may name the address to leave from.
 #[test]
 fn several_next_hops_are_shared_and_the_source_of_a_route_is_taken() {

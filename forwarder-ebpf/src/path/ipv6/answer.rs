@@ -57,5 +57,5 @@ fn may_answer(skb: Skb, ingress: u32) -> bool {
         return true;
     }
     let (Some(leaves), Some(arrives)) = (records::uplink(leaves), records::uplink(ingress)) else { return false };
-    forward::may_arrive(leaves.flags, arrives.flags)
+    forward::may_arrive(leaves.flags, arrives.flags, true)
 }
