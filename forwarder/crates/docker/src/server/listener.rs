@@ -5,7 +5,7 @@ use std::{
     os::{
         fd::OwnedFd,
         unix::{
-            fs::PermissionsExt as _,
+            fs::{FileTypeExt as _, PermissionsExt as _},
             net::{UnixListener, UnixStream},
         },
     },
@@ -104,6 +104,16 @@ fn bind(path: &Path) -> Result<UnixListener> {
         return Err(Error::new(Kind::Conflict, "listen", format!("at {}", name()), "somebody listens there already")
             .remedy("`ss -xlp` shows who; end that one, or choose another place with --socket"));
     }
+    // Nothing but what a driver has left is replaced.
+    if fs::symlink_metadata(path).is_ok_and(|found| !found.file_type().is_socket()) {
+        return Err(Error::new(
+            Kind::Conflict,
+            "listen",
+            format!("at {}", name()),
+            "a file is there that is no socket",
+        )
+        .remedy("choose another place with --socket, or remove that file"));
+    }
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error).doing("remove", name()),
         _ => {}
@@ -132,5 +142,9 @@ mod tests {
         UnixStream::connect(&path).expect("it listens");
         second.forget();
         assert!(!path.exists());
+        fs::write(&path, "precious").expect("it is written");
+        let error = Listener::open(&path).expect_err("it is no socket");
+        assert!(error.kind == Kind::Conflict && error.remedy.is_some(), "{error}");
+        assert_eq!(fs::read(&path).expect("it stays"), b"precious");
     }
 }
