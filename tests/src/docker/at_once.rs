@@ -78,3 +78,33 @@ fn what_is_done_when_docker_waits_no_more_is_taken_back() {
     dockerd.call("DeleteEndpoint", &endpoint("e2"));
     dockerd.call("DeleteNetwork", &body("b2"));
 }
+
+#[test]
+fn calls_that_come_at_once_choose_different_ports_and_names() {
+    let fwd = Fwd::new();
+    let dockerd = Dockerd::start(&fwd);
+    let body = |id: &str| network_body(&id.repeat(32), "10.80.0", false, &json!({ "fwd.network": "web" }));
+    let bodies = [body("a1"), body("b2")];
+    let lock = held(&fwd);
+    let mut asking = asked(&dockerd, "CreateNetwork", bodies.iter());
+    drop(lock);
+    let answers: Vec<Value> = asking.iter_mut().map(Connection::answer).collect();
+    let made: Vec<usize> = (0..2).filter(|&at| answers[at] == json!({})).collect();
+    assert_eq!(made.len(), 1, "one has the name: {answers:?}");
+    let network = &bodies[made[0]]["NetworkID"];
+    let ports = json!({ "com.docker.network.portmap": [{ "Proto": 6, "Port": 80, "HostPort": 0, "HostPortEnd": 0 }] });
+    let endpoint = |last: u8| {
+        json!({ "NetworkID": network, "EndpointID": format!("e{last}").repeat(32), "SandboxKey": format!("/run/netns/e{last}"),
+            "Interface": { "Address": format!("10.80.0.{last}/24") }, "Options": ports })
+    };
+    let endpoints = [2, 3, 4, 5].map(endpoint);
+    for endpoint in &endpoints {
+        dockerd.call("CreateEndpoint", endpoint);
+        dockerd.call("Join", endpoint);
+    }
+    let lock = held(&fwd);
+    let mut asking = asked(&dockerd, "ProgramExternalConnectivity", endpoints.iter());
+    drop(lock);
+    asking.iter_mut().for_each(|asking| assert_eq!(asking.answer(), json!({})));
+    assert_eq!(fwd.list(&["port", "ls"]).len(), endpoints.len());
+}

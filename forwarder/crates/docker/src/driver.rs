@@ -1,6 +1,9 @@
 //! What all calls share: the host, and what is noted of docker's networks.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{
+    Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
 
 use crate::{api::Id, store::Store};
 use fwd_base::Result;
@@ -22,6 +25,7 @@ pub(crate) struct Driver {
     pub(crate) at: HostNetns,
     pub(crate) context: HostContext,
     pub(crate) store: Store,
+    choosing: Mutex<()>,
     /// Some interface may wait for its container.
     awaits: AtomicBool,
     /// Told when one begins to.
@@ -31,7 +35,7 @@ pub(crate) struct Driver {
 impl Driver {
     pub(crate) fn new(at: HostNetns, context: HostContext, store: Store) -> Self {
         // Before this process was there, others may have begun to wait.
-        Self { at, context, store, awaits: AtomicBool::new(true), begins: Notify::new() }
+        Self { at, context, store, choosing: Mutex::new(()), awaits: AtomicBool::new(true), begins: Notify::new() }
     }
 
     /// The data path, to be read, if anything is up.
@@ -40,6 +44,11 @@ impl Driver {
     /// It cannot be read.
     pub(crate) fn plane(&self) -> Result<Option<Dataplane>> {
         self.at.dataplane()
+    }
+
+    /// Held from when a name or a port is found free until it is taken: calls come at once.
+    pub(crate) fn choosing(&self) -> MutexGuard<'_, ()> {
+        self.choosing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What is up of an endpoint, with the ifindex of its host-side veth.

@@ -23,6 +23,7 @@ pub(super) fn create(driver: &Driver, asked: CreateNetwork) -> Result<Value> {
     let refuse = |why: String, remedy: String| {
         Err(Error::new(Kind::Conflict, "make", format!("network {name}"), why).remedy(remedy))
     };
+    let _choosing = driver.choosing();
     let noted = driver.store.all()?;
     if let Some(other) = noted.iter().find(|it| it.name == name && it.network.network != asked.network) {
         let why = format!("docker's network {} has that name", other.network.network.short(12));

@@ -26,6 +26,7 @@ pub(super) fn publish(driver: &Driver, asked: ProgramExternalConnectivity) -> Re
     let Some(bindings) = options.get(PORT_MAP).filter(|it| !it.is_null()) else { return Ok(json!({})) };
     let bindings: Vec<PortBinding> = serde_json::from_value(bindings.clone())
         .map_err(|error| Error::new(Kind::Usage, "publish", format!("ports {bindings}"), error.to_string()))?;
+    let _choosing = driver.choosing();
     let mut taken: Vec<(PortBinding, PublishedPorts)> = Vec::new();
     for binding in &bindings {
         let ports = free(driver, &endpoint, binding, &taken)?;
