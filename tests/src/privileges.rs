@@ -81,6 +81,7 @@ if fwd validate -f /run/bin/closed.toml 2>/run/told; then exit 1; fi
 if grep secret /run/told; then exit 1; fi
 refused 'file' fwd plan -f /run/bin/closed.toml
 refused 'socket' fwd dns serve --socket /run/bin/socket
+refused 'fwd docker' env LISTEN_FDS=1 setpriv --reuid 65534 --regid 65534 --clear-groups -- sh -c 'LISTEN_PID=$$ exec /run/bin/fwd docker'
 refused 'export-json' fwd bench --quick --export-json /run/bin/report
 [ "$(fwd exec pod grep CapEff /proc/self/status | cut -f2)" = 0000000000000000 ]
 if fwd man /run/bin; then exit 1; fi

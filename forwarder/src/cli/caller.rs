@@ -14,6 +14,19 @@ pub(super) fn has_less_rights() -> bool {
     words.as_chunks().0.iter().find(|[key, _]| *key == AT_SECURE).is_none_or(|[_, value]| *value != 0)
 }
 
+/// Refuses a command that does whatever it is told by somebody whom the caller chooses.
+///
+/// # Errors
+/// [`Kind::Unsupported`].
+pub(super) fn check_command(command: &str) -> Result<()> {
+    if has_less_rights() {
+        let why =
+            "fwd has more rights than you, by the capabilities of its file, and would use them for whoever asks it";
+        return Err(Error::new(Kind::Unsupported, "run", format!("`fwd {command}`"), why).remedy("run it as root"));
+    }
+    Ok(())
+}
+
 /// Refuses an option by which a caller chooses a file that he may be unable to read or write himself.
 ///
 /// # Errors
