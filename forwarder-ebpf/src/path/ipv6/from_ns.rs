@@ -257,7 +257,9 @@ fn send(skb: Skb, slot: u32, version: FlowVersion, straight: bool) -> i32 {
     if version.is_none() || !fwd_ends_compare(Direction::Outbound, slot) {
         return drop(skb, DropReason::Contended).to_tc_action();
     }
-    let (Some(hit), Some(packet)) = (lookup::copy(Direction::Outbound, slot, version), scratch(&PACKET6)) else {
+    // One after the other: of the two as a pair LLVM keeps what is not there yet, which the verifier refuses to read.
+    let Some(packet) = scratch(&PACKET6) else { return drop(skb, DropReason::Contended).to_tc_action() };
+    let Some(hit) = lookup::copy(Direction::Outbound, slot, version) else {
         return drop(skb, DropReason::Contended).to_tc_action();
     };
     let code = forward::send(Direction::Outbound, packet.asked(skb), target(skb, packet, &hit));
