@@ -1,24 +1,20 @@
 //! Every order in which CPUs can take their steps, over the functions that the programs run. All tuples share one bucket of the flow cache,
 //! so that its places and its count are fought for.
 
-use std::vec::Vec;
+mod maps;
 
+use self::maps::{At, Here, Maps, Record, SLOTS, entry, hash};
 use crate::{
     abi::{FlowState, FlowVersion},
     flow::{
         cache::{self, Bucket},
         slot::{
             Direction, Slot, abandon, end, held,
-            interleave::{Cpu, Task, alone, interleaved},
+            interleave::{Task, interleaved},
             publish, resume,
         },
     },
 };
-
-/// Slots; number 0 is never used.
-const SLOTS: usize = 4;
-/// All tuples are below this.
-const TUPLES: usize = 6;
 
 /// A flow, by its outbound and its inbound tuple.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,208 +26,6 @@ struct Flow {
 const ONE: Flow = Flow { out: 0, back: 1 };
 const OTHER: Flow = Flow { out: 2, back: 3 };
 const THIRD: Flow = Flow { out: 4, back: 5 };
-
-/// What stands in a slot.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-struct Record {
-    version: FlowVersion,
-    held: u32,
-    out: usize,
-    back: usize,
-    /// What the flow is translated to: tells whose translation was used.
-    translation: usize,
-}
-
-/// The maps.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Maps {
-    slots: [Record; SLOTS],
-    index: [usize; TUPLES],
-    free: Vec<usize>,
-    bucket: u64,
-    pending: u32,
-    /// Which of the next operations fail that can: one a bit.
-    failures: u32,
-}
-
-/// A CPU among the maps.
-type Here<'a> = Cpu<'a, Maps>;
-
-impl Maps {
-    /// With so many free slots, from the first on.
-    fn new(free: usize) -> Self {
-        let slots = [(); SLOTS].map(|()| Record::default());
-        Self { slots, index: [0; TUPLES], free: (1..=free).collect(), bucket: 0, pending: 0, failures: 0 }
-    }
-
-    fn after(self, task: Task<Self>) -> Self {
-        alone(self, task)
-    }
-
-    /// Whether the operation at hand fails.
-    fn fails(&mut self) -> bool {
-        let fails = self.failures & 1 != 0;
-        self.failures >>= 1;
-        fails
-    }
-
-    /// Once the expiry timer has come by: each slot is in its place, and all maps tell of the same flows.
-    fn assert_sound(mut self) {
-        self.failures = 0;
-        let maps = self.after(expiry);
-        let mut index = [0; TUPLES];
-        let (mut flows, mut tuples, mut cached) = (0, 0, 0);
-        for (number, slot) in maps.slots.iter().enumerate().skip(1) {
-            let queued = maps.free.iter().filter(|queued| **queued == number).count();
-            if slot.version.state() != FlowState::HalfOpen {
-                assert!(queued <= 1, "slot {number} is free twice: {maps:?}");
-                assert!(queued == 1 || slot.version.is_none(), "slot {number} is lost: {maps:?}");
-                continue;
-            }
-            flows += 1;
-            assert_eq!(queued, 0, "slot {number} is in use and free: {maps:?}");
-            for tuple in [slot.out, slot.back] {
-                assert_eq!(index[tuple], 0, "two flows have tuple {tuple}: {maps:?}");
-                index[tuple] = number;
-                tuples += 1;
-                cached += u64::from(cache::candidates(maps.bucket, hash(tuple)).contains(&(number as u32)));
-            }
-        }
-        assert_eq!((maps.index, maps.pending), (index, flows), "index and count: {maps:?}");
-        let alone = |slot: &u32| *slot != 0;
-        let places = (0..TUPLES).flat_map(|tuple| cache::candidates(maps.bucket, hash(tuple))).filter(alone).count();
-        assert_eq!(places as u64, cached, "an entry is left of nobody: {maps:?}");
-        assert_eq!(maps.bucket >> 60, tuples - cached, "who has no place is counted: {maps:?}");
-    }
-}
-
-/// Each tuple has a tag of its own.
-fn hash(tuple: usize) -> u32 {
-    (tuple as u32) << 27
-}
-
-fn entry(tuple: usize, slot: usize) -> u64 {
-    cache::entry(hash(tuple), slot as u32)
-}
-
-impl Bucket for Here<'_> {
-    fn load(&self) -> u64 {
-        self.step(|maps| maps.bucket)
-    }
-
-    fn replace(&self, old: u64, new: u64) -> bool {
-        self.step(|maps| {
-            let same = maps.bucket == old;
-            maps.bucket = if same { new } else { maps.bucket };
-            same.into()
-        }) != 0
-    }
-
-    fn set(&self, bits: u64) {
-        self.step(|maps| {
-            maps.bucket |= bits;
-            0
-        });
-    }
-}
-
-/// A slot, as a CPU sees it.
-struct At<'a, 'b> {
-    cpu: &'a Here<'b>,
-    index: usize,
-}
-
-impl At<'_, '_> {
-    fn read(&self, field: impl Fn(&Record) -> usize) -> usize {
-        self.cpu.step(|maps| field(&maps.slots[self.index]) as u64) as usize
-    }
-
-    fn version(&self) -> FlowVersion {
-        FlowVersion::from_raw(self.read(|slot| slot.version.raw() as usize) as u32)
-    }
-
-    /// Nobody else looks at what the owner writes: one step.
-    fn tuple(&self, direction: Direction) -> usize {
-        self.read(|slot| if direction == Direction::Outbound { slot.out } else { slot.back })
-    }
-}
-
-impl Slot for At<'_, '_> {
-    fn replace(&self, old: FlowVersion, new: FlowVersion) -> bool {
-        self.cpu.step(|maps| {
-            let version = &mut maps.slots[self.index].version;
-            let same = *version == old;
-            *version = if same { new } else { *version };
-            same.into()
-        }) != 0
-    }
-
-    fn held(&self) -> u32 {
-        self.read(|slot| slot.held as usize) as u32
-    }
-
-    fn hold(&self, held: u32) {
-        self.cpu.step(|maps| {
-            maps.slots[self.index].held = held;
-            0
-        });
-    }
-
-    fn insert(&self, direction: Direction) -> bool {
-        let tuple = self.tuple(direction);
-        let inserted = self.cpu.step(|maps| {
-            let vacant = maps.index[tuple] == 0;
-            maps.index[tuple] = if vacant { self.index } else { maps.index[tuple] };
-            vacant.into()
-        }) != 0;
-        if inserted {
-            cache::add(self.cpu, entry(tuple, self.index));
-        }
-        inserted
-    }
-
-    fn remove(&self, direction: Direction, what: u32) -> u32 {
-        let tuple = self.tuple(direction);
-        let removed = what & held::TUPLE == 0
-            || self.cpu.step(|maps| {
-                if maps.fails() {
-                    return 0;
-                }
-                assert!(maps.index[tuple] == self.index, "tuple {tuple} is not that of slot {}: {maps:?}", self.index);
-                maps.index[tuple] = 0;
-                1
-            }) != 0;
-        if !removed {
-            return what;
-        }
-        // A bucket that others change again and again: then it is tried later.
-        let refused = self.cpu.step(|maps| maps.fails().into()) != 0;
-        let forgotten = what & held::CACHED == 0 || !refused && cache::remove(self.cpu, entry(tuple, self.index));
-        if forgotten { 0 } else { held::CACHED }
-    }
-
-    fn release(&self, held: u32) -> u32 {
-        // The flow's part goes at once; what of a mapping is in hashes may stay.
-        self.cpu.step(|maps| if held & held::PORT != 0 && maps.fails() { held::MAPPING.into() } else { 0 }) as u32
-    }
-
-    fn offer(&self) -> bool {
-        self.cpu.step(|maps| {
-            if maps.fails() {
-                return 0;
-            }
-            maps.free.push(self.index);
-            1
-        }) != 0
-    }
-
-    fn count(&self, from: FlowState, to: FlowState) {
-        self.cpu.step(|maps| {
-            maps.pending = maps.pending + u32::from(to.is_pending()) - u32::from(from.is_pending());
-            0
-        });
-    }
-}
 
 /// Makes a flow, as `fwd_slot_take`, `fwd_port_claim` and `fwd_flow_publish` do.
 fn open(cpu: &Here<'_>, flow: Flow) {
@@ -314,6 +108,11 @@ fn expiry(cpu: &Here<'_>) {
     }
 }
 
+/// Once the expiry timer has come by, and nothing fails any more, all is sound.
+fn assert_sound_in_the_end(maps: Maps) {
+    Maps { failures: 0, ..maps }.after(expiry).assert_sound();
+}
+
 /// Two tuples have the two places, and the others are only counted.
 fn three_flows() -> Maps {
     [ONE, OTHER, THIRD].iter().zip(1..).fold(Maps::new(3), |maps, (_, number)| {
@@ -332,7 +131,7 @@ fn one_flow(slots: usize) -> Maps {
 
 #[track_caller]
 fn check(before: &Maps, tasks: &[Task<Maps>]) {
-    let states = interleaved(before.clone(), tasks, Maps::assert_sound);
+    let states = interleaved(before.clone(), tasks, assert_sound_in_the_end);
     assert!(states > 20, "{states} states are too few for the steps of two CPUs");
 }
 
