@@ -1,7 +1,7 @@
 //! `fwd latency`: what it times, what it does not, and what it leaves behind.
 
 use std::{
-    net::Ipv4Addr,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     time::{Duration, Instant},
 };
 
@@ -16,7 +16,8 @@ use serde_json::Value;
 
 use crate::{
     commands::{assert_as_before, snapshot},
-    fwd::{Fwd, LIMIT, inside, number},
+    fwd::{Fwd, LIMIT, Pod, inside, number},
+    ipv6::{self, alone},
     peers::{ANY, PATIENCE, at, connect, echo_udp, listen, udp},
 };
 
@@ -56,10 +57,11 @@ fn programs(ns: &Netns, ifname: &str) -> (u32, u32) {
 
 /// Sends `count` datagrams from `ns` to a server outside, each of which is echoed.
 #[track_caller]
-fn exchange(ns: &Netns, server: (&Netns, Ipv4Addr), count: u32) {
-    let server_at = at(server.1, 7100);
+fn exchange(ns: &Netns, server: (&Netns, impl Into<IpAddr>), count: u32) {
+    let server_at = SocketAddr::new(server.1.into(), 7100);
     let echo = echo_udp(udp(server.0, server_at), count as usize);
-    let client = udp(ns, ANY);
+    let any: IpAddr = if server_at.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let client = udp(ns, (any, 0));
     let mut buffer = [0; 64];
     for number in 0..count {
         client.send_to(&number.to_be_bytes(), server_at).expect("it leaves");
@@ -132,6 +134,30 @@ fn every_packet_of_an_endpoint_is_timed(datapath: &str) {
     let path = &found["paths"][0];
     assert_eq!((&path["ns"], &path["datapath"]), (&pod.name.as_str().into(), &datapath.into()));
     assert_eq!((&path["interface"], &path["uplink"]), (&"eth0".into(), &"eth0".into()));
+}
+
+#[test]
+fn packets_of_both_families_are_timed() {
+    for datapath in ["tc", "kernel"] {
+        let (fwd, options) = (ipv6::host_with(1), ["--datapath", datapath]);
+        assert_all_of_ipv6_are_timed(&fwd, &fwd.up("c1", &options), &fwd.up("c2", &options), 30);
+    }
+    let (fwd, options) = (ipv6::host_with(1), ["--ipv4", "off"]);
+    assert_all_of_ipv6_are_timed(&fwd, &alone::up(&fwd, "c1", &options), &alone::up(&fwd, "c2", &options), 0);
+}
+
+/// And `v4` exchanges of IPv4 beside them.
+#[track_caller]
+fn assert_all_of_ipv6_are_timed(fwd: &Fwd, pod: &Pod, other: &Pod, v4: u32) {
+    let run = Run::start(fwd, &["--sample", "1"], other, "eth0");
+    exchange(pod, (fwd.internet(0), ipv6::link(fwd, 0).outside), 120);
+    exchange(pod, (other, ipv6::address6(other)), 20);
+    exchange(pod, (fwd.internet(0), fwd.uplink(0).outside[0]), v4);
+    let found = run.end();
+    let path = found["paths"].as_array().expect("a list").iter().find(|path| path["ns"] == pod.name).expect("its path");
+    let expected = u64::from(120 + v4);
+    assert_eq!((packets(&path["out"]), packets(&path["in"])), (expected, expected), "{path:#}");
+    assert_eq!(number(&path["out"]["unmatched"]), 0, "what goes to a neighbour needs no uplink: {path:#}");
 }
 
 #[test]

@@ -22,15 +22,16 @@ record! {
 }
 
 record! {
-    /// Value of the map `PATHS`, by the IPv4 address inside (network byte order).
+    /// Value of the map `PATHS`, by the address inside: words of memory, network byte order, of IPv4 in its mapped form
+    /// ([`mapped_words`](super::mapped_words)).
     #[derive(Default)]
     pub struct LatencyPath {
         /// Number of the path.
         pub index: u32,
-        /// Its own network, whose members it reaches without the uplink, network byte order.
-        pub network: [u8; 4],
-        /// The mask of that network, network byte order.
-        pub mask: [u8; 4],
+        /// Its own network, whose members it reaches without the uplink, as the key.
+        pub network: [u32; 4],
+        /// The mask of that network, as the key.
+        pub mask: [u32; 4],
     }
 }
 

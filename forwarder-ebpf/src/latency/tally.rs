@@ -2,7 +2,7 @@
 
 use forwarder_common::{
     abi::{LatencySettings, LatencyStart, LatencyTally, NO_PATH},
-    latency::{BUCKETS, STARTS, bucket, is_inside, key},
+    latency::{BUCKETS, STARTS, bucket, is_inside},
     types::direction::Direction,
 };
 
@@ -13,7 +13,7 @@ use crate::{
         shared::Shared,
         skb::Skb,
     },
-    packet,
+    packet::{self, Packet},
 };
 
 shared_fields! {
@@ -54,30 +54,20 @@ const TRIES: usize = 4;
 
 /// A packet that was chosen.
 struct Chosen {
-    key: u64,
+    packet: Packet,
     weight: u32,
     other: u32,
-    src: [u8; 4],
-    dst: [u8; 4],
 }
 
 /// Counts the packet at one of the four places; the packet if it is to be measured.
 #[inline(always)]
 fn chosen<const L3: usize>(skb: Skb, direction: Direction, place: u32) -> Option<Chosen> {
-    let words = packet::words::<L3>(skb)?;
-    let key = key(&words, direction);
-    if key == 0 {
-        return None;
-    }
+    let packet = packet::read::<L3>(skb, direction)?;
     if let Some(passed) = Shared::own(&PASSED, place) {
         passed.add_here(1);
     }
     let LatencySettings { threshold, weight, other, .. } = *SETTINGS.get(0)?;
-    if (key >> 32) as u32 > threshold {
-        return None;
-    }
-    let [_, _, _, src, dst, ..] = words;
-    Some(Chosen { key, weight, other, src: src.to_ne_bytes(), dst: dst.to_ne_bytes() })
+    ((packet.key >> 32) as u32 <= threshold).then_some(Chosen { packet, weight, other })
 }
 
 /// Where a packet of this key notes its start.
@@ -93,7 +83,9 @@ fn start_of(direction: Direction, key: u64) -> Option<Shared<LatencyStart>> {
 /// Notes that a packet begins its way.
 #[inline(always)]
 pub(crate) fn starts<const L3: usize>(skb: Skb, direction: Direction) {
-    let Some(Chosen { key, weight, other, src, dst }) = chosen::<L3>(skb, direction, (direction as u32) << 1) else {
+    let Some(Chosen { packet: Packet { key, src, dst }, weight, other }) =
+        chosen::<L3>(skb, direction, (direction as u32) << 1)
+    else {
         return;
     };
     let path = match direction {
@@ -123,7 +115,9 @@ pub(crate) fn starts<const L3: usize>(skb: Skb, direction: Direction) {
 /// Counts how long the way of a packet took.
 #[inline(always)]
 pub(crate) fn ends<const L3: usize>(skb: Skb, direction: Direction) {
-    let Some(Chosen { key, other, dst, .. }) = chosen::<L3>(skb, direction, (direction as u32) << 1 | 1) else {
+    let Some(Chosen { packet: Packet { key, dst, .. }, other, .. }) =
+        chosen::<L3>(skb, direction, (direction as u32) << 1 | 1)
+    else {
         return;
     };
     let Some(started) = start_of(direction, key) else { return };
@@ -169,7 +163,7 @@ fn count(tally: Shared<LatencyTally>, ns: u64, weight: u32) {
 /// The path of the address inside; `to` is where the packet goes, if that may be a neighbour, which is not reached by the
 /// uplink.
 #[inline(always)]
-fn path_of(inside: [u8; 4], other: u32, to: Option<[u8; 4]>) -> u32 {
+fn path_of(inside: [u32; 4], other: u32, to: Option<[u32; 4]>) -> u32 {
     // Records are written before the programs are attached.
     let Some(path) = Shared::value(&PATHS, &inside).map(Shared::read) else { return other };
     match to {

@@ -15,7 +15,7 @@ const ALONE: [&str; 2] = ["--ipv4", "off"];
 
 /// A namespace that `fwd up` connected, which has no address of IPv4.
 #[track_caller]
-fn up(fwd: &Fwd, role: &str, options: &[&str]) -> Pod {
+pub(crate) fn up(fwd: &Fwd, role: &str, options: &[&str]) -> Pod {
     let name = fwd.name(role);
     let shown = fwd.json(&[&["up", "--ns", &name], options].concat());
     let (address, gateway) = (Ipv4Addr::UNSPECIFIED, Ipv4Addr::UNSPECIFIED);
@@ -113,8 +113,6 @@ fn names_ports_and_commands_work_on_a_host_without_ipv4() {
         fwd.ok(args);
     }
     is_in_order(&fwd);
-    let latency = fwd.call(&["latency", &pod.name, "--duration", "1s"]);
-    assert!(latency.stderr.contains("no IPv4"), "{}{}", latency.stdout, latency.stderr);
     let file = fwd.run_dir().join("all.toml");
     std::fs::write(&file, fwd.ok(&["export"])).expect("a file");
     let path = file.to_str().expect("UTF-8");

@@ -1,6 +1,6 @@
 //! IPv6 beside IPv4: both ways, behind the uplink's address, and nothing beside that.
 
-mod alone;
+pub(crate) mod alone;
 mod flows;
 mod guard;
 mod nat;

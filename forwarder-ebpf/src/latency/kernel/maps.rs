@@ -14,9 +14,9 @@ use forwarder_common::{
 #[btf_map]
 pub(crate) static SETTINGS: Array<LatencySettings, 1> = Array::new();
 
-/// Address inside → its path.
+/// Address inside, of either family → its path.
 #[btf_map]
-pub(crate) static PATHS: HashMap<[u8; 4], LatencyPath, 4096, { BPF_F_NO_PREALLOC as usize }> = HashMap::new();
+pub(crate) static PATHS: HashMap<[u32; 4], LatencyPath, 4096, { BPF_F_NO_PREALLOC as usize }> = HashMap::new();
 
 /// Packets under way from a namespace, by their keys. What never arrives is overwritten by what follows: an array, because
 /// every step of a hash would be part of what is measured.

@@ -1,7 +1,10 @@
 //! The programs that measure forwarding latency: loaded and attached for as long as a [`Probes`] lives, and never pinned, so
 //! that they go with the process whatever ends it.
 
-use std::{net::SocketAddrV4, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddrV4},
+    time::Duration,
+};
 
 use aya::{
     Ebpf, EbpfLoader,
@@ -10,13 +13,16 @@ use aya::{
 };
 use forwarder_common::{
     abi::{LatencyPath, LatencySettings, LatencyTally, NO_PATH},
-    wire::emit::{Ethernet, Packet},
+    wire::{
+        emit::{Ethernet, Packet},
+        ipv6,
+    },
 };
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 
 use fwd_base::{Context as _, Error, Kind, Result, cpu};
 
-use crate::features::TCX;
+use crate::{features::TCX, read::records::address};
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/fwd-latency"));
 
@@ -159,10 +165,10 @@ impl Probes {
     ///
     /// # Errors
     /// The map cannot be written.
-    pub fn add_address(&mut self, path: u32, address: Ipv4Net) -> Result<()> {
-        let mut paths: HashMap<&mut MapData, [u8; 4], LatencyPath> = self.map("PATHS")?;
-        let record = LatencyPath { index: path, network: address.network().octets(), mask: address.netmask().octets() };
-        paths.insert(&address.addr().octets(), &record, 0).doing("write", "map PATHS")
+    pub fn add_address(&mut self, path: u32, address: IpNet) -> Result<()> {
+        let mut paths: HashMap<&mut MapData, [u32; 4], LatencyPath> = self.map("PATHS")?;
+        let record = LatencyPath { index: path, network: words(address.network()), mask: words(address.netmask()) };
+        paths.insert(&words(address.addr()), &record, 0).doing("write", "map PATHS")
     }
 
     /// Attaches at an interface of the calling thread's namespace.
@@ -240,6 +246,11 @@ impl Probes {
     pub fn paths(&self) -> u32 {
         self.paths
     }
+}
+
+/// An address, or a mask, as the programs have it: see [`LatencyPath`].
+fn words(addr: IpAddr) -> [u32; 4] {
+    ipv6::words(address(addr))
 }
 
 fn missing(name: &str) -> Error {

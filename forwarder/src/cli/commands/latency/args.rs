@@ -10,7 +10,7 @@ use crate::cli::args::{TARGETS, TargetArgs};
 pub(in crate::cli::commands) const HELP: &str = "\
 Each packet is timed in the kernel where it leaves the namespace and where it
 leaves the uplink, and on its way back in; whatever forwards it. TCP, UDP and
-ICMP echo over IPv4.
+ICMP echo over IPv4 and IPv6.
 
 Examples:
   fwd latency                     every endpoint, until Ctrl-C

@@ -1,8 +1,6 @@
 //! Where a path begins and ends.
 
-use std::net::IpAddr;
-
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
 
 use super::{args::LatencyArgs, names};
 use crate::{
@@ -33,7 +31,7 @@ pub(super) struct MeasuredPath {
     /// Its name.
     pub(super) uplink_name: String,
     /// Addresses inside, with their networks.
-    pub(super) addresses: Vec<Ipv4Net>,
+    pub(super) addresses: Vec<IpNet>,
     /// Name of the namespace.
     ns: Option<String>,
     /// Network and data path, of an endpoint.
@@ -114,13 +112,13 @@ fn endpoints(session: &Session<'_, '_>, target: Option<&TargetRef>) -> Result<(V
             ifname: inner.name,
             uplink: endpoint.record.uplink,
             uplink_name: view.uplink.exact().to_owned(),
-            addresses: view.addresses.iter().filter_map(v4).collect(),
+            addresses: view.addresses.clone(),
             ns: view.ns.map(|ns| ns.exact().to_owned()),
             endpoint: Some((view.network.exact().to_owned(), view.datapath)),
         });
     }
     if paths.is_empty() {
-        let why = "no namespace can be opened from here, or they have no uplink, or no IPv4";
+        let why = "no namespace can be opened from here, or they have no uplink";
         let error = Error::new(Kind::Failed, "measure", "the endpoints of this host", why);
         return Err(error.remedy("`fwd ls` shows them"));
     }
@@ -131,9 +129,6 @@ fn endpoints(session: &Session<'_, '_>, target: Option<&TargetRef>) -> Result<(V
 fn left_out(view: &EndpointView, leaves: bool) -> Option<String> {
     if view.policy.internal {
         return Some("its network is internal".into());
-    }
-    if view.policy.ipv4 == "off" {
-        return Some("it has no IPv4, whose packets alone are timed".into());
     }
     (!leaves).then(|| format!("its uplink {} has gone", view.uplink))
 }
@@ -206,7 +201,7 @@ fn inner_path(ns: &Netns, inner: Link, uplink: Link, name: Option<String>) -> Re
         ifname: inner.name,
         uplink: uplink.index,
         uplink_name: uplink.name,
-        addresses: addresses.iter().filter_map(|(_, address)| v4(address)).collect(),
+        addresses: addresses.into_iter().map(|(_, address)| address).collect(),
         ns: name,
         endpoint: None,
     })
@@ -218,12 +213,4 @@ fn link_of_host(netlink: &Netlink, ifname: &str) -> Result<Link> {
     }
     let error = Error::new(Kind::NotFound, "measure at", format!("interface {ifname}"), "there is none on this host");
     Err(error.remedy(format!("ip -br link  (interfaces here: {})", names(netlink)?)))
-}
-
-/// The IPv4 address, if it is one.
-fn v4(address: &IpNet) -> Option<Ipv4Net> {
-    match (address, address.addr()) {
-        (IpNet::V4(net), IpAddr::V4(_)) => Some(*net),
-        _ => None,
-    }
 }

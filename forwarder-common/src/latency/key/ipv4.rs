@@ -1,90 +1,32 @@
-//! Which packet is which: a number that a packet has at both ends of a path, whatever translates it in between.
-//!
-//! Source NAT changes the address and port of the client, the TTL and the checksums. What identifies a packet beyond those:
-//! the other side's address and port, the IP identification, and of TCP its sequence numbers, flags and window; of UDP and
-//! ICMP echo the beginning of the payload.
+//! The key of a packet of IPv4.
 
-use crate::{
-    types::direction::Direction,
-    wire::{icmp, ipv4, l4::Proto},
-};
+use super::{mix, pair, sum, transport};
+use crate::{types::direction::Direction, wire::ipv4};
 
 /// Words of 32 bits that are read of a packet, from its IPv4 header on: both headers, or the beginning of the payload.
 pub const WORDS: usize = 10;
-
-const TCP: u32 = Proto::Tcp as u32;
-const UDP: u32 = Proto::Udp as u32;
-const ICMP: u32 = Proto::Icmp as u32;
 
 /// The key of the packet that begins with `words` (as they lie in memory; what lies behind its end is ignored), or 0 for what
 /// is not measured: fragments, IP options, protocols other than TCP, UDP and ICMP echo, and multicast.
 #[inline(always)]
 #[must_use]
-pub fn key(words: &[u32; WORDS], direction: Direction) -> u64 {
-    let [w0, w1, w2, src, dst, w5, w6, w7, w8, w9] = *words;
+pub const fn key(words: &[u32; WORDS], direction: Direction) -> u64 {
+    let [w0, w1, w2, src, dst, l4 @ ..] = *words;
     let (first, second, third) = (u32::from_be(w0), u32::from_be(w1), u32::from_be(w2));
     // Version 4 and no options; neither more fragments nor an offset.
     if first >> 24 != 0x45 || second & 0x3fff != 0 || ipv4::is_multicast_or_broadcast(dst.to_ne_bytes()) {
         return 0;
     }
-    let length = first & 0xffff;
-    let proto = third >> 16 & 0xff;
-    let ports = u32::from_be(w5);
-    let (remote, port) = match direction {
-        Direction::Outbound => (dst, ports & 0xffff),
-        Direction::Inbound => (src, ports >> 16),
+    let (length, proto) = (first & 0xffff, third >> 16 & 0xff);
+    // A length of 0, BIG TCP's, becomes a huge one.
+    let Some(transport) = transport(proto, l4, length.wrapping_sub(20), direction) else { return 0 };
+    let remote = match direction {
+        Direction::Outbound => dst,
+        Direction::Inbound => src,
     };
-    let (a, b, c) = match proto {
-        TCP => (w6, w7, w8),
-        UDP => (payload(w7, length, 32), payload(w8, length, 36), payload(w9, length, 40)),
-        ICMP => {
-            // Of an echo the identifier is translated.
-            let kind = (ports >> 24) as u8;
-            if kind != icmp::ECHO_REQUEST && kind != icmp::ECHO_REPLY {
-                return 0;
-            }
-            let sequence = u32::from_be(w6) & 0xffff;
-            (payload(w7, length, 32), payload(w8, length, 36), payload(w9, length, 40) ^ sequence)
-        }
-        _ => return 0,
-    };
-    let port = if proto == ICMP { ports >> 24 } else { port };
+    let [a, b, c] = transport.text;
     let identity = second & 0xffff_0000 | proto << 8 | direction as u32;
-    // Odd factors: packets that differ in one of the three differ in the sum.
-    let sum = pair(remote, identity)
-        .wrapping_mul(0x9e37_79b9_7f4a_7c15)
-        .wrapping_add(pair(a, b).wrapping_mul(0xbf58_476d_1ce4_e5b9))
-        .wrapping_add(pair(c, port).wrapping_mul(0x94d0_49bb_1331_11eb));
-    mix(sum) | 1
-}
-
-/// A word of the payload, or 0 if the packet of `length` bytes ends before `end`: what follows then is the frame's padding.
-/// A length of 0 is BIG TCP's.
-#[inline(always)]
-const fn payload(word: u32, length: u32, end: u32) -> u32 {
-    if length.wrapping_sub(1) >= end.wrapping_sub(1) { word } else { 0 }
-}
-
-#[inline(always)]
-const fn pair(high: u32, low: u32) -> u64 {
-    (high as u64) << 32 | low as u64
-}
-
-/// The finaliser of MurmurHash3: each bit of the result depends on each bit of `value`.
-#[inline(always)]
-const fn mix(mut value: u64) -> u64 {
-    value ^= value >> 33;
-    value = value.wrapping_mul(0xff51_afd7_ed55_8ccd);
-    value ^= value >> 33;
-    value = value.wrapping_mul(0xc4ce_b9fe_1a85_ec53);
-    value ^ value >> 33
-}
-
-/// Whether `address` lies in a network (all in network byte order).
-#[inline(always)]
-#[must_use]
-pub const fn is_inside(address: [u8; 4], network: [u8; 4], mask: [u8; 4]) -> bool {
-    u32::from_ne_bytes(address) & u32::from_ne_bytes(mask) == u32::from_ne_bytes(network)
+    mix(sum([pair(remote, identity), pair(a, b), pair(c, transport.port)])) | 1
 }
 
 #[cfg(test)]
