@@ -1,6 +1,9 @@
 //! `fwd trace`: what it shows, that it costs no packet, and what it leaves behind.
 
-use std::{collections::BTreeSet, net::SocketAddrV4};
+use std::{
+    collections::BTreeSet,
+    net::{Ipv6Addr, SocketAddrV4},
+};
 
 use forwarder::testbed::{Process, TestbedSpec, wait_until};
 use nix::sys::signal::Signal;
@@ -8,7 +11,8 @@ use serde_json::{Value, json};
 
 use crate::{
     commands::{assert_as_before, assert_reaches_outside, snapshot},
-    fwd::{Fwd, LIMIT, Pod, inside, number, pings, text, try_inside},
+    fwd::{Fwd, LIMIT, Pod, inside, number, pings, pings6, text, try_inside},
+    ipv6,
     peers::{ANY, PATIENCE, asked, at, connect, echo_tcp, echo_udp, echoed, listen, udp},
     reload::under_traffic,
 };
@@ -76,6 +80,36 @@ fn converse(fwd: &Fwd, pod: &Pod, proto: &str, port: u16) -> SocketAddrV4 {
 /// At `hook`, by its protocol and the flags of a segment.
 fn is(line: &Value, hook: &str, proto: &str, flags: Option<&str>) -> bool {
     line["hook"] == hook && line["proto"] == proto && flags.is_none_or(|flags| line["tcp_flags"] == flags)
+}
+
+#[test]
+fn packets_of_ipv6_are_chosen_as_those_of_ipv4() {
+    let fwd = ipv6::host_with(1);
+    let (pod, other) = (fwd.up("c1", &[]), fwd.up("c2", &[]));
+    let outside = ipv6::link(&fwd, 0).outside;
+    let inside = json!(ipv6::address6(&pod));
+    // Of one namespace: both its ways, and nothing of the other.
+    let trace = Trace::start(&fwd, &pod, &[&pod.name]);
+    assert!(pings6(&other, outside) && pings6(&pod, outside));
+    let reply = trace.shows("the reply", |line| is(line, "from_uplink", "icmp6", None) && line["nat_addr"] == inside);
+    assert_eq!((&reply["verdict"], &reply["src_addr"]), (&json!("delivered"), &json!(outside)), "{reply:#}");
+    let request = trace.shows("the request", |line| is(line, "from_ns", "icmp6", None) && line["message"] == "echo");
+    assert_eq!((&request["verdict"], &request["src_addr"]), (&json!("forwarded"), &inside), "{request:#}");
+    let stranger = json!(ipv6::address6(&other));
+    let (shown, _) = trace.end(Signal::SIGINT);
+    assert!(!shown.iter().any(|line| line["src_addr"] == stranger || line["nat_addr"] == stranger), "{shown:#?}");
+    // Of one conversation, by the other side's address and port.
+    let flow = format!("udp * > [{outside}]:7002");
+    let trace = Trace::start(&fwd, &pod, &["--flow", &flow]);
+    let client = udp(&pod, ipv6::at(Ipv6Addr::UNSPECIFIED, 0));
+    for port in [7001, 7002] {
+        client.send_to(b"hello", ipv6::at(outside, port)).expect("it leaves");
+    }
+    let found = trace.shows("the datagram", |line| is(line, "from_ns", "udp", None));
+    assert_eq!((&found["dst_port"], &found["src_addr"]), (&json!(7002), &inside), "{found:#}");
+    trace.shows("it leaves the uplink", |line| is(line, "to_uplink", "udp", None));
+    let (shown, _) = trace.end(Signal::SIGINT);
+    assert!(shown.iter().all(|line| line["proto"] == "udp" && line["dst_port"] == 7002), "{shown:#?}");
 }
 
 fn packets_are_shown(fwd: &Fwd, options: &[&str]) {

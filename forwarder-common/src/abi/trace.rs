@@ -63,24 +63,27 @@ impl TracePoint {
     }
 }
 
-/// Which packets are told of: the words of the global `TRACE_FILTER`, each 0 for any.
+/// Which packets are told of: the words of the global `TRACE_FILTER`, each 0 for any. An address takes four: words of memory in network byte
+/// order, of IPv4 in its mapped form ([`mapped_words`](super::mapped_words)).
 pub mod trace_filter {
     /// Host-side veth of the endpoint that the packet is from, to or of.
     pub const ENDPOINT: usize = 0;
-    /// The address of that endpoint, as a word of memory.
-    pub const ADDRESS: usize = 1;
     /// Not 0: only what is dropped, or left to the kernel for a reason.
-    pub const DROPS: usize = 2;
+    pub const DROPS: usize = 1;
     /// IP protocol.
-    pub const PROTO: usize = 3;
-    /// Source or destination is this address or the next one, as words of memory.
-    pub const PEER: usize = 4;
-    /// See [`PEER`].
-    pub const OTHER_PEER: usize = 5;
+    pub const PROTO: usize = 2;
     /// Not 0: of what is not the business of `fwd`, only packets of endpoints.
-    pub const NO_OTHERS: usize = 6;
+    pub const NO_OTHERS: usize = 3;
+    /// The IPv4 address of that endpoint.
+    pub const ADDRESS: usize = 4;
+    /// Its IPv6 address.
+    pub const ADDRESS_IPV6: usize = 8;
+    /// Source or destination is this address or the next one.
+    pub const PEER: usize = 12;
+    /// See [`PEER`].
+    pub const OTHER_PEER: usize = 16;
     /// Number of words.
-    pub const WORDS: usize = 7;
+    pub const WORDS: usize = 20;
 }
 
 record! {

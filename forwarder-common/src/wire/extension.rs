@@ -137,6 +137,7 @@ pub fn walk<P: PacketBytes>(packet: &P, ip: &ipv6::Header, end: usize) -> Result
 
 /// Whether the walk goes over headers of this number.
 #[inline(always)]
-pub(crate) const fn is_walked_over(number: u8) -> bool {
+#[must_use]
+pub const fn is_walked_over(number: u8) -> bool {
     matches!(number, header::HOP_BY_HOP | header::ROUTING | header::FRAGMENT | header::DESTINATION)
 }

@@ -13,9 +13,11 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use forwarder_common::{
-    abi::{NO_VERDICT, SLOT_NONE, TRACE_HEADERS, TRACE_RING, TracePoint, TraceRecord, trace_filter},
+    abi::{
+        NO_VERDICT, SLOT_NONE, TRACE_HEADERS, TRACE_RING, TracePoint, TraceRecord, is_v4, mapped_words, trace_filter,
+    },
     types::verdict::{Code, Verdict},
-    wire::{ethernet::ethertype, ipv4, packet::L3_OFF},
+    wire::{ethernet::ethertype, extension, ipv4, ipv6, packet::L3_OFF},
 };
 
 use crate::kernel::{
@@ -196,16 +198,11 @@ fn end(record: &mut TraceRecord, action: u32) {
 /// addresses are translated, only the other side of a flow is the same everywhere.
 #[inline(always)]
 fn is_wanted(record: &TraceRecord) -> bool {
-    let filter = |word: usize| TRACE_FILTER.get(word).map_or(0, Global::load);
-    let (source, destination) =
-        (word::<{ ipv4::field::SRC }>(&record.before), word::<{ ipv4::field::DST }>(&record.before));
-    let has = |address: u32| source == address || destination == address;
-    let is_ip = record.protocol == u32::from(u16::from_ne_bytes(ethertype::IPV4));
-    let has_addresses = is_ip && record.before_len >= ipv4::MIN_LEN as u32;
+    let before = addresses(record, &record.before, record.before_len);
     let (endpoint, code) = (filter(trace_filter::ENDPOINT), record.code);
     if code == NO_VERDICT
         && filter(trace_filter::NO_OTHERS) != 0
-        && !(has_addresses && (is_inside(source) || is_inside(destination)))
+        && !before.is_some_and(|[source, destination]| is_inside(source) || is_inside(destination))
         && records::endpoint(record.ingress).is_none()
     {
         return false;
@@ -217,19 +214,84 @@ fn is_wanted(record: &TraceRecord) -> bool {
         && record.ifindex != endpoint
         && record.ingress != endpoint
         && record.endpoint != endpoint
-        && !(has_addresses && has(filter(trace_filter::ADDRESS)))
+        && !is_of_endpoint(before)
+        // What came in for a flow of IPv6 has the endpoint's address afterwards.
+        && !is_of_endpoint(addresses(record, &record.after, record.after_len))
     {
         return false;
     }
-    let (proto, peer, other) =
-        (filter(trace_filter::PROTO), filter(trace_filter::PEER), filter(trace_filter::OTHER_PEER));
-    if proto | peer | other == 0 {
-        return true;
+    let (proto, any_peer) =
+        (filter(trace_filter::PROTO), !names(trace_filter::PEER) && !names(trace_filter::OTHER_PEER));
+    let has_proto = proto == 0 || before.is_some() && has_proto(record, proto);
+    has_proto && (any_peer || has(before, trace_filter::PEER) || has(before, trace_filter::OTHER_PEER))
+}
+
+/// A word of the filter.
+#[inline(always)]
+fn filter(word: usize) -> u32 {
+    TRACE_FILTER.get(word).map_or(0, Global::load)
+}
+
+/// The address of the filter whose first word this is.
+#[inline(always)]
+fn wanted(first: usize) -> [u32; 4] {
+    [0, 1, 2, 3].map(|word| filter(first.wrapping_add(word)))
+}
+
+/// Whether the filter has an address there.
+#[inline(always)]
+fn names(first: usize) -> bool {
+    wanted(first).into_iter().fold(0, |all, word| all | word) != 0
+}
+
+/// Whether one of a packet's addresses is the one of the filter whose first word this is, if it has one.
+#[inline(always)]
+fn has(addresses: Option<[[u32; 4]; 2]>, first: usize) -> bool {
+    let [a, b, c, d] = wanted(first);
+    let is_it = |[e, f, g, h]: [u32; 4]| (a ^ e) | (b ^ f) | (c ^ g) | (d ^ h) == 0;
+    names(first) && addresses.is_some_and(|[source, destination]| is_it(source) || is_it(destination))
+}
+
+#[inline(always)]
+fn is_of_endpoint(addresses: Option<[[u32; 4]; 2]>) -> bool {
+    has(addresses, trace_filter::ADDRESS) || has(addresses, trace_filter::ADDRESS_IPV6)
+}
+
+/// Source and destination of a packet, as the filter has addresses; none for what is neither IPv4 nor IPv6, or cut off.
+#[inline(always)]
+fn addresses(record: &TraceRecord, headers: &[u8; TRACE_HEADERS], length: u32) -> Option<[[u32; 4]; 2]> {
+    if is(record, ethertype::IPV4) && length >= ipv4::MIN_LEN as u32 {
+        let (source, destination) = (word::<{ ipv4::field::SRC }>(headers), word::<{ ipv4::field::DST }>(headers));
+        return Some([mapped_words(source), mapped_words(destination)]);
     }
-    let own = record.before[PROTO];
-    has_addresses
-        && (proto == 0 || proto == own.into())
-        && (peer | other == 0 || peer != 0 && has(peer) || other != 0 && has(other))
+    (is(record, ethertype::IPV6) && length >= ipv6::LEN as u32).then(|| {
+        [
+            [
+                word::<{ ipv6::field::SRC }>(headers),
+                word::<{ ipv6::field::SRC + 4 }>(headers),
+                word::<{ ipv6::field::SRC + 8 }>(headers),
+                word::<{ ipv6::field::SRC + 12 }>(headers),
+            ],
+            [
+                word::<{ ipv6::field::DST }>(headers),
+                word::<{ ipv6::field::DST + 4 }>(headers),
+                word::<{ ipv6::field::DST + 8 }>(headers),
+                word::<{ ipv6::field::DST + 12 }>(headers),
+            ],
+        ]
+    })
+}
+
+/// Whether a packet of IP is of this protocol; of what extension headers of IPv6 hide, userspace knows it.
+#[inline(always)]
+fn has_proto(record: &TraceRecord, proto: u32) -> bool {
+    let next = if is(record, ethertype::IPV4) { record.before[PROTO] } else { record.before[ipv6::field::NEXT_HEADER] };
+    u32::from(next) == proto || is(record, ethertype::IPV6) && extension::is_walked_over(next)
+}
+
+#[inline(always)]
+fn is(record: &TraceRecord, kind: [u8; 2]) -> bool {
+    record.protocol == u32::from(u16::from_ne_bytes(kind))
 }
 
 /// The word at `AT`.
@@ -238,9 +300,12 @@ fn word<const AT: usize>(headers: &[u8; TRACE_HEADERS]) -> u32 {
     headers.get(AT..).and_then(|rest| rest.first_chunk()).map_or(0, |word| u32::from_ne_bytes(*word))
 }
 
-/// Whether an address (network byte order) may be an endpoint's.
+/// Whether an address may be an endpoint's address of IPv4.
 #[inline(always)]
-fn is_inside(addr: u32) -> bool {
+fn is_inside([a, b, c, addr]: [u32; 4]) -> bool {
+    if !is_v4([a, b, c, addr]) {
+        return false;
+    }
     let addr = u32::from_be(addr);
     config().is_some_and(|config| addr >= config.subnets_min && addr <= config.subnets_max)
 }
@@ -259,18 +324,14 @@ fn frame_headers(frame: Frame, to: &mut [u8; TRACE_HEADERS]) -> u32 {
     longest(|length| unsafe { bpf_xdp_load_bytes(frame.ptr(), L3, ptr::from_mut(to).cast(), length) } == 0)
 }
 
-/// The longest that can be copied: an ICMP error and what it embeds, a segment of TCP, a datagram, a header of IPv4.
+/// The longest that can be copied: an ICMP error and what it embeds; of IPv6 a segment of TCP, a datagram; of IPv4 the same, which is as long as a
+/// header of IPv6, and a header.
 #[inline(always)]
 fn longest(mut copied: impl FnMut(u32) -> bool) -> u32 {
-    if copied(TRACE_HEADERS as u32) {
-        TRACE_HEADERS as u32
-    } else if copied(40) {
-        40
-    } else if copied(28) {
-        28
-    } else if copied(20) {
-        20
-    } else {
-        0
+    for length in [TRACE_HEADERS as u32, 60, 48, 40, 28, 20] {
+        if copied(length) {
+            return length;
+        }
     }
+    0
 }

@@ -6,6 +6,7 @@
 
 use std::{
     fs,
+    net::IpAddr,
     os::fd::AsFd as _,
     path::PathBuf,
     time::{Duration, Instant},
@@ -15,14 +16,17 @@ use aya::{
     Ebpf,
     maps::{MapData, PerCpuArray, RingBuf},
 };
-use forwarder_common::abi::{FlowVersion, TRACE_HEADERS, TraceRecord, trace_filter};
+use forwarder_common::{
+    abi::{FlowVersion, TRACE_HEADERS, TraceRecord, trace_filter},
+    wire::ipv6,
+};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::{
     Dataplane,
     load::{NEW_PROGRAMS, create::remove_dir, missing},
     object::{TRACED_HASH, kernel_fields},
-    read::flow_table::flows::state_name,
+    read::{flow_table::flows::state_name, records::address},
 };
 use fwd_base::{Context as _, Error, Kind, Result};
 
@@ -32,30 +36,32 @@ const TRACING: &str = "tracing";
 /// Which packets the programs tell of. Where addresses are translated they let more pass than is meant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TraceFilter {
-    /// From, to or of the endpoint with this host-side veth and this IPv4 address.
-    pub endpoint: Option<(u32, [u8; 4])>,
+    /// From, to or of the endpoint with this host-side veth and these addresses.
+    pub endpoint: Option<(u32, [Option<IpAddr>; 2])>,
     /// What is dropped, or left to the kernel for a reason.
     pub drops: bool,
     /// IP protocol.
     pub proto: Option<u8>,
-    /// Source or destination is one of these IPv4 addresses.
-    pub peers: [Option<[u8; 4]>; 2],
+    /// Source or destination is one of these addresses.
+    pub peers: [Option<IpAddr>; 2],
     /// Of what is not the business of `fwd`, only packets of endpoints: not what the host itself sends and gets.
     pub no_others: bool,
 }
 
 impl TraceFilter {
     fn words(self) -> [u32; trace_filter::WORDS] {
-        let address = |address: Option<[u8; 4]>| address.map_or(0, u32::from_ne_bytes);
         let Self { endpoint, drops, proto, peers: [peer, other], no_others } = self;
+        let (host_veth, addresses) = endpoint.unwrap_or_default();
         let mut words = [0; trace_filter::WORDS];
-        words[trace_filter::ENDPOINT] = endpoint.map_or(0, |(ifindex, _)| ifindex);
-        words[trace_filter::ADDRESS] = address(endpoint.map(|(_, address)| address));
+        words[trace_filter::ENDPOINT] = host_veth;
         words[trace_filter::DROPS] = drops.into();
         words[trace_filter::PROTO] = proto.unwrap_or(0).into();
         words[trace_filter::NO_OTHERS] = no_others.into();
-        words[trace_filter::PEER] = address(peer);
-        words[trace_filter::OTHER_PEER] = address(other);
+        let [v4, v6] = [true, false].map(|v4| addresses.into_iter().flatten().find(|address| address.is_ipv4() == v4));
+        let places = [trace_filter::ADDRESS, trace_filter::ADDRESS_IPV6, trace_filter::PEER, trace_filter::OTHER_PEER];
+        for (first, wanted) in places.into_iter().zip([v4, v6, peer, other]) {
+            words[first..first + 4].copy_from_slice(&wanted.map_or([0; 4], |wanted| ipv6::words(address(wanted))));
+        }
         words
     }
 }
@@ -259,9 +265,10 @@ mod tests {
     #[test]
     fn filter_without_wishes_lets_everything_pass() {
         assert_eq!(TraceFilter::default().words(), [0; trace_filter::WORDS]);
-        let filter = TraceFilter { peers: [None, Some([203, 0, 113, 1])], proto: Some(6), ..TraceFilter::default() };
+        let filter =
+            TraceFilter { peers: [None, Some([203, 0, 113, 1].into())], proto: Some(6), ..TraceFilter::default() };
         let words = filter.words();
-        assert_eq!(words[trace_filter::OTHER_PEER].to_ne_bytes(), [203, 0, 113, 1]);
+        assert_eq!(words[trace_filter::OTHER_PEER + 3].to_ne_bytes(), [203, 0, 113, 1]);
         assert_eq!(words[trace_filter::PROTO], 6);
     }
 }

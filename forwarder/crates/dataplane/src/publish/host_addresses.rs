@@ -8,8 +8,7 @@ use std::{
 use aya::maps::{HashMap, MapData};
 use forwarder_common::abi::Addr;
 
-use super::records::mapped_address;
-use crate::{Dataplane, object::maps};
+use crate::{Dataplane, object::maps, read::records};
 use fwd_base::{Context as _, Result};
 
 impl Dataplane {
@@ -38,10 +37,10 @@ impl Dataplane {
         let known = self.host_addresses()?;
         let mut map = self.address_map()?;
         for address in known.keys().filter(|address| !wanted.contains_key(address)) {
-            map.remove(&mapped_address(*address)).doing("write", maps::HOST_ADDRESSES)?;
+            map.remove(&records::address(*address)).doing("write", maps::HOST_ADDRESSES)?;
         }
         for (address, ifindex) in wanted.iter().filter(|(address, ifindex)| known.get(address) != Some(ifindex)) {
-            map.insert(&mapped_address(*address), ifindex, 0).doing("write", maps::HOST_ADDRESSES)?;
+            map.insert(&records::address(*address), ifindex, 0).doing("write", maps::HOST_ADDRESSES)?;
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use aya::maps::{LpmTrie, MapData, MapError, lpm_trie::Key};
 use forwarder_common::{
     abi::{
         self, ALL_V4, ALL_V6, Addr, HOST_SOCKET_BITS, HostSocket, PUBLISHED_WORDS, PortPrefix, SocketSender, Withdrawn,
-        feature, mapped,
+        feature,
     },
     decide::unsolicited::publish::place,
     flow::ipv6::fingerprint,
@@ -17,7 +17,11 @@ use forwarder_common::{
 use ipnet::IpNet;
 
 use super::{PublishedPorts, Senders, Transport, prefixes::prefixes};
-use crate::{Dataplane, object::maps, read::batch};
+use crate::{
+    Dataplane,
+    object::maps,
+    read::{batch, records::address},
+};
 use fwd_base::{Context as _, Result};
 
 /// Ports that lead to an endpoint, as the maps have them.
@@ -206,18 +210,10 @@ type Sender = (HostSocket, IpNet, u64);
 /// Bits before an address of IPv4 in its mapped form.
 const MAPPED_BITS: u32 = 96;
 
-/// An address as the maps have it.
-pub(super) fn mapped_address(address: IpAddr) -> Addr {
-    match address {
-        IpAddr::V4(address) => mapped(address.octets()),
-        IpAddr::V6(address) => address.octets(),
-    }
-}
-
 /// At which addresses of the host they are published, as the maps have them.
 fn addresses(ports: &PublishedPorts) -> impl Iterator<Item = Addr> + Clone + use<> {
     let (one, other) = match ports.host {
-        Some(host) => (mapped_address(host), None),
+        Some(host) => (address(host), None),
         None => (ALL_V4, Some(ALL_V6)),
     };
     [one].into_iter().chain(other)
@@ -241,7 +237,7 @@ fn entries(
 fn sender(socket: HostSocket, prefix: IpNet) -> Key<SocketSender> {
     let before = if prefix.addr().is_ipv4() { MAPPED_BITS } else { 0 };
     let length = HOST_SOCKET_BITS + before + u32::from(prefix.prefix_len());
-    Key::new(length, SocketSender { socket, sender: mapped_address(prefix.network()) })
+    Key::new(length, SocketSender { socket, sender: address(prefix.network()) })
 }
 
 /// By what the senders of a publication are found, at each of its addresses.
@@ -253,7 +249,7 @@ fn first_sockets(ports: &PublishedPorts) -> impl Iterator<Item = HostSocket> + C
 /// That by which senders with `prefix` come.
 fn socket_for(ports: &PublishedPorts, prefix: IpNet) -> HostSocket {
     let addr = match (ports.host, prefix) {
-        (Some(host), _) => mapped_address(host),
+        (Some(host), _) => address(host),
         (None, IpNet::V4(_)) => ALL_V4,
         (None, IpNet::V6(_)) => ALL_V6,
     };

@@ -1,11 +1,14 @@
 //! `--flow`: a tuple of which any part may be left open.
 
-use std::{net::Ipv4Addr, str::FromStr};
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    str::FromStr,
+};
 
 use super::packet::Tuple;
 use crate::protocol;
 
-/// A flow: `tcp 10.77.0.2:1234 > 203.0.113.1:443`, in either direction; every part may be `*` or missing.
+/// A flow: `tcp 10.77.0.2:1234 > 203.0.113.1:443` or `udp [2001:db8::1]:53`, in either direction; every part may be `*` or missing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FlowPattern {
     /// IP protocol.
@@ -20,13 +23,13 @@ pub struct FlowPattern {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Side {
     /// Its address.
-    pub addr: Option<Ipv4Addr>,
+    pub addr: Option<IpAddr>,
     /// Its port, or the identifier of an ICMP query.
     pub port: Option<u16>,
 }
 
 impl Side {
-    fn matches(self, (addr, port): (std::net::IpAddr, u16)) -> bool {
+    fn matches(self, (addr, port): (IpAddr, u16)) -> bool {
         self.addr.is_none_or(|own| addr == own) && self.port.is_none_or(|own| port == own)
     }
 }
@@ -77,22 +80,30 @@ fn proto_of(word: &str) -> Result<Option<u8>, String> {
     if word == "*" {
         return Ok(None);
     }
+    let word = if word.eq_ignore_ascii_case("icmpv6") { "icmp6" } else { word };
     let named = || (0..=u8::MAX).find(|number| protocol::name(*number) == word.to_lowercase());
     word.parse()
         .ok()
         .or_else(named)
         .map(Some)
-        .ok_or_else(|| format!("{word:?} is no protocol: tcp, udp, icmp, or a number from 0 to 255"))
+        .ok_or_else(|| format!("{word:?} is no protocol: tcp, udp, icmp, icmp6, or a number from 0 to 255"))
 }
 
-/// `ADDRESS`, `ADDRESS:PORT`, `*:PORT`, `:PORT` or `*`.
+/// `ADDRESS`, `ADDRESS:PORT`, `*:PORT`, `:PORT` or `*`; an address of IPv6 with a port in brackets (RFC 3986 §3.2.2), and alone without, too.
 fn side(text: &str) -> Result<Side, String> {
-    let (addr, port) = text.rsplit_once(':').unwrap_or((text, "*"));
     let wrong = |what: &str, part: &str| format!("{part:?} is no {what}");
+    if let Ok(addr) = text.parse::<Ipv6Addr>() {
+        return Ok(Side { addr: Some(addr.into()), port: None });
+    }
+    let (addr, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((addr, "")) => (addr, "*"),
+        Some((addr, port)) => (addr, port.strip_prefix(':').ok_or_else(|| wrong("port", port))?),
+        None => text.rsplit_once(':').unwrap_or((text, "*")),
+    };
     Ok(Side {
         addr: match addr {
             "*" | "" => None,
-            addr => Some(addr.parse().map_err(|_| wrong("IPv4 address", addr))?),
+            addr => Some(addr.parse().map_err(|_| wrong("address", addr))?),
         },
         port: match port {
             "*" => None,
@@ -134,6 +145,30 @@ mod tests {
         ] {
             assert!(takes(text, tuple(6, INSIDE, OUTSIDE)), "{text}");
             assert!(takes(text, tuple(6, OUTSIDE, INSIDE)), "{text}, the other way");
+        }
+    }
+
+    #[test]
+    fn addresses_of_ipv6_have_ports_in_brackets() {
+        let [inside, outside] =
+            [("fd00::2", 1234), ("2001:db8::1", 443)].map(|(addr, port)| (addr.parse().expect("an address"), port));
+        for text in [
+            "tcp [fd00::2]:1234 > [2001:db8::1]:443",
+            "fd00::2 > 2001:db8::1",
+            "[2001:db8::1]",
+            "tcp [fd00:0::2]:*",
+            "*:443",
+        ] {
+            assert!(takes(text, (6, inside, outside)), "{text}");
+            assert!(takes(text, (6, outside, inside)), "{text}, the other way");
+        }
+        for text in ["fd00::3", "[fd00::2]:443", "icmpv6", "10.77.0.2"] {
+            assert!(!takes(text, (6, inside, outside)), "{text}");
+        }
+        assert!(takes("icmpv6", (58, inside, outside)) && takes("icmp6 fd00::2", (58, inside, outside)));
+        for (text, part) in [("[fd00::2]443", "443"), ("[fd00::2:443", "fd00"), ("[10.77.0.x]:1", "10.77.0.x")] {
+            let error = text.parse::<FlowPattern>().expect_err(text);
+            assert!(error.contains(part), "{text}: {error}");
         }
     }
 

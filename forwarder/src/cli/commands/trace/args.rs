@@ -17,7 +17,8 @@ Examples:
   fwd trace mynet                    until Ctrl-C
   fwd trace --drops                  what does not get through, and why
   fwd trace --flow 'tcp 10.77.0.2 > 203.0.113.1:443'
-  fwd trace --flow 'udp *:53' --count 20 --json";
+  fwd trace --flow 'udp *:53' --count 20 --json
+  fwd trace --flow 'tcp * > [2001:db8::1]:443'";
 
 /// `fwd trace`.
 #[derive(Args, Debug)]

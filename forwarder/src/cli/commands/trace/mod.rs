@@ -5,7 +5,6 @@ mod places;
 
 use std::{
     collections::BTreeSet,
-    net::{IpAddr, Ipv4Addr},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -216,12 +215,4 @@ fn now() -> Result<(u64, u64)> {
     let monotonic = clock_gettime(ClockId::CLOCK_MONOTONIC).doing("read", "the clock")?;
     let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Ok((nanoseconds(monotonic.into()), nanoseconds(unix)))
-}
-
-/// The address if it is of IPv4.
-fn v4(addr: IpAddr) -> Option<Ipv4Addr> {
-    match addr {
-        IpAddr::V4(addr) => Some(addr),
-        IpAddr::V6(_) => None,
-    }
 }

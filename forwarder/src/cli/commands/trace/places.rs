@@ -1,13 +1,13 @@
 //! Whose packets are traced, and what the interfaces of records are called.
 
-use std::{collections::BTreeMap, net::Ipv4Addr};
+use std::{collections::BTreeMap, net::IpAddr};
 
 use forwarder_common::{
-    abi::{NO_VERDICT, TracePoint, TraceRecord},
+    abi::{Endpoint, NO_VERDICT, TracePoint, TraceRecord},
     types::verdict::{DropReason, PuntReason},
 };
 
-use super::{args::TraceArgs, v4};
+use super::args::TraceArgs;
 use crate::{
     Error, Kind, Result,
     dataplane::{Described, TraceFilter, flow_state},
@@ -57,7 +57,7 @@ impl Places {
     pub(super) fn filter(&self, args: &TraceArgs) -> TraceFilter {
         let pattern = args.flow.clone().unwrap_or_default();
         let FlowPattern { proto, from, to } = pattern;
-        let own = |addr: Ipv4Addr| self.endpoints.iter().find(|(_, endpoint)| endpoint.record.v4 == addr.octets());
+        let own = |addr: IpAddr| self.endpoints.iter().find(|(_, endpoint)| has(endpoint, addr));
         let only = match (self.named, self.meant.len()) {
             (true, 1) => self.meant.iter().next(),
             (true, _) => None,
@@ -65,9 +65,9 @@ impl Places {
             (false, _) => [from.addr, to.addr].into_iter().flatten().find_map(own),
         };
         // Outside a flow has another address than inside, but for that of its peer.
-        let peers = [from.addr, to.addr].map(|addr| addr.filter(|addr| own(*addr).is_none()).map(|addr| addr.octets()));
+        let peers = [from.addr, to.addr].map(|addr| addr.filter(|addr| own(*addr).is_none()));
         TraceFilter {
-            endpoint: only.map(|(ifindex, endpoint)| (*ifindex, endpoint.record.v4)),
+            endpoint: only.map(|(ifindex, endpoint)| (*ifindex, addresses(endpoint))),
             drops: args.drops,
             proto,
             peers,
@@ -82,9 +82,9 @@ impl Places {
             return true;
         }
         let is_one = |ifindex: u32| self.meant.contains_key(&ifindex);
-        let addresses = [before.src, before.dst, after.src, after.dst].into_iter().flatten().filter_map(v4);
+        let addresses = [before.src, before.dst, after.src, after.dst].into_iter().flatten();
         [record.ifindex, record.ingress, record.endpoint].into_iter().any(is_one)
-            || addresses.into_iter().any(|addr| self.meant.values().any(|endpoint| endpoint.record.v4 == addr.octets()))
+            || addresses.into_iter().any(|addr| self.meant.values().any(|endpoint| has(endpoint, addr)))
     }
 
     /// Whether the user has named whose packets are meant.
@@ -142,6 +142,17 @@ impl Places {
     fn name(&self, ifindex: u32) -> Untrusted {
         self.names.get(&ifindex).cloned().unwrap_or_else(|| format!("#{ifindex}")).into()
     }
+}
+
+/// The addresses of an endpoint, of IPv4 and of IPv6.
+fn addresses(endpoint: &Described) -> [Option<IpAddr>; 2] {
+    let Endpoint { v4, v6, .. } = endpoint.record;
+    [(v4 != [0; 4]).then_some(v4.into()), (v6 != [0; 16]).then_some(v6.into())]
+}
+
+/// Whether an address is the endpoint's.
+fn has(endpoint: &Described, addr: IpAddr) -> bool {
+    addresses(endpoint).contains(&Some(addr))
 }
 
 /// The packet of a record, as it came and as it went.
