@@ -69,7 +69,7 @@ enum Command {
     Docs,
     /// Make the changes that CONTRIBUTING.md describes in a copy, and look whether they show wherever they should
     Newcomer,
-    /// Have --container find containers of docker, podman and containerd, and podman use networks of the driver fwd (as root)
+    /// Have --container find containers of docker, podman and containerd, and these use fwd as driver and plugin (as root)
     Runtimes(runtimes::Arguments),
     /// Run tests on other kernels, each in an emulated machine: [--full | --test FILTER,…] [KERNEL…]
     Vm(vm::Arguments),

@@ -1,7 +1,9 @@
-//! `./x runtimes`: `--container` with docker, podman and containerd as Debian has them, podman by netavark in a Debian that is made for it, and
-//! dockerd with `fwd` as its network driver.
+//! `./x runtimes`: `--container` with docker, podman and containerd as Debian has them, podman by netavark in a Debian that is made for it,
+//! dockerd with `fwd` as its network driver, and containerd with `fwd` as its CNI plugin.
 //!
 //! No part of `./x test`: the runtimes are a hundred and fifty megabytes. What they write into files is what the tests of `fwd-container` have.
+
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
@@ -14,24 +16,31 @@ use crate::{
     workspace::{Workspace, run as run_command},
 };
 
-/// What is tried, and the script that does it as root, with the path of `fwd`.
-const SCRIPTS: [(&str, &str); 3] = [
+/// What is tried, and the script that does it as root, with the path of `fwd` and of the directory of the scripts.
+const SCRIPTS: [(&str, &str); 4] = [
     ("containers", include_str!("runtimes.sh")),
     ("netavark", include_str!("netavark.sh")),
     ("docker", include_str!("docker.sh")),
+    (CONTAINERD, include_str!("containerd.sh")),
 ];
+
+const CONTAINERD: &str = "containerd";
+/// Speaks CRI to containerd, as a kubelet does: of the registry of Python.
+const CRI_CLIENT: &str = "container-runtime-interface-api==2.0.1";
 
 const fn package(name: &'static str, command: &'static str, reason: &'static str) -> Package {
     Package { name, command, reason }
 }
 
 /// What it takes besides what tests take.
-const NEEDED: [Package; 6] = [
+const NEEDED: [Package; 8] = [
     package("docker.io", "dockerd", "containers of docker"),
     package("podman", "podman", "containers of podman"),
     package("containerd", "ctr", "containers of containerd"),
     package("runc", "runc", "the OCI runtime of all three"),
     package("busybox-static", "busybox", "what is in the containers"),
+    package("containernetworking-plugins", "/usr/lib/cni/loopback", "what containerd calls besides for each pod"),
+    package("python3-pip", "pip3", "fetches a client of CRI"),
     package("mmdebstrap", "mmdebstrap", "a Debian with a podman that has plugins"),
 ];
 
@@ -49,9 +58,23 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
     packages::require(&NEEDED)?;
     run_command(workspace.cargo("build").args(["--locked", "--quiet", "--package", "forwarder", "--bin", "fwd"]))?;
     let fwd = workspace.target.join("debug/fwd");
+    let scripts = workspace.root.join("xtask/src/runtimes");
     for (name, script) in SCRIPTS.iter().filter(|(name, _)| arguments.only.as_ref().is_none_or(|only| only == name)) {
-        run_command(root.command("sh", &[]).args(["-c", script, "x-runtimes"]).arg(&fwd))
+        let client = if *name == CONTAINERD { cri_client(workspace)? } else { PathBuf::new() };
+        let mut command = root.command("sh", &[("PYTHONPATH", client.as_os_str())]);
+        run_command(command.args(["-c", script, "x-runtimes"]).args([&fwd, &scripts]))
             .with_context(|| format!("{name}: it is not as it should be, see above"))?;
     }
     Ok(())
+}
+
+/// The directory of the client of CRI, which is fetched the first time.
+fn cri_client(workspace: &Workspace) -> Result<PathBuf> {
+    let directory = workspace.target.join("runtimes").join(CRI_CLIENT);
+    if !directory.exists() {
+        let mut pip = workspace.as_builder("python3");
+        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target"]);
+        run_command(pip.arg(&directory).arg(CRI_CLIENT))?;
+    }
+    Ok(directory)
 }
