@@ -111,7 +111,7 @@ fn namespace_is_connected_and_nothing_is_left_afterwards() {
 #[test]
 fn kernel_datapath_connects_and_nothing_is_left_afterwards() {
     let host = Host::new();
-    host.up(&UpRequest { datapath: Some(Datapath::Kernel), ..host.request("a") }).unwrap();
+    host.up(&host.request("a").with_options(|it| it.datapath = Some(Datapath::Kernel))).unwrap();
     assert_eq!(host.testbed.host().run(nft::masquerade_rules).unwrap().len(), 1);
     host.assert_reaches("a");
     host.down(Some("a")).unwrap();
@@ -124,7 +124,7 @@ fn namespaces_of_one_network_and_of_several_uplinks() {
     let other = Name::try_from("a-network-with-a-long-name").unwrap();
     host.up(&host.request("a")).unwrap();
     host.up(&host.request("b")).unwrap();
-    let request = UpRequest { network: Some(other), uplink: Some("eth1".into()), ..host.request("c") };
+    let request = UpRequest { network: Some(other), ..host.request("c") }.with_options(|it| it.uplink = "eth1".into());
     host.up(&request).unwrap();
     assert!(host.ping("a", "10.77.0.3") && host.ping("b", "10.77.0.2"));
     host.assert_reaches("a");
@@ -291,12 +291,12 @@ fn refusals_change_nothing() {
         assert!(error.to_string().contains(word), "{word}: {error}");
         assert!(error.remedy.is_some(), "{error}");
     };
-    let by_uplink = |uplink: &str| UpRequest { uplink: Some(uplink.into()), ..host.request("a") };
+    let by_uplink = |uplink: &str| host.request("a").with_options(|it| it.uplink = uplink.into());
     refuse(&by_uplink("eth7"), Kind::NotFound, "eth7");
     refuse(&by_uplink("lo"), Kind::Usage, "lo");
     refuse(&UpRequest::new(host.target("host")), Kind::Usage, "host's own");
     refuse(
-        &UpRequest { subnet: Some("198.51.100.0/24".parse().unwrap()), ..host.request("a") },
+        &host.request("a").with_options(|it| it.subnet = Some("198.51.100.0/24".parse().unwrap())),
         Kind::Conflict,
         "eth0",
     );

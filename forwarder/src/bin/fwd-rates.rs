@@ -194,7 +194,7 @@ fn measure<'a>(datapath: Datapath, rows: impl Iterator<Item = &'a mut Row>) -> R
     let context = HostContext::new(RunDir::new(testbed.run_dir().join("run")));
     let name = Name::try_from(testbed.name("c1").as_str())?;
     let mut up = UpRequest::new(TargetRef::Named(name.clone()));
-    up.datapath = Some(datapath);
+    up.options.datapath = Some(datapath);
     for row in rows {
         up.limits = row.side.limited(row.limit);
         testbed.host().run(|| execute::up(&context, &up, &mut Unobserved))?;

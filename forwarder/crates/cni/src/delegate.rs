@@ -73,19 +73,20 @@ impl<'a> Delegate<'a> {
     /// It is no such result, or says what a network here cannot have.
     pub(crate) fn chosen(&self, given: &Value) -> Result<Config> {
         let result: Addresses = config::read(given)?;
-        let (addresses, ipv4, ipv6) = (Vec::new(), Some(Ipv4::Off), Some(Ipv6::Off));
-        let mut chosen = Config { addresses, ipv4, ipv6, ..self.config.clone() };
+        let mut chosen = Config { addresses: Vec::new(), ..self.config.clone() };
+        let network = &mut chosen.options;
+        (network.ipv4, network.ipv6) = (Some(Ipv4::Off), Some(Ipv6::Off));
         for Ip { address, gateway } in result.ips {
             chosen.addresses.push(address.addr());
             match (address, gateway) {
                 (IpNet::V4(net), gateway) => {
-                    (chosen.subnet, chosen.ipv4) = (Some(net.trunc()), Some(Ipv4::On));
-                    chosen.gateway = gateway.and_then(|gateway| match gateway {
+                    (network.subnet, network.ipv4) = (Some(net.trunc()), Some(Ipv4::On));
+                    network.gateway = gateway.and_then(|gateway| match gateway {
                         IpAddr::V4(gateway) => Some(gateway),
                         IpAddr::V6(_) => None,
                     });
                 }
-                (IpNet::V6(net), _) => (chosen.subnet6, chosen.ipv6) = (Some(net.trunc()), Some(Ipv6::Masquerade)),
+                (IpNet::V6(net), _) => (network.subnet6, network.ipv6) = (Some(net.trunc()), Some(Ipv6::Masquerade)),
             }
         }
         if chosen.addresses.is_empty() {

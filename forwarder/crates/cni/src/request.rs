@@ -2,8 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use ipnet::IpNet;
-
 use crate::{
     call::Call,
     config::Config,
@@ -24,24 +22,12 @@ pub(crate) fn up(call: &Call, config: &Config) -> Result<UpRequest> {
         caller: Some(Caller { id: environment.id(), network: config.name.clone() }),
         ifname: Some(environment.ifname.clone()),
         network: Some(config.network.clone()),
-        uplink: config.uplink.clone(),
-        subnet: config.subnet,
-        gateway: config.gateway,
+        options: options(config)?,
         range: config.range,
-        ipv4: config.ipv4,
-        ipv6: config.ipv6,
-        subnet6: config.subnet6,
         ip,
         ip6,
         mac: config.mac,
-        mtu: config.mtu,
-        datapath: config.datapath,
         attach: config.attach,
-        nat: config.nat,
-        internal: config.internal,
-        no_icc: config.no_icc,
-        dns: config.name_server,
-        kept: true,
         aliases: config.aliases.clone(),
         no_default_route: config.no_default_route,
         routes: config.routes.clone(),
@@ -52,27 +38,16 @@ pub(crate) fn up(call: &Call, config: &Config) -> Result<UpRequest> {
 }
 
 /// The network that ADD would join, or make.
-pub(crate) fn network(call: &Call) -> NetworkRequest {
-    let config = &call.config;
-    let uplink = match (&config.uplink, config.internal) {
-        (_, true) => UplinkChoice::None,
-        (Some(uplink), false) => UplinkChoice::Interface(uplink.clone()),
-        (None, false) => UplinkChoice::Auto,
-    };
-    let subnets = config.subnet.map(IpNet::from).into_iter().chain(config.subnet6.map(IpNet::from));
-    let network = Network {
-        uplink,
-        subnets: subnets.collect(),
-        gateway: config.gateway,
-        ipv4: config.ipv4,
-        ipv6: config.ipv6,
-        mtu: config.mtu,
-        datapath: config.datapath,
-        nat: config.nat,
-        no_icc: config.no_icc,
-        dns: config.name_server,
-        kept: true,
-        ..Network::default()
-    };
-    NetworkRequest { name: config.network.clone(), network, forbid: BTreeSet::new(), table: TableRequest::default() }
+///
+/// # Errors
+/// It is said to be internal, and to have an uplink.
+pub(crate) fn network(call: &Call) -> Result<NetworkRequest> {
+    let (name, network) = (call.config.network.clone(), options(&call.config)?);
+    Ok(NetworkRequest { name, network, forbid: BTreeSet::new(), table: TableRequest::default() })
+}
+
+/// What the network is to be. It stays when its last container goes.
+fn options(config: &Config) -> Result<Network> {
+    let uplink = UplinkChoice::of(config.uplink.clone(), config.internal)?;
+    Ok(Network { uplink, kept: true, ..config.options.clone() })
 }

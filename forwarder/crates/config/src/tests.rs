@@ -111,7 +111,8 @@ fn every_key_of_table_and_networks_arrives() {
     assert_eq!(desired.table, table);
     let web = Network {
         uplink: UplinkChoice::Interface("eth1".into()),
-        subnets: ["10.0.0.0/24", "fd00:77::/64"].map(|subnet| subnet.parse().expect("a subnet")).to_vec(),
+        subnet: "10.0.0.0/24".parse().ok(),
+        subnet6: "fd00:77::/64".parse().ok(),
         gateway: Some([10, 0, 0, 254].into()),
         ipv4: Some(Ipv4::On),
         ipv6: Some(Ipv6::Masquerade),
@@ -298,12 +299,12 @@ fn networks() -> impl Strategy<Value = BTreeMap<String, Network>> {
     let flags = (any::<[bool; 5]>(), proptest::option::of(any::<u8>()), proptest::option::of(Just(Ipv6::Off)));
     let network = (kinds, flags).prop_map(|((uplink, datapath, mtu), (flags, subnet, ipv6))| {
         let [clamp_mss, ignore_xfrm, no_icc, kept, dns] = flags;
-        let subnets = subnet.map(|byte| format!("10.{byte}.0.0/24").parse().expect("a subnet"));
         Network {
             nat: (uplink != UplinkChoice::None).then_some(if dns { Nat::Eim } else { Nat::Symmetric }),
             gateway: subnet.map(|byte| Ipv4Addr::new(10, byte, 0, 9)),
             uplink,
-            subnets: subnets.into_iter().collect(),
+            subnet: subnet.map(|byte| format!("10.{byte}.0.0/24").parse().expect("a subnet")),
+            subnet6: subnet.filter(|_| kept).map(|byte| format!("fd00:{byte}::/64").parse().expect("a subnet")),
             ipv4: (subnet.is_none() && kept).then_some(Ipv4::Off),
             ipv6,
             mtu,

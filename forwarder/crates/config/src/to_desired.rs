@@ -1,6 +1,5 @@
 //! What files say as what is desired.
 
-mod network;
 mod table;
 mod values;
 
@@ -107,7 +106,7 @@ impl<'a> Merged<'a> {
         if let Some(first) = self.networks.get(&name) {
             return Err(place.again(&format!("network {name}"), first));
         }
-        self.desired.networks.insert(name.clone(), network::asked(source, network)?);
+        self.desired.networks.insert(name.clone(), network.desired(|span, why| source.refuse(&span, why))?);
         let allowed = network.allow_networks.iter();
         self.mentioned.extend(allowed.map(|other| (other.get_ref().clone(), Origin::of(source, other))));
         self.networks.insert(name, place);

@@ -2,16 +2,14 @@
 
 use std::net::IpAddr;
 
-use ipnet::IpNet;
 use toml::Spanned;
 
-use crate::file::{Endpoint, File, Network, Table};
+use crate::file::{Endpoint, File, Network, Table, anywhere};
 use fwd_base::{Error, Kind, Result};
 use fwd_dataplane::{EndpointId, EndpointOwner, Verb};
 use fwd_kernel::netns::Name;
 use fwd_plan::{
-    self as plan, AskedLimits, DEFAULT_NETWORK, Desired, IdleTime, NS_IF, RateLimit, TableRequest, TargetRef,
-    UplinkChoice, range,
+    self as plan, AskedLimits, DEFAULT_NETWORK, Desired, IdleTime, NS_IF, RateLimit, TableRequest, TargetRef, range,
 };
 
 /// The text of a file that says what is desired, but for what container runtimes have attached: that is theirs to say.
@@ -40,14 +38,9 @@ fn said(desired: &Desired) -> Result<File> {
     let endpoints: Result<Vec<_>> = own.map(|endpoint| said_endpoint(endpoint).map(anywhere)).collect();
     Ok(File {
         table: Some(said_table(table)).filter(|table| *table != Table::default()).map(anywhere),
-        networks: networks.iter().map(|(name, network)| (anywhere(name.clone()), said_network(network))).collect(),
+        networks: networks.iter().map(|(name, network)| (anywhere(name.clone()), Network::said(network))).collect(),
         endpoints: endpoints?,
     })
-}
-
-/// What is said nowhere yet.
-fn anywhere<T>(value: T) -> Spanned<T> {
-    Spanned::new(0..0, value)
 }
 
 fn said_table(table: &TableRequest) -> Table {
@@ -61,47 +54,6 @@ fn said_table(table: &TableRequest) -> Table {
         max_flows: max_flows.map(u64::from).map(anywhere),
         max_flows_per_ns: max_flows_per_ns.map(u64::from).map(anywhere),
         timeouts: times.collect(),
-    }
-}
-
-fn said_network(network: &plan::Network) -> Network {
-    let plan::Network {
-        uplink,
-        subnets,
-        gateway,
-        ipv4,
-        ipv6,
-        mtu,
-        datapath,
-        nat,
-        clamp_mss,
-        ignore_xfrm,
-        no_icc,
-        allow_networks,
-        kept,
-        dns,
-    } = network;
-    let subnet = subnets.iter().find_map(|subnet| if let IpNet::V4(subnet) = subnet { Some(*subnet) } else { None });
-    let subnet6 = subnets.iter().find_map(|subnet| if let IpNet::V6(subnet) = subnet { Some(*subnet) } else { None });
-    let uplink_name = if let UplinkChoice::Interface(name) = uplink { Some(name.clone()) } else { None };
-    Network {
-        uplink: uplink_name.map(anywhere),
-        internal: *uplink == UplinkChoice::None,
-        subnet: subnet.map(anywhere),
-        gateway: *gateway,
-        // What is usual is left out.
-        ipv4: ipv4.filter(|ipv4| *ipv4 == plan::Ipv4::Off),
-        ipv6: *ipv6,
-        subnet6: subnet6.map(anywhere),
-        mtu: *mtu,
-        datapath: *datapath,
-        nat: nat.filter(|nat| *nat != plan::Nat::default()),
-        clamp_mss: *clamp_mss,
-        ignore_xfrm: *ignore_xfrm,
-        no_icc: *no_icc,
-        allow_networks: allow_networks.iter().cloned().map(anywhere).collect(),
-        dns: *dns,
-        keep: *kept,
     }
 }
 

@@ -45,18 +45,23 @@ pub(crate) fn network(asked: &CreateNetwork) -> Result<NetworkRequest> {
     let mtu = text("fwd.mtu")?.or(text("com.docker.network.driver.mtu")?);
     let icc = text(ICC)?.map(|icc| is_on(&icc).ok_or_else(|| refuse(ICC, &icc, "it is neither true nor false")));
     let icc = icc.transpose()?;
-    let subnet = one("IPv4", &asked.v4)?.ok_or_else(|| {
+    let (pool, pool6) = (one("IPv4", &asked.v4)?, one("IPv6", &asked.v6)?);
+    let Some((IpNet::V4(subnet), gateway)) = pool.map(|pool| (pool.pool.trunc(), pool.gateway)) else {
         let error = Error::new(Kind::Unsupported, "make", format!("network {name}"), "it has no subnet of IPv4");
-        error.remedy("leave out --ipam-driver null: docker chooses one, or --subnet says which")
-    })?;
-    let subnet6 = one("IPv6", &asked.v6)?;
-    let gateway = match subnet.gateway {
+        return Err(error.remedy("leave out --ipam-driver null: docker chooses one, or --subnet says which"));
+    };
+    let subnet6 = match pool6.map(|pool| pool.pool.trunc()) {
+        Some(IpNet::V6(subnet)) => Some(subnet),
+        Some(IpNet::V4(_)) | None => None,
+    };
+    let gateway = match gateway {
         Some(IpNet::V4(gateway)) => Some(gateway.addr()),
         Some(IpNet::V6(_)) | None => None,
     };
     let network = Network {
         uplink,
-        subnets: [subnet.pool].into_iter().chain(subnet6.map(|pool| pool.pool)).map(|pool| pool.trunc()).collect(),
+        subnet: Some(subnet),
+        subnet6,
         gateway,
         ipv6: Some(if subnet6.is_some() { Ipv6::Masquerade } else { Ipv6::Off }),
         mtu: mtu.map(|mtu| mtu.parse().map_err(|error| refuse("fwd.mtu", &mtu, error))).transpose()?,
@@ -71,7 +76,7 @@ pub(crate) fn network(asked: &CreateNetwork) -> Result<NetworkRequest> {
         let why = "it is set inside of containers, whose namespaces docker makes later";
         return Err(Error::new(Kind::Unsupported, "use", "-o fwd.datapath=xdp", why).remedy("use tc, or leave it out"));
     }
-    gateway_of_ipv6(subnet6)?;
+    gateway_of_ipv6(pool6)?;
     Ok(NetworkRequest { name, network, forbid: BTreeSet::new(), table: TableRequest::default() })
 }
 
@@ -149,7 +154,7 @@ mod tests {
     fn networks_are_named_by_their_id_and_have_docker_s_subnet() {
         let NetworkRequest { name, network, .. } = self::network(&asked(&json!({}))).expect("it can be");
         assert_eq!(name.as_str(), "d-0123456789ab");
-        assert_eq!(network.subnets, ["10.80.0.0/24".parse().expect("a subnet")]);
+        assert_eq!((network.subnet, network.subnet6), ("10.80.0.0/24".parse().ok(), None));
         assert_eq!(network.gateway, Some([10, 80, 0, 1].into()));
         assert_eq!((network.uplink, network.ipv6, network.kept), (UplinkChoice::Auto, Some(Ipv6::Off), true));
     }
@@ -204,7 +209,7 @@ mod tests {
             CreateNetwork { v6: serde_json::from_value(pool).expect("a pool"), ..asked(&json!({})) }
         };
         let dual = network(&with("fd00:80::1/64")).expect("it can be").network;
-        assert_eq!((dual.ipv6, dual.subnets.len()), (Some(Ipv6::Masquerade), 2));
+        assert_eq!((dual.ipv6, dual.subnet6), (Some(Ipv6::Masquerade), "fd00:80::/64".parse().ok()));
         assert!(network(&with("fd00:80::9/64")).expect_err("another").why.contains("fd00:80::1"));
     }
 }

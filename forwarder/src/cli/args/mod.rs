@@ -1,4 +1,5 @@
-//! What commands share of what the user may type: clap types only. Commands turn them, and their own, into requests of the library.
+//! What commands share of what the user may type, and what a network is asked for so. Commands turn that, and their own, into requests of the
+//! library.
 
 mod choice;
 pub(crate) mod defaults;
@@ -7,6 +8,7 @@ mod files;
 pub(crate) mod global;
 mod network;
 mod target;
+mod value;
 mod words;
 
 pub(crate) use choice::{choice, told_apart};
@@ -15,6 +17,7 @@ pub(crate) use files::{DeclaredArgs, FilesArgs};
 pub(crate) use global::{ColorArg, GlobalArgs};
 pub(crate) use network::NetworkArgs;
 pub(crate) use target::{TARGETS, TargetArgs, one_of_them};
+pub(crate) use value::parsed;
 pub(crate) use words::{asks_for_json, color_asked, command_word};
 
 #[cfg(test)]

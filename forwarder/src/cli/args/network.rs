@@ -1,12 +1,19 @@
-//! What a network is to be: for `fwd up`, which makes one that is missing, and `fwd network add`.
+//! What a network is to be: for `fwd up`, which makes one that is missing, and `fwd network add`; and what the words mean.
+
+use std::{fmt, str::FromStr};
 
 use clap::{
     Args,
     builder::{PossibleValuesParser, TypedValueParser},
 };
 
-use super::{choice, defaults, told_apart};
-use crate::reconcile::{Datapath, Ipv4, Ipv6, Nat};
+use ipnet::IpNet;
+
+use super::{choice, defaults, parsed, told_apart};
+use crate::{
+    Error, Kind, Result,
+    reconcile::{Datapath, Ipv4, Ipv6, Nat, Network, UplinkChoice},
+};
 
 /// What a network is to be.
 #[derive(Args, Clone, Debug)]
@@ -57,6 +64,59 @@ pub(crate) struct NetworkArgs {
     /// NAME and NAME.NETWORK, and what is outside as the host does
     #[arg(long)]
     pub(crate) dns: bool,
+}
+
+impl NetworkArgs {
+    /// What the words ask for. Which networks may reach it, and whether it stays, is for the command to say.
+    ///
+    /// # Errors
+    /// [`Kind::Usage`] with option and value.
+    pub(crate) fn asked(&self) -> Result<Network> {
+        let Self {
+            uplink,
+            subnet,
+            gateway,
+            ipv4,
+            ipv6,
+            subnet6,
+            mtu,
+            datapath,
+            nat,
+            clamp_mss,
+            ignore_xfrm,
+            internal,
+            no_icc,
+            dns,
+        } = self;
+        let gateway = gateway.as_deref();
+        Ok(Network {
+            uplink: UplinkChoice::of(uplink.clone(), *internal)?,
+            subnet: subnet.as_deref().map(|text| whole("--subnet", text, "10.0.0.0/24")).transpose()?,
+            subnet6: subnet6.as_deref().map(|text| whole("--subnet6", text, "fd00:77::/64")).transpose()?,
+            gateway: gateway.map(|text| parsed("--gateway", text, "an IPv4 address such as 10.0.0.254")).transpose()?,
+            ipv4: ipv4.0,
+            ipv6: ipv6.0,
+            mtu: *mtu,
+            datapath: datapath.0,
+            nat: *nat,
+            clamp_mss: *clamp_mss,
+            ignore_xfrm: *ignore_xfrm,
+            no_icc: *no_icc,
+            dns: *dns,
+            ..Network::default()
+        })
+    }
+}
+
+/// A subnet, written by its first address.
+fn whole<T: Copy + FromStr<Err: fmt::Display> + Into<IpNet>>(option: &str, text: &str, example: &str) -> Result<T> {
+    let subnet: T = parsed(option, text, &format!("a network such as {example}"))?;
+    let found: IpNet = subnet.into();
+    if found == found.trunc() {
+        return Ok(subnet);
+    }
+    let why = format!("{} lies inside of a network", found.addr());
+    Err(Error::new(Kind::Usage, "use", format!("{option} {text}"), why).remedy(format!("{option} {}", found.trunc())))
 }
 
 /// What this host has.

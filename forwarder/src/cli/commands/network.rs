@@ -3,16 +3,15 @@
 use std::collections::BTreeSet;
 
 use clap::{Args, Subcommand};
-use ipnet::IpNet;
 
-use super::up::{self, TableArgs, parsed_gateway, parsed_subnet, parsed_subnet6};
+use super::up::{self, TableArgs};
 use crate::{
     Error, Kind, Result,
     cli::{args::NetworkArgs, session::Session},
     execute::{self, Applied, DownResult, Observer},
     netns::Name,
     query::State,
-    reconcile::{DownRequest, Network, NetworkRequest, NetworkScope, TableRequest, UplinkChoice},
+    reconcile::{DownRequest, Network, NetworkRequest, NetworkScope, TableRequest},
     render::{NetworkChange, NetworkRemoval},
 };
 
@@ -108,7 +107,7 @@ pub(super) fn run(session: &mut Session<'_, '_>, args: &NetworkCommandArgs, obse
 
 fn add(session: &mut Session<'_, '_>, args: &AddArgs, observer: &mut dyn Observer) -> Result<()> {
     let AddArgs { name, options, table, allow_networks, dry_run } = args;
-    let network = Network { allow_networks: names(allow_networks)?, ..network(options)? };
+    let network = Network { allow_networks: names(allow_networks)?, kept: true, ..options.asked()? };
     let name = Name::of("a network", name)?;
     change(
         session,
@@ -149,45 +148,6 @@ fn change(
         Error::new(Kind::Failed, "find", format!("network {name}"), "it was removed at the same moment")
     })?;
     session.emit(&NetworkChange { network, changed })
-}
-
-/// What the words ask for.
-fn network(options: &NetworkArgs) -> Result<Network> {
-    let NetworkArgs {
-        uplink,
-        subnet,
-        gateway,
-        ipv4,
-        ipv6,
-        subnet6,
-        mtu,
-        datapath,
-        nat,
-        clamp_mss,
-        ignore_xfrm,
-        internal,
-        no_icc,
-        dns,
-    } = options.clone();
-    let subnet = subnet.as_deref().map(parsed_subnet).transpose()?.map(IpNet::from);
-    let subnet6 = subnet6.as_deref().map(parsed_subnet6).transpose()?.map(IpNet::from);
-    Ok(Network {
-        // Both together are refused by clap.
-        uplink: if internal { UplinkChoice::None } else { uplink.map_or(UplinkChoice::Auto, UplinkChoice::Interface) },
-        gateway: gateway.as_deref().map(parsed_gateway).transpose()?,
-        subnets: subnet.into_iter().chain(subnet6).collect(),
-        ipv4: ipv4.0,
-        ipv6: ipv6.0,
-        mtu,
-        datapath: datapath.0,
-        nat,
-        clamp_mss,
-        ignore_xfrm,
-        no_icc,
-        allow_networks: BTreeSet::new(),
-        kept: true,
-        dns,
-    })
 }
 
 fn rm(session: &mut Session<'_, '_>, args: &RmArgs, observer: &mut dyn Observer) -> Result<()> {

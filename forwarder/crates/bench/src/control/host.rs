@@ -79,7 +79,7 @@ impl Host {
         let mut words = vec!["up".to_owned(), self.name(number)?.to_string()];
         let options = [
             ("--network", request.network.map(|network| network.to_string())),
-            ("--subnet", request.subnet.map(|subnet| subnet.to_string())),
+            ("--subnet", request.options.subnet.map(|subnet| subnet.to_string())),
             ("--attach", request.attach.map(|attach| attach.name().to_owned())),
             ("--max-flows", request.table.max_flows.map(|flows| flows.to_string())),
         ];
@@ -169,11 +169,11 @@ impl Host {
         let many = self.networks > 1;
         Ok(UpRequest {
             network: many.then(|| Name::try_from(format!("net{network}").as_str())).transpose()?,
-            subnet: Some(Ipv4Net::new_assert([10, 80, network * 4, 0].into(), 22)),
             attach: self.attach,
             table: self.table.clone(),
             ..UpRequest::new(TargetRef::Named(self.name(number)?.clone()))
-        })
+        }
+        .with_options(|it| it.subnet = Some(Ipv4Net::new_assert([10, 80, network * 4, 0].into(), 22))))
     }
 
     /// Runs the program to its end: milliseconds, and bytes that it wrote.

@@ -37,13 +37,15 @@ pub(super) fn up(testbed: &Testbed, path: Path, scale: Scale, way: Comparison) -
     for number in 0..namespaces {
         let name = Name::try_from(testbed.name(&format!("c{number}")).as_str())?;
         let request = UpRequest {
-            datapath: Some(datapath),
-            subnet: subnet(scale.namespaces),
             table: table(scale.flows, number)?,
-            ipv6: (way.family == Family::V6).then_some(Ipv6::Masquerade),
             publish: if way.published && number + 1 == namespaces { ports() } else { Vec::new() },
             ..UpRequest::new(TargetRef::Named(name.clone()))
-        };
+        }
+        .with_options(|it| {
+            it.datapath = Some(datapath);
+            it.subnet = subnet(scale.namespaces);
+            it.ipv6 = (way.family == Family::V6).then_some(Ipv6::Masquerade);
+        });
         testbed.host().run(|| execute::up(&context, &request, &mut Unobserved))?;
         last = Some(name);
     }

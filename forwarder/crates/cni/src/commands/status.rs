@@ -28,7 +28,7 @@ pub(super) fn run(call: &Call) -> Result<Answer> {
     if let Some(delegate) = Delegate::of(&call.config, &call.environment)? {
         delegate.run(Command::Status)?;
     }
-    let planned = dry_network(&call.host.context, &request::network(call)).map_err(|error| {
+    let planned = dry_network(&call.host.context, &request::network(call)?).map_err(|error| {
         let Failure { msg, details, .. } = Failure::from(error);
         Failure::new(Code::NotAvailable, msg, details)
     })?;

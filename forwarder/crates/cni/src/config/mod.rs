@@ -6,7 +6,7 @@ mod runtime;
 
 use std::{net::Ipv4Addr, path::PathBuf, time::Duration};
 
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use ipnet::IpNet;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -21,7 +21,7 @@ use crate::{
 use fwd_base::HostName;
 use fwd_dataplane::{Backend, PublishedPorts};
 use fwd_kernel::netns::Name;
-use fwd_plan::{AskedLimits, Datapath, HardwareAddress, Ipv4, Ipv6, Nat, RouteRequest};
+use fwd_plan::{AskedLimits, Datapath, HardwareAddress, Nat, Network, RouteRequest};
 use fwd_plugin::{json, one_of};
 
 /// How long another command is waited for.
@@ -38,34 +38,16 @@ pub(crate) struct Config {
     pub(crate) network: Name,
     /// Interface to the outside.
     pub(crate) uplink: Option<String>,
-    /// Addresses of the network.
-    pub(crate) subnet: Option<Ipv4Net>,
-    /// Address of its gateway.
-    pub(crate) gateway: Option<Ipv4Addr>,
     /// The first and the last address that may be chosen.
     pub(crate) range: Option<(Ipv4Addr, Ipv4Addr)>,
-    /// Whether the network has IPv4; as it has where nothing is said of addresses.
-    pub(crate) ipv4: Option<Ipv4>,
-    /// Whether the network has IPv6; as the host has it where nothing is said of addresses.
-    pub(crate) ipv6: Option<Ipv6>,
-    /// Its addresses of IPv6.
-    pub(crate) subnet6: Option<Ipv6Net>,
     /// Another plugin that chooses addresses.
     pub(crate) delegate: Option<String>,
-    /// Largest packet, bytes.
-    pub(crate) mtu: Option<u32>,
-    /// What forwards.
-    pub(crate) datapath: Option<Datapath>,
     /// How the program is attached.
     pub(crate) attach: Option<Backend>,
-    /// How ports are mapped.
-    pub(crate) nat: Option<Nat>,
     /// Nothing leaves the network.
     pub(crate) internal: bool,
-    /// Its containers do not reach each other.
-    pub(crate) no_icc: bool,
-    /// A name server answers at its gateway.
-    pub(crate) name_server: bool,
+    /// What else the network is to be: IPv4 and IPv6 are as the host has them where nothing is said of addresses.
+    pub(crate) options: Network,
     /// Names by which the container is found there.
     pub(crate) aliases: Vec<HostName>,
     /// No default route is set inside.
@@ -112,24 +94,28 @@ impl Config {
         let Ranges { subnet, gateway, range, ipv4, ipv6, subnet6 } = ranges;
         let (no_default_route, routes) = routes(&keys, plugin)?;
         let dns = runtime::dns(&keys);
+        let options = Network {
+            subnet,
+            subnet6,
+            gateway,
+            ipv4,
+            ipv6,
+            mtu: keys.mtu.filter(|mtu| *mtu != 0),
+            datapath: choice("datapath", keys.datapath.as_deref(), &Datapath::ALL, Datapath::name)?,
+            nat: choice("nat", keys.nat.as_deref(), &Nat::ALL, Nat::name)?,
+            no_icc: keys.icc == Some(false),
+            dns: keys.nameserver,
+            ..Network::default()
+        };
         Ok(Self {
             version,
             network: network(&keys, plugin)?,
             uplink: keys.uplink.clone().filter(|it| !it.is_empty()),
-            subnet,
-            gateway,
             range,
-            ipv4,
-            ipv6,
-            subnet6,
             delegate,
-            mtu: keys.mtu.filter(|mtu| *mtu != 0),
-            datapath: choice("datapath", keys.datapath.as_deref(), &Datapath::ALL, Datapath::name)?,
             attach: choice("attach", keys.attach.as_deref(), &Backend::ALL, Backend::name)?,
-            nat: choice("nat", keys.nat.as_deref(), &Nat::ALL, Nat::name)?,
             internal: keys.internal,
-            no_icc: keys.icc == Some(false),
-            name_server: keys.nameserver,
+            options,
             aliases: runtime::aliases(&keys)?,
             no_default_route,
             routes,

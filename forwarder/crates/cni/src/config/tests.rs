@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use fwd_plan::{Ipv4, Ipv6};
 
 fn read(extra: Value) -> Result<Config> {
     read_as(Plugin::Fwd, extra)
@@ -28,7 +29,7 @@ fn refused(code: u32, extra: Value, words: &[&str]) {
 #[test]
 fn a_name_is_enough() {
     let config = read(json!({})).expect("it is whole");
-    assert_eq!((config.network.as_str(), config.subnet, config.ipv6), ("web", None, None));
+    assert_eq!((config.network.as_str(), config.options.subnet, config.options.ipv6), ("web", None, None));
     assert!(!config.no_default_route && config.publish.is_empty() && config.delegate.is_none());
     assert_eq!(config.patience, PATIENCE);
 }
@@ -41,11 +42,14 @@ fn keys_have_any_case_and_others_are_passed_over() {
             [{ "subnet": "fd00:8::/64" }]], "routes": [{ "dst": "0.0.0.0/0" }, { "dst": "10.9.0.0/16" }] },
     }));
     let config = config.expect("it is whole");
-    assert_eq!((config.network.as_str(), config.mtu, config.datapath), ("front", Some(1400), Some(Datapath::Kernel)));
-    assert_eq!(config.subnet, Some("10.8.0.0/24".parse().expect("a subnet")));
-    assert_eq!(config.gateway, Some(Ipv4Addr::new(10, 8, 0, 254)));
+    assert_eq!(
+        (config.network.as_str(), config.options.mtu, config.options.datapath),
+        ("front", Some(1400), Some(Datapath::Kernel))
+    );
+    assert_eq!(config.options.subnet, Some("10.8.0.0/24".parse().expect("a subnet")));
+    assert_eq!(config.options.gateway, Some(Ipv4Addr::new(10, 8, 0, 254)));
     assert_eq!(config.range, Some((Ipv4Addr::new(10, 8, 0, 10), Ipv4Addr::new(10, 8, 0, 255))));
-    assert_eq!((config.ipv6, config.subnet6.is_some()), (Some(Ipv6::Masquerade), true));
+    assert_eq!((config.options.ipv6, config.options.subnet6.is_some()), (Some(Ipv6::Masquerade), true));
     assert_eq!(config.routes.iter().map(ToString::to_string).collect::<Vec<_>>(), ["10.9.0.0/16"]);
     assert_eq!(config.patience, Duration::from_secs(3));
 }
@@ -75,7 +79,7 @@ fn capabilities_are_read_as_go_cni_writes_them() {
     let inbound = config.limits.inbound.expect("a limit");
     assert_eq!((inbound.rate, inbound.burst), (8_000_000, inbound.most_burst()));
     assert_eq!(config.limits.outbound.map(|limit| (limit.rate, limit.burst)), Some((1_000_000, 100_000)));
-    assert_eq!(config.subnet, Some("10.5.0.0/24".parse().expect("a subnet")));
+    assert_eq!(config.options.subnet, Some("10.5.0.0/24".parse().expect("a subnet")));
     let dns = json!({ "nameservers": ["10.0.0.10"], "search": ["svc.cluster.local"], "options": ["ndots:5"] });
     assert_eq!(config.dns, dns);
     assert_eq!((config.addresses, config.mac.is_some()), (vec![Ipv4Addr::new(10, 5, 0, 7).into()], true));
@@ -136,7 +140,10 @@ fn what_cannot_be_is_refused() {
     refused(7, json!({ "datapath": "fast" }), &["fast", "tc"]);
     refused(7, json!({ "ipam": { "subnet": "10.8.0.0/33" } }), &["10.8.0.0/33"]);
     let alone = read(json!({ "ipam": { "ranges": [[{ "subnet": "fd00::/64" }]] } })).expect("IPv6 alone");
-    assert_eq!((alone.subnet, alone.ipv4, alone.ipv6), (None, Some(Ipv4::Off), Some(Ipv6::Masquerade)));
+    assert_eq!(
+        (alone.options.subnet, alone.options.ipv4, alone.options.ipv6),
+        (None, Some(Ipv4::Off), Some(Ipv6::Masquerade))
+    );
     refused(7, json!({ "lockTimeout": "soon" }), &["lockTimeout", "soon"]);
     refused(6, json!({ "mtu": "big" }), &["mtu"]);
     refused(1, json!({ "cniVersion": "0.2.0" }), &["0.2.0"]);

@@ -1,14 +1,15 @@
-//! What a file may say of a network.
+//! What a file may say of a network, and how that becomes what is desired, and comes of it: each names every field of the other side.
 
-use std::{collections::BTreeSet, net::Ipv4Addr};
+use std::{collections::BTreeSet, net::Ipv4Addr, ops::Range};
 
-use ipnet::{Ipv4Net, Ipv6Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
-use super::words;
-use fwd_plan::{Datapath, Ipv4, Ipv6, Nat};
+use super::{anywhere, words};
+use fwd_base::{Error, Result};
+use fwd_plan::{self as plan, Datapath, Ipv4, Ipv6, Nat, UplinkChoice};
 
 /// A network. What is left out and depends on the host (uplink's MTU, free subnet, best data path, IPv6) is as it is, or as the host
 /// has it; everything else that is left out is not to be.
@@ -71,4 +72,108 @@ pub struct Network {
     /// It stays when commands take its last namespace down.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub keep: bool,
+}
+
+impl Network {
+    /// What is desired so. `refuse` is told which bytes of the file are wrong, and why.
+    ///
+    /// # Errors
+    /// It has an uplink and is internal, or a subnet is written by another address than its first.
+    pub(crate) fn desired(&self, refuse: impl Fn(Range<usize>, String) -> Error) -> Result<plan::Network> {
+        let Self {
+            uplink,
+            internal,
+            subnet,
+            gateway,
+            ipv4,
+            ipv6,
+            subnet6,
+            mtu,
+            datapath,
+            nat,
+            clamp_mss,
+            ignore_xfrm,
+            no_icc,
+            allow_networks,
+            dns,
+            keep,
+        } = self;
+        let uplink = match uplink {
+            Some(uplink) if *internal => {
+                let refused = refuse(uplink.span(), "an internal network has no uplink".into());
+                return Err(refused.remedy("leave out uplink or internal"));
+            }
+            Some(uplink) => UplinkChoice::Interface(uplink.get_ref().clone()),
+            None if *internal => UplinkChoice::None,
+            None => UplinkChoice::Auto,
+        };
+        // The kernel's own data path maps ports in its own way.
+        let by_programs = datapath.is_none_or(Datapath::is_ebpf) && !internal;
+        Ok(plan::Network {
+            uplink,
+            subnet: subnet.as_ref().map(|subnet| whole(subnet, &refuse)).transpose()?,
+            subnet6: subnet6.as_ref().map(|subnet| whole(subnet, &refuse)).transpose()?,
+            gateway: *gateway,
+            ipv4: *ipv4,
+            ipv6: *ipv6,
+            mtu: *mtu,
+            datapath: *datapath,
+            nat: nat.or(by_programs.then(Default::default)),
+            clamp_mss: *clamp_mss,
+            ignore_xfrm: *ignore_xfrm,
+            no_icc: *no_icc,
+            allow_networks: allow_networks.iter().map(|other| other.get_ref().clone()).collect(),
+            kept: *keep,
+            dns: *dns,
+        })
+    }
+
+    /// What a file says of a network that is desired. What is usual is left out.
+    pub(crate) fn said(network: &plan::Network) -> Self {
+        let plan::Network {
+            uplink,
+            subnet,
+            subnet6,
+            gateway,
+            ipv4,
+            ipv6,
+            mtu,
+            datapath,
+            nat,
+            clamp_mss,
+            ignore_xfrm,
+            no_icc,
+            allow_networks,
+            kept,
+            dns,
+        } = network;
+        Self {
+            uplink: uplink.interface().map(|name| anywhere(name.into())),
+            internal: *uplink == UplinkChoice::None,
+            subnet: subnet.map(anywhere),
+            gateway: *gateway,
+            ipv4: ipv4.filter(|ipv4| *ipv4 == Ipv4::Off),
+            ipv6: *ipv6,
+            subnet6: subnet6.map(anywhere),
+            mtu: *mtu,
+            datapath: *datapath,
+            nat: nat.filter(|nat| *nat != Nat::default()),
+            clamp_mss: *clamp_mss,
+            ignore_xfrm: *ignore_xfrm,
+            no_icc: *no_icc,
+            allow_networks: allow_networks.iter().cloned().map(anywhere).collect(),
+            dns: *dns,
+            keep: *kept,
+        }
+    }
+}
+
+/// A subnet, written by its first address.
+fn whole<T: Copy + Into<IpNet>>(subnet: &Spanned<T>, refuse: &impl Fn(Range<usize>, String) -> Error) -> Result<T> {
+    let found: IpNet = (*subnet.get_ref()).into();
+    if found == found.trunc() {
+        return Ok(*subnet.get_ref());
+    }
+    let refused = refuse(subnet.span(), format!("{} lies inside of a network", found.addr()));
+    Err(refused.remedy(format!("write {:?}", found.trunc().to_string())))
 }

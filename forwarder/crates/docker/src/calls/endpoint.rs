@@ -69,7 +69,7 @@ pub(super) fn join(driver: &Driver, asked: &Join) -> Result<Value> {
     });
     let (_, gateways) = joined?;
     driver.await_container();
-    let internal = request.internal;
+    let internal = request.options.uplink == UplinkChoice::None;
     let (v4, v6) = gateways.unwrap_or((Ipv4Addr::UNSPECIFIED, Ipv6Addr::UNSPECIFIED));
     let way = |gateway: IpAddr| (!internal && !gateway.is_unspecified()).then_some(gateway);
     let interface_name = InterfaceName { src_name: identity(endpoint).ifname, dst_prefix: INSIDE };
@@ -135,25 +135,11 @@ fn request(noted: &NotedNetwork, endpoint: &Id, sandbox: &str) -> Result<UpReque
         Some(IpNet::V6(address)) => Some(address.addr()),
         Some(IpNet::V4(_)) | None => None,
     };
-    let subnet = |is_v4: bool| network.network.subnets.iter().copied().find(|it| it.addr().is_ipv4() == is_v4);
     Ok(UpRequest {
         caller: Some(Caller { id: id.clone(), network: noted.network.network.as_str().into() }),
         ifname: Some(id.ifname),
         network: Some(network.name),
-        uplink: match &network.network.uplink {
-            UplinkChoice::Interface(uplink) => Some(uplink.clone()),
-            UplinkChoice::Auto | UplinkChoice::None => None,
-        },
-        internal: network.network.uplink == UplinkChoice::None,
-        subnet: subnet(true).and_then(|it| if let IpNet::V4(it) = it { Some(it) } else { None }),
-        subnet6: subnet(false).and_then(|it| if let IpNet::V6(it) = it { Some(it) } else { None }),
-        gateway: network.network.gateway,
-        ipv6: network.network.ipv6,
-        mtu: network.network.mtu,
-        datapath: network.network.datapath,
-        nat: network.network.nat,
-        no_icc: network.network.no_icc,
-        kept: true,
+        options: network.network,
         ip: Some(address(endpoint, &known.interface)?),
         ip6,
         mac: Some(mac(&known.interface.mac_address)?),
@@ -204,7 +190,7 @@ mod tests {
         let request = request(&noted, &endpoint, "/var/run/docker/netns/0123").expect("it can be");
         assert_eq!(request.target, TargetRef::Awaited("/var/run/docker/netns/0123".into()));
         assert_eq!(request.ifname.as_deref(), Some("fwdpe1e1e1e1e1e"));
-        assert_eq!((request.ip, request.gateway), (Some([10, 80, 0, 2].into()), Some([10, 80, 0, 1].into())));
+        assert_eq!((request.ip, request.options.gateway), (Some([10, 80, 0, 2].into()), Some([10, 80, 0, 1].into())));
         assert_eq!(request.ip6, Some("fd00:80::2".parse().expect("an address")));
         assert_eq!(request.caller.map(|it| it.id.ifname), request.ifname);
         assert_eq!(request.network.map(|it| it.to_string()), Some("web".into()));

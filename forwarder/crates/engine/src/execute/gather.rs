@@ -95,16 +95,15 @@ pub(super) fn complete_up(
     if request.caller.is_some() {
         gathered.actual.host.listeners.retain(surroundings::is_in_the_way_of_a_runtime);
     }
-    gathered.actual.host.resolvers = if request.dns { names::resolvers()? } else { Vec::new() };
+    gathered.actual.host.resolvers = if request.options.dns { names::resolvers()? } else { Vec::new() };
     gathered.actual.host.surroundings = surroundings::for_up(request, &gathered.actual)?;
     gathered.host_access(context, !request.publish.is_empty())?;
-    gathered.actual.no_tc = no_tc(request.datapath == Some(Datapath::Kernel), gathered.plane.as_ref())?;
+    gathered.actual.no_tc = no_tc(request.options.datapath == Some(Datapath::Kernel), gathered.plane.as_ref())?;
     gathered.actual.no_tcx = Backend::of_kernel()? != Backend::Tcx;
     gathered.actual.no_shaper = request.limits.limit_something() && !has_shaper();
     gathered.actual.host.machine = machine();
-    let ipv6 = request.ipv6.or(request.subnet6.map(|_| Ipv6::Masquerade));
-    gathered.actual.no_ipv6_nat = no_ipv6_nat(ipv6, &gathered.actual)?;
-    let kernel = request.datapath == Some(Datapath::Kernel) || gathered.actual.no_tc.is_some();
+    gathered.actual.no_ipv6_nat = no_ipv6_nat(request.options.asked_ipv6(), &gathered.actual)?;
+    let kernel = request.options.datapath == Some(Datapath::Kernel) || gathered.actual.no_tc.is_some();
     gathered.masquerades(kernel)?;
     gathered.check_hooks(|endpoint| Some(endpoint.cookie) == cookie)?;
     gathered.locate_orphans()?;
@@ -178,9 +177,7 @@ pub(super) fn for_network(context: &HostContext, request: &NetworkRequest) -> Re
     gathered.actual.host.surroundings = surroundings::read(!by_kernel && !ignores, chains)?;
     gathered.actual.no_tc = no_tc(by_kernel, gathered.plane.as_ref())?;
     gathered.actual.host.machine = machine();
-    let subnet6 = network.subnets.iter().any(|subnet| matches!(subnet, IpNet::V6(_)));
-    let ipv6 = network.ipv6.or(subnet6.then_some(Ipv6::Masquerade));
-    gathered.actual.no_ipv6_nat = no_ipv6_nat(ipv6, &gathered.actual)?;
+    gathered.actual.no_ipv6_nat = no_ipv6_nat(network.asked_ipv6(), &gathered.actual)?;
     gathered.masquerades(by_kernel || gathered.actual.no_tc.is_some())?;
     gathered.check_hooks(|_| false)?;
     gathered.locate_orphans()?;

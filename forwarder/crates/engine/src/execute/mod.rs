@@ -34,7 +34,7 @@ use self::{
 pub(crate) use self::{
     gather::recorded,
     names::names_of,
-    record::{attach, limits, source, table, treatment},
+    record::{attach, limits, source, table},
     surroundings::{effects, is_strict, not_forwarded},
 };
 pub use self::{

@@ -11,8 +11,8 @@ use ipnet::{Ipv4Net, Ipv6Net};
 use fwd_base::Result;
 use fwd_dataplane::{Backend, Dataplane, Described, Metadata, NetnsMetadata, Rule, XdpHook, name, name_of};
 use fwd_plan::{
-    Datapath, EndpointRecord, EndpointSpec, IDLE_TIMES, Limits, Marks, Nat, NetworkRecord, NetworkSpec, RateLimit,
-    Records, TableRecord, TargetRef, Treatment, UplinkRecord,
+    Datapath, EndpointRecord, EndpointSpec, IDLE_TIMES, Limits, Marks, NetworkRecord, NetworkSpec, RateLimit, Records,
+    TableRecord, TargetRef, Treatment, UplinkRecord,
 };
 
 /// Reads all maps.
@@ -85,7 +85,7 @@ fn network(plane: &Dataplane, index: u32, record: &abi::Network) -> Result<Netwo
         mac: record.gateway_mac,
         last: u32::from_be_bytes(record.last),
         datapath: Datapath::of_flags(record.flags),
-        treatment: treatment(record.flags),
+        treatment: Treatment::of_flags(record.flags),
         kept: record.flags & endpoint_flags::KEPT != 0,
         allows,
     })
@@ -175,43 +175,6 @@ pub(crate) fn attach(flags: u32) -> Backend {
     if flags & endpoint_flags::CLSACT == 0 { Backend::Tcx } else { Backend::Clsact }
 }
 
-/// What the flags of a network or an endpoint say about its packets.
-#[must_use]
-pub(crate) fn treatment(flags: u32) -> Treatment {
-    let is_set = |flag: u32| flags & flag != 0;
-    let nat = match (is_set(endpoint_flags::NAT_EIM), is_set(endpoint_flags::NAT_EIF)) {
-        (false, _) => Nat::Symmetric,
-        (true, false) => Nat::Eim,
-        (true, true) => Nat::EimEif,
-    };
-    Treatment {
-        nat,
-        clamp_mss: is_set(endpoint_flags::CLAMP_MSS),
-        ignore_xfrm: is_set(endpoint_flags::IGNORE_XFRM),
-        internal: is_set(endpoint_flags::INTERNAL),
-        no_icc: is_set(endpoint_flags::NO_ICC),
-        bound: is_set(endpoint_flags::UPLINK_BOUND),
-        dns: is_set(endpoint_flags::DNS),
-        routed6: is_set(endpoint_flags::ROUTED_V6),
-    }
-}
-
-fn flags_of(treatment: Treatment) -> u32 {
-    let nat = match treatment.nat {
-        Nat::Symmetric => 0,
-        Nat::Eim => endpoint_flags::NAT_EIM,
-        Nat::EimEif => endpoint_flags::NAT_EIM | endpoint_flags::NAT_EIF,
-    };
-    let flag = |set: bool, flag: u32| if set { flag } else { 0 };
-    nat | flag(treatment.clamp_mss, endpoint_flags::CLAMP_MSS)
-        | flag(treatment.ignore_xfrm, endpoint_flags::IGNORE_XFRM)
-        | flag(treatment.internal, endpoint_flags::INTERNAL)
-        | flag(treatment.no_icc, endpoint_flags::NO_ICC)
-        | flag(treatment.bound, endpoint_flags::UPLINK_BOUND)
-        | flag(treatment.dns, endpoint_flags::DNS)
-        | flag(treatment.routed6, endpoint_flags::ROUTED_V6)
-}
-
 /// The record of a network with a block of counters, or 0.
 ///
 /// # Errors
@@ -243,7 +206,7 @@ pub(super) fn of_network(spec: &NetworkSpec, counters: u32) -> Result<abi::Netwo
         gateway_v6: gateway6.map_or([0; 16], |gateway| gateway.addr().octets()),
         prefix_v6: gateway6.map_or(0, |gateway| gateway.prefix_len().into()),
         last: last.to_be_bytes(),
-        flags: datapath.flag() | flags_of(*treatment) | kept,
+        flags: datapath.flag() | treatment.flags() | kept,
         name: name(network)?,
         bridge: name(bridge)?,
     })
@@ -282,7 +245,7 @@ pub(super) fn of_endpoint(spec: &EndpointSpec, numbers: &Numbers) -> abi::Endpoi
         mtu: spec.mtu,
         mac: spec.mac,
         gateway_mac: spec.gateway_mac,
-        flags: spec.datapath.flag() | flags_of(spec.treatment) | marks,
+        flags: spec.datapath.flag() | spec.treatment.flags() | marks,
         v6: spec.address6.map_or([0; 16], |address| address.addr().octets()),
         source: spec.source.unwrap_or(Ipv4Addr::UNSPECIFIED).octets(),
         netns_cookie: numbers.cookie,

@@ -9,7 +9,7 @@ use super::State;
 use crate::execute;
 use fwd_base::Result;
 use fwd_dataplane::{NetworkMetadata, name_of};
-use fwd_plan::{Datapath, Ipv4, Ipv6, Treatment};
+use fwd_plan::{Datapath, Ipv4, Treatment};
 use fwd_render::{NetworkView, UPLINK_STATES};
 
 impl State {
@@ -33,7 +33,7 @@ impl State {
         let is_mutual = |other: &&String| known.iter().any(|it| it.name == **other && it.allows.contains(&name));
         let reaches = allows().filter(is_mutual).cloned().map(Into::into).collect();
         let allows = allows().cloned().map(Into::into).collect();
-        let treatment = execute::treatment(record.flags);
+        let treatment = Treatment::of_flags(record.flags);
         let Treatment { nat, clamp_mss, ignore_xfrm, internal, no_icc, bound, dns, routed6: _ } = treatment;
         let datapath = Datapath::of_flags(record.flags);
         let gateways = execute::gateways(record);
@@ -60,7 +60,7 @@ impl State {
             bound,
             datapath: datapath.name().into(),
             ipv4: Ipv4::of(record.gateway_v4 != [0; 4]).name().into(),
-            ipv6: Ipv6::of(record.gateway_v6 != [0; 16], treatment).name().into(),
+            ipv6: treatment.ipv6(record.gateway_v6 != [0; 16]).name().into(),
             nat: datapath.is_ebpf().then(|| nat.name().into()),
             clamp_mss,
             ignore_xfrm,

@@ -19,7 +19,7 @@ use fwd_kernel::{
     netlink::{Link, Netlink},
     netns::{self, Name},
 };
-use fwd_plan::{Datapath, Ipv4, Ipv6, Limits, Owner, RateLimit, TargetRef, Treatment};
+use fwd_plan::{Datapath, Ipv4, Limits, Owner, RateLimit, TargetRef, Treatment};
 use fwd_render::{EndpointView, FlowCounts, PolicyView, RateView, RuleView, UPLINK_STATES, XdpView};
 
 /// The records of one host.
@@ -164,7 +164,7 @@ impl State {
         let traffic = if kernel { interface_traffic(present)? } else { self.plane.endpoint_traffic(record)? };
         let uplink = self.uplinks.get(&record.uplink);
         let usage = self.occupancy.endpoints.get(&ifindex).copied().unwrap_or_default();
-        let treatment = execute::treatment(record.flags);
+        let treatment = Treatment::of_flags(record.flags);
         let [up, down, gone, none] = UPLINK_STATES;
         Ok(EndpointView {
             network: network_name.into(),
@@ -213,14 +213,14 @@ impl State {
     fn policy(&self, record: &Endpoint, routes: &[RouteMetadata]) -> Result<PolicyView> {
         let (default, others): (Vec<_>, Vec<_>) = routes.iter().partition(|route| route.to.prefix_len() == 0);
         let is_set = |flag| record.flags & flag != 0;
-        let treatment = execute::treatment(record.flags);
+        let treatment = Treatment::of_flags(record.flags);
         let Treatment { nat: _, clamp_mss, ignore_xfrm, internal, no_icc, bound: _, dns: _, routed6: _ } = treatment;
         let Limits { outbound, inbound } = execute::limits(&self.plane.limits(record)?);
         let (rules, refusals) = self.plane.policy(record)?;
         let limit = |RateLimit { rate, burst }: RateLimit| (rate != 0).then_some(RateView { rate, burst });
         Ok(PolicyView {
             ipv4: Ipv4::of(record.v4 != [0; 4]).name().into(),
-            ipv6: Ipv6::of(record.v6 != [0; 16], treatment).name().into(),
+            ipv6: treatment.ipv6(record.v6 != [0; 16]).name().into(),
             clamp_mss,
             ignore_xfrm,
             internal,

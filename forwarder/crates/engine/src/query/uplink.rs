@@ -5,11 +5,10 @@ use std::{collections::BTreeSet, net::Ipv4Addr};
 use forwarder_common::abi::{Endpoint, Network, Uplink, uplink_flags};
 
 use super::State;
-use crate::execute;
 use fwd_base::{Result, text::Untrusted};
 use fwd_dataplane::name_of;
 use fwd_kernel::netlink::{Link, Netlink};
-use fwd_plan::{Datapath, Followed, NetConfig, is_made};
+use fwd_plan::{Datapath, Followed, NetConfig, Treatment, is_made};
 use fwd_render::{UPLINK_REASONS, UPLINK_STATES, UplinkView};
 
 impl State {
@@ -90,7 +89,7 @@ impl State {
 
 /// Whether a network, or an endpoint, with these flags leaves by whatever the host's routes lead by.
 fn follows_routes(flags: u32) -> bool {
-    let treatment = execute::treatment(flags);
+    let treatment = Treatment::of_flags(flags);
     !treatment.internal && !treatment.bound
 }
 

@@ -3,11 +3,16 @@
 use std::path::Path;
 
 use super::{Other, Others, identity};
-use crate::{input::Container, network::Network, ports, refusal, status::Status};
+use crate::{
+    input::Container,
+    network::{Addresses, Network},
+    ports, refusal,
+    status::Status,
+};
 use fwd_base::{HostName, Result};
 use fwd_dataplane::{Dataplane, EndpointId, PublishedPorts};
 use fwd_engine::execute::{Observer, UpResult};
-use fwd_plan::{Caller, TargetRef, UpRequest};
+use fwd_plan::{Caller, TargetRef, UpRequest, UplinkChoice};
 use fwd_plugin::{Answer, Host, by_family};
 
 /// Metric of the default route of a container's first network, as netavark has it.
@@ -73,26 +78,26 @@ fn request(
     let last = others.iter().filter_map(|other| other.metric).max();
     let metric = (!no_default_route).then(|| last.map_or(METRIC, |last| last.saturating_add(1).max(METRIC)));
     let names = if network.dns { names(container, warnings) } else { Vec::new() };
+    let Addresses { subnet, gateway, range, subnet6 } = network.addresses;
+    let options = fwd_plan::Network {
+        uplink: UplinkChoice::of(of_network.uplink.clone(), network.internal)?,
+        subnet,
+        subnet6,
+        gateway,
+        ipv6: Some(network.ipv6()),
+        dns: network.dns,
+        ..of_network.network.clone()
+    };
     Ok(UpRequest {
         ifname: Some(id.ifname.clone()),
         caller: Some(Caller { id, network: network.name.clone() }),
         network: Some(network.network.clone()),
-        uplink: of_network.uplink.clone(),
-        subnet: network.addresses.subnet,
-        gateway: network.addresses.gateway,
-        range: network.addresses.range,
-        ipv6: Some(network.ipv6()),
-        subnet6: network.addresses.subnet6,
+        options,
+        range,
         ip,
         ip6,
         mac: mac.transpose()?,
-        mtu: of_network.mtu,
-        datapath: of_network.datapath,
         attach: of_network.attach,
-        nat: of_network.nat,
-        internal: network.internal,
-        no_icc: of_network.no_icc,
-        dns: network.dns,
         aliases: names,
         no_default_route: of_container.no_default_route,
         metric: of_container.metric.or(metric),

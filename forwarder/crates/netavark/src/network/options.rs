@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt::Display, net::Ipv4Addr, str::FromStr};
 use crate::refusal;
 use fwd_base::{Error, Result};
 use fwd_dataplane::Backend;
-use fwd_plan::{Datapath, Nat};
+use fwd_plan::{Datapath, Nat, Network};
 use fwd_plugin::one_of;
 
 /// Those of a network.
@@ -13,16 +13,10 @@ use fwd_plugin::one_of;
 pub(crate) struct NetworkOptions {
     /// Interface to the outside.
     pub(crate) uplink: Option<String>,
-    /// Largest packet, bytes.
-    pub(crate) mtu: Option<u32>,
-    /// What forwards.
-    pub(crate) datapath: Option<Datapath>,
+    /// What else is said of the network so.
+    pub(crate) network: Network,
     /// How the program is attached.
     pub(crate) attach: Option<Backend>,
-    /// How ports are mapped.
-    pub(crate) nat: Option<Nat>,
-    /// Containers of the network do not reach each other.
-    pub(crate) no_icc: bool,
     /// Those that single containers may have otherwise.
     pub(crate) of_containers: ContainerOptions,
 }
@@ -46,11 +40,11 @@ impl NetworkOptions {
         for (key, value) in given {
             match key.as_str() {
                 "uplink" => read.uplink = Some(value.clone()).filter(|it| !it.is_empty()),
-                "mtu" => read.mtu = Some(parsed(key, value)?).filter(|mtu| *mtu != 0),
-                "datapath" => read.datapath = choice(key, value, &Datapath::ALL, Datapath::name)?,
+                "mtu" => read.network.mtu = Some(parsed(key, value)?).filter(|mtu| *mtu != 0),
+                "datapath" => read.network.datapath = choice(key, value, &Datapath::ALL, Datapath::name)?,
                 "attach" => read.attach = choice(key, value, &Backend::ALL, Backend::name)?,
-                "nat" => read.nat = choice(key, value, &Nat::ALL, Nat::name)?,
-                "icc" => read.no_icc = !is_on(key, value)?,
+                "nat" => read.network.nat = choice(key, value, &Nat::ALL, Nat::name)?,
+                "icc" => read.network.no_icc = !is_on(key, value)?,
                 "isolate" if value == "strict" || is_on(key, value)? => {}
                 "isolate" => {
                     let remedy = "leave it out: networks are isolated until `fwd network add NAME --allow-network OTHER` lets them";

@@ -32,7 +32,8 @@ fn network_is_read_with_all_that_podman_says() {
     };
     assert_eq!((network.addresses, network.ipv6()), (addresses, Ipv6::Masquerade));
     assert_eq!(network.routes, ["203.0.113.0/24=10.7.0.254".parse().expect("a route")]);
-    let NetworkOptions { uplink, mtu, datapath, attach, nat, no_icc, of_containers } = network.options;
+    let NetworkOptions { uplink, network: of_network, attach, of_containers } = network.options;
+    let fwd_plan::Network { mtu, datapath, nat, no_icc, .. } = of_network;
     assert_eq!(
         (uplink.as_deref(), mtu, datapath, attach, nat),
         (Some("eth1"), Some(1400), Some(Datapath::Tc), None, Some(Nat::Eim))

@@ -133,7 +133,7 @@ impl NetworkRecord {
     /// What it has of IPv6.
     #[must_use]
     pub const fn ipv6(&self) -> Ipv6 {
-        Ipv6::of(self.gateway6.is_some(), self.treatment)
+        self.treatment.ipv6(self.gateway6.is_some())
     }
 }
 

@@ -1,9 +1,8 @@
-//! Options of a network and of the flow table, as they are asked for and as they are found.
+//! How ports are mapped, and options of the flow table, as they are asked for and as they are found.
 
 use forwarder_common::abi::Timeout;
 use serde::{Deserialize, Serialize};
 
-use crate::Datapath;
 use fwd_base::{Error, Kind, Result};
 use fwd_dataplane::Sizes;
 
@@ -43,27 +42,6 @@ impl Nat {
             Self::EimEif => "the same, and open to everybody",
         }
     }
-}
-
-/// How the packets of a network are treated.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Treatment {
-    /// How ports are mapped.
-    pub nat: Nat,
-    /// The MSS of TCP is lowered to what the path carries.
-    pub clamp_mss: bool,
-    /// The programs may send past policies of IPsec.
-    pub ignore_xfrm: bool,
-    /// Nothing leaves the network, which has no uplink.
-    pub internal: bool,
-    /// Its endpoints do not reach each other.
-    pub no_icc: bool,
-    /// It leaves by its uplink alone, wherever the host's own routes lead.
-    pub bound: bool,
-    /// A name server answers at its gateway.
-    pub dns: bool,
-    /// Addresses of IPv6 are not translated.
-    pub routed6: bool,
 }
 
 /// An idle time that can be set.
@@ -284,50 +262,7 @@ impl TableRequest {
     }
 }
 
-impl Treatment {
-    /// Refuses what the kernel's own data path cannot do.
-    ///
-    /// # Errors
-    /// [`Kind::Unsupported`] that names the option.
-    pub(crate) fn check(self, datapath: Datapath) -> Result<()> {
-        if self.internal {
-            self.check_internal(datapath)?;
-        }
-        if datapath.is_ebpf() {
-            return Ok(());
-        }
-        let remedy = "leave it out, or use --datapath tc";
-        if self.nat != Nat::Symmetric {
-            let why = "masquerade by nftables maps each connection by itself";
-            return Err(unsupported(&format!("--nat {}", self.nat.name()), why).remedy(remedy));
-        }
-        if self.clamp_mss {
-            let why = "fwd makes no rule for it in nftables";
-            return Err(unsupported("--clamp-mss", why).remedy(remedy));
-        }
-        Ok(())
-    }
-
-    /// Refuses what is about a way out, of which an internal network has none.
-    fn check_internal(self, datapath: Datapath) -> Result<()> {
-        let nat = format!("--nat {}", self.nat.name());
-        let given = [
-            (self.nat != Nat::Symmetric, nat.as_str()),
-            (self.clamp_mss, "--clamp-mss"),
-            (self.ignore_xfrm, "--ignore-xfrm"),
-            (datapath.has_xdp(), "--datapath xdp"),
-        ];
-        match given.into_iter().find(|(given, _)| *given) {
-            None => Ok(()),
-            Some((_, option)) => {
-                let why = "nothing is translated or sent by an uplink in an internal network (--internal)";
-                Err(Error::new(Kind::Usage, "use", option, why).remedy("leave one of the two out"))
-            }
-        }
-    }
-}
-
-fn unsupported(option: &str, why: &str) -> Error {
+pub(super) fn unsupported(option: &str, why: &str) -> Error {
     Error::new(Kind::Unsupported, "use", option, format!("datapath kernel: {why}"))
 }
 

@@ -7,10 +7,9 @@ use std::{
     path::PathBuf,
 };
 
-use ipnet::{Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
-use crate::{AskedLimits, AskedRules, Datapath, HardwareAddress, Ipv4, Ipv6, Nat, Network, RouteRequest, TableRequest};
+use crate::{AskedLimits, AskedRules, HardwareAddress, Network, RouteRequest, TableRequest};
 use fwd_base::{
     HostName,
     text::{harmless, option},
@@ -213,16 +212,8 @@ pub struct UpRequest {
     pub ifname: Option<String>,
     /// The network to join; default: the one that the namespace is in, else [`crate::DEFAULT_NETWORK`].
     pub network: Option<Name>,
-    /// Interface to the outside; default: the network's, else the default route's.
-    pub uplink: Option<String>,
-    /// Addresses of the network; default: the first free /24 of 10.77.0.0/16, or of other private ranges.
-    pub subnet: Option<Ipv4Net>,
-    /// IPv4; default: as the network has it, else addresses.
-    pub ipv4: Option<Ipv4>,
-    /// IPv6; default: as the network has it, else masquerade where the uplink leads there, or where there is no IPv4.
-    pub ipv6: Option<Ipv6>,
-    /// Addresses of IPv6; default: a free /64 of the host's own unique local prefix.
-    pub subnet6: Option<Ipv6Net>,
+    /// What that is to be where it is made; one that is there must be so.
+    pub options: Network,
     /// Address of the namespace; default: the next free one.
     pub ip: Option<Ipv4Addr>,
     /// The same of IPv6.
@@ -231,26 +222,6 @@ pub struct UpRequest {
     pub range: Option<(Ipv4Addr, Ipv4Addr)>,
     /// Hardware address inside; default: one made of the address.
     pub mac: Option<HardwareAddress>,
-    /// The gateway's address in a network that is made; default: the first of the subnet.
-    pub gateway: Option<Ipv4Addr>,
-    /// MTU in bytes; default: the uplink's.
-    pub mtu: Option<u32>,
-    /// Default: the network's, else the best that the kernel has.
-    pub datapath: Option<Datapath>,
-    /// How ports are mapped; default: as the network does, else [`Nat::Symmetric`].
-    pub nat: Option<Nat>,
-    /// Lower the MSS of TCP in this network; without it, as the network does, else not.
-    pub clamp_mss: bool,
-    /// Let the programs send past policies of IPsec; without it, as the network does, else they must not.
-    pub ignore_xfrm: bool,
-    /// Make a network that nothing leaves; without it, as the network is, else with a way out.
-    pub internal: bool,
-    /// Make a network whose endpoints do not reach each other; without it, as the network is, else they do.
-    pub no_icc: bool,
-    /// Make a network at whose gateway a name server answers; without it, as the network is, else none does.
-    pub dns: bool,
-    /// The network stays when its last endpoint goes; without it, as it is, else it goes.
-    pub kept: bool,
     /// Names by which it is found, besides that of its namespace.
     pub aliases: Vec<HostName>,
     /// Set no default route inside.
@@ -284,25 +255,11 @@ impl UpRequest {
             caller: None,
             ifname: None,
             network: None,
-            uplink: None,
-            subnet: None,
-            ipv4: None,
-            ipv6: None,
-            subnet6: None,
+            options: Network::default(),
             ip: None,
             ip6: None,
             range: None,
             mac: None,
-            gateway: None,
-            mtu: None,
-            datapath: None,
-            nat: None,
-            clamp_mss: false,
-            ignore_xfrm: false,
-            internal: false,
-            no_icc: false,
-            dns: false,
-            kept: false,
             aliases: Vec::new(),
             no_default_route: false,
             metric: None,
@@ -315,5 +272,12 @@ impl UpRequest {
             publish: Vec::new(),
             table: TableRequest::default(),
         }
+    }
+
+    /// The same, with other options of the network.
+    #[must_use]
+    pub fn with_options(mut self, say: impl FnOnce(&mut Network)) -> Self {
+        say(&mut self.options);
+        self
     }
 }

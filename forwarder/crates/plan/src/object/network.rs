@@ -8,7 +8,7 @@ use ipnet::{Ipv4Net, Ipv6Net};
 
 pub use self::name_server::NameServer;
 use super::{super::shell, Acts, Handling, Managed};
-use crate::{Actual, Datapath, EndpointRecord, Ipv6, Nat, NetworkRecord, Treatment};
+use crate::{Actual, Datapath, EndpointRecord, NetworkRecord, Treatment};
 use fwd_base::text::option;
 use fwd_kernel::netlink::Mac;
 
@@ -95,32 +95,7 @@ const STAYS: &str = "it stays when its last endpoint goes";
 
 /// What the record of a network says besides, if it is not the usual.
 fn note(treatment: Treatment) -> Option<String> {
-    let Treatment { nat, clamp_mss, ignore_xfrm, internal, no_icc, bound, dns, routed6 } = treatment;
-    let mut options = Vec::new();
-    if nat != Nat::Symmetric {
-        options.push(format!("--nat {}", nat.name()));
-    }
-    if clamp_mss {
-        options.push("--clamp-mss".into());
-    }
-    if ignore_xfrm {
-        options.push("--ignore-xfrm".into());
-    }
-    if internal {
-        options.push("--internal".into());
-    }
-    if no_icc {
-        options.push("--no-icc".into());
-    }
-    if bound {
-        options.push("--uplink".into());
-    }
-    if dns {
-        options.push("--dns".into());
-    }
-    if routed6 {
-        options.push(format!("--ipv6 {}", Ipv6::Route.name()));
-    }
+    let options = treatment.options();
     (!options.is_empty()).then(|| format!("# with {}", options.join(", ")))
 }
 

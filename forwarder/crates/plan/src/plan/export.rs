@@ -27,19 +27,16 @@ pub fn export(actual: &Actual) -> Desired {
                 None if network.treatment.internal => UplinkChoice::None,
                 None => UplinkChoice::Auto,
             },
+            subnet: network.subnet(),
+            subnet6: network.subnet6(),
             gateway: network.gateway.filter(|it| it.addr() != first(it.trunc())).map(|gateway| gateway.addr()),
-            subnets: network.subnets().collect(),
             ipv4: Some(network.ipv4()),
             ipv6: Some(network.ipv6()),
             mtu: Some(network.mtu),
             datapath: Some(network.datapath),
-            nat: Some(network.treatment.nat),
-            clamp_mss: network.treatment.clamp_mss,
-            ignore_xfrm: network.treatment.ignore_xfrm,
-            no_icc: network.treatment.no_icc,
             allow_networks: network.allows.clone(),
             kept: network.kept,
-            dns: network.treatment.dns,
+            ..network.treatment.as_asked()
         };
         (network.name.clone(), options)
     });

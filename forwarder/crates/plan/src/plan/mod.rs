@@ -25,8 +25,6 @@ use std::{
     ops::Range,
 };
 
-use ipnet::IpNet;
-
 pub use self::export::export;
 pub use self::{
     arrivals::plan_arrivals,
@@ -38,10 +36,12 @@ pub use self::{
 };
 use self::{left_out::LeftOut, mend::Mended, replace::Replaced};
 use super::{
-    Actual, Desired, DownRequest, Endpoint, NS_IF, Network, Op, Scope, Target, TargetRef, UpRequest, UplinkChoice,
-    desired::Asked, network_name, refuse, refuse::refuse_others,
+    Actual, Desired, DownRequest, Endpoint, NS_IF, Op, Scope, Target, TargetRef, UpRequest,
+    desired::{Asked, AskedNetwork},
+    network_name, refuse,
+    refuse::refuse_others,
 };
-use fwd_base::{Error, Kind, Result, text::option};
+use fwd_base::Result;
 use fwd_dataplane::EndpointId;
 
 /// What is going to be done.
@@ -193,30 +193,6 @@ impl UpRequest {
     /// As [`network_name`].
     fn desired(&self, actual: &Actual) -> Result<Desired> {
         let name = network_name(self, actual)?;
-        let uplink = match (self.internal, self.uplink.clone()) {
-            (true, None) => UplinkChoice::None,
-            (true, Some(uplink)) => {
-                let (option, why) = (option("--uplink", &uplink), "an internal network (--internal) has no uplink");
-                return Err(Error::new(Kind::Usage, "use", option, why).remedy("leave one of the two out"));
-            }
-            (false, uplink) => uplink.map_or(UplinkChoice::Auto, UplinkChoice::Interface),
-        };
-        let network = Network {
-            uplink,
-            gateway: self.gateway,
-            subnets: self.subnet.map(IpNet::from).into_iter().chain(self.subnet6.map(IpNet::from)).collect(),
-            ipv4: self.ipv4,
-            ipv6: self.ipv6,
-            mtu: self.mtu,
-            datapath: self.datapath,
-            nat: self.nat,
-            clamp_mss: self.clamp_mss,
-            ignore_xfrm: self.ignore_xfrm,
-            no_icc: self.no_icc,
-            allow_networks: BTreeSet::new(),
-            kept: self.kept,
-            dns: self.dns,
-        };
         // Who is attached already keeps the name by which he was.
         let meant = actual.target.as_ref().and_then(|target| target.ifname.as_deref());
         let known = actual.attached().map(|record| record.id.clone());
@@ -240,7 +216,7 @@ impl UpRequest {
             publish: self.publish.clone(),
             aliases: self.aliases.clone(),
         };
-        let (networks, endpoints) = ([(name, network)].into(), vec![endpoint]);
+        let (networks, endpoints) = ([(name, self.options.clone())].into(), vec![endpoint]);
         Ok(Desired { table: self.table.clone(), networks, endpoints, ..Desired::default() })
     }
 }
@@ -281,12 +257,10 @@ impl Planner<'_> {
     fn networks(&mut self, desired: &Desired, replaced: &Replaced, before: &Actual) -> Result<()> {
         // Those first that have said their addresses: nobody takes these for a free subnet.
         let (said, free): (Vec<_>, Vec<_>) =
-            desired.networks.iter().partition(|(_, network)| !network.subnets.is_empty());
+            desired.networks.iter().partition(|(_, network)| network.subnet.is_some() || network.subnet6.is_some());
         for (name, network) in said.into_iter().chain(free) {
-            let mut asked = network.asked(name)?;
-            asked.allows.no_others = true;
-            asked.exact = true;
-            asked.kept |= desired.endpoints.iter().all(|endpoint| endpoint.network != *name);
+            let mut asked = AskedNetwork { exact: true, ..AskedNetwork::new(name, network) };
+            asked.options.kept |= desired.endpoints.iter().all(|endpoint| endpoint.network != *name);
             let ops = up::network_alone(&asked, &desired.table, &self.actual)?;
             self.note_network(name, replaced, before, &ops);
             self.run(ops, true);

@@ -1,7 +1,7 @@
 //! Networks by themselves: whoever is in them.
 
 use super::{Plan, clearing, mend, up};
-use crate::{Actual, Desired, NetworkRequest, Op, allowed, refuse::refuse_others};
+use crate::{Actual, Desired, NetworkRequest, Op, allowed, desired::AskedNetwork, refuse::refuse_others};
 use fwd_base::{Error, Kind, Result};
 
 /// Decides what has to be done so that a network is there, and stays when its last endpoint goes.
@@ -12,9 +12,9 @@ pub fn plan_network(request: &NetworkRequest, actual: &Actual) -> Result<Plan> {
     let NetworkRequest { name, network, forbid, table } = request;
     refuse_others(&actual.records.others, "add to")?;
     let name = name.to_string();
-    let mut asked = network.asked(&name)?;
-    asked.allows.remove.clone_from(forbid);
-    asked.kept = forbid.is_empty();
+    let mut asked = AskedNetwork::new(&name, network);
+    asked.forbid.clone_from(forbid);
+    asked.options.kept = forbid.is_empty();
     if !forbid.is_empty() && actual.records.networks.iter().all(|known| known.name != name) {
         let error = Error::new(Kind::NotFound, "change", format!("network {name}"), "there is no such network");
         return Err(error.remedy("`fwd network ls` lists those that there are"));
@@ -28,6 +28,6 @@ pub fn plan_network(request: &NetworkRequest, actual: &Actual) -> Result<Plan> {
     let coming = up::network_alone(&asked, table, &rest)?;
     ops.extend(cleared);
     ops.extend(coming);
-    let warnings = notes.into_iter().chain(allowed::one_sided(&name, &asked.allows.add, &rest)).collect();
+    let warnings = notes.into_iter().chain(allowed::one_sided(&name, &network.allow_networks, &rest)).collect();
     Ok(Plan { ops, mends, warnings, ..Plan::default() })
 }

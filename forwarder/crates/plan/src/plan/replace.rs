@@ -2,11 +2,10 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-use ipnet::IpNet;
-
 use super::{LeftOut, Planner};
 use crate::{
-    Actual, Desired, Endpoint, EndpointRecord, Ipv4, Ipv6, Network, NetworkRecord, UplinkChoice, desired::Asked,
+    Actual, Desired, Endpoint, EndpointRecord, Ipv4, Ipv6, Network, NetworkRecord, UplinkChoice,
+    desired::{Asked, AskedNetwork},
     settle, uplink,
 };
 use fwd_base::{Error, Kind, Result};
@@ -43,14 +42,13 @@ impl Replaced {
             let Some(record) = former.next().filter(|_| self.endpoints.contains_key(&endpoint.id)) else {
                 continue;
             };
-            let subnets = networks.get(&endpoint.network).map(|network| network.subnets.as_slice()).unwrap_or_default();
+            let network = networks.get(&endpoint.network);
             // A network that is made anew says all of its subnets by now.
             let stays = !self.networks.contains_key(&endpoint.network);
             for address in record.addresses() {
                 let same_family = |other: &IpAddr| other.is_ipv4() == address.is_ipv4();
-                let mut of_family =
-                    subnets.iter().map(|subnet| (same_family(&subnet.addr()), subnet.contains(&address)));
-                let fits = of_family.clone().any(|it| it == (true, true)) || stays && of_family.all(|(same, _)| !same);
+                let (has_family, has) = network.map_or((false, false), |network| network.has(address));
+                let fits = has || stays && !has_family;
                 if fits && !taken.contains(&address) && !endpoint.addresses.iter().any(same_family) {
                     endpoint.addresses.push(address);
                 }
@@ -62,13 +60,12 @@ impl Replaced {
 
 /// What is left open of a network that is made anew stays as it is.
 fn keep_open(network: &mut Network, record: &NetworkRecord, actual: &Actual) {
-    let says = |v4: bool| network.subnets.iter().any(|subnet| subnet.addr().is_ipv4() == v4);
-    let (says4, says6) = (says(true), says(false));
+    let (says4, says6) = (network.subnet.is_some(), network.subnet6.is_some());
     if !says4 {
         network.ipv4.get_or_insert(record.ipv4());
     }
     if let Some(gateway) = record.gateway.filter(|_| !says4 && network.ipv4 != Some(Ipv4::Off)) {
-        network.subnets.push(IpNet::V4(gateway.trunc()));
+        network.subnet = Some(gateway.trunc());
         network.gateway.get_or_insert(gateway.addr());
     }
     network.datapath.get_or_insert(record.datapath);
@@ -95,7 +92,7 @@ fn keep_open(network: &mut Network, record: &NetworkRecord, actual: &Actual) {
         network.ipv6.get_or_insert(has);
     }
     if !says6 && network.ipv6 == Some(has) {
-        network.subnets.extend(record.subnet6().map(IpNet::V6));
+        network.subnet6 = record.subnet6();
     }
 }
 
@@ -107,8 +104,7 @@ impl Planner<'_> {
     pub(super) fn replaced(&mut self, desired: &Desired, coming: &[Asked], left_out: &LeftOut) -> Result<Replaced> {
         let mut replaced = Replaced::default();
         for (name, network) in &desired.networks {
-            let mut asked = network.asked(name)?;
-            asked.exact = true;
+            let asked = AskedNetwork { exact: true, ..AskedNetwork::new(name, network) };
             if let Some(why) = settle::why_replace_network(&asked, &self.actual) {
                 self.refuse_strangers(desired, name, &why)?;
                 replaced.networks.insert(name.clone(), why);

@@ -43,9 +43,7 @@ pub(crate) fn warnings(asked: &Asked, actual: &Actual, settled: &Settled) -> Vec
             "network {name} has room for {room} more: then use another (--network NAME, with a --subnet that is large enough)"
         ));
     }
-    if let (None, Datapath::Kernel, Some(why)) = (asked.network.datapath, settled.network.datapath, &actual.no_tc) {
-        warnings.push(format!("this kernel cannot run the programs ({why}): the data path is the kernel's own"));
-    }
+    warnings.extend(without_programs(asked, actual, settled));
     let network = &settled.network;
     let is_new = !actual.records.networks.iter().any(|record| record.name == network.name);
     let subnet = network.gateway.filter(|_| is_new).map(|gateway| gateway.trunc());
@@ -54,7 +52,7 @@ pub(crate) fn warnings(asked: &Asked, actual: &Actual, settled: &Settled) -> Vec
             "{subnet} is a part of {cover}: hosts there with addresses of {subnet} cannot be reached now"
         ));
     }
-    let asked6 = asked.network.ipv6.is_some() || network.gateway6.is_some();
+    let asked6 = asked.network.options.ipv6.is_some() || network.gateway6.is_some();
     if let Some(obstacle) = (is_new && !asked6).then(|| ipv6::left_out(actual, network)).flatten() {
         warnings.push(format!("network {name} has no IPv6, because {obstacle}"));
     }
@@ -91,6 +89,13 @@ pub(crate) fn warnings(asked: &Asked, actual: &Actual, settled: &Settled) -> Vec
         ));
     }
     warnings
+}
+
+/// Why the kernel forwards where nobody has asked for that.
+fn without_programs(asked: &Asked, actual: &Actual, settled: &Settled) -> Option<String> {
+    let chosen = asked.network.options.datapath.is_none() && settled.network.datapath == Datapath::Kernel;
+    let why = actual.no_tc.as_ref().filter(|_| chosen)?;
+    Some(format!("this kernel cannot run the programs ({why}): the data path is the kernel's own"))
 }
 
 /// Interfaces of a network that had forwarded, and which somebody has told not to: what is planned mends them.

@@ -22,7 +22,7 @@ pub(super) fn checked(
     actual: &Actual,
 ) -> Result<BTreeSet<String>> {
     let refuse = |kind, other: &str, why: String| Error::new(kind, "use", option("--allow-network", other), why);
-    for other in &asked.allows.add {
+    for other in &asked.options.allow_networks {
         if *other == asked.name {
             let why = "its own namespaces reach each other anyway (but with --no-icc)";
             return Err(refuse(Kind::Usage, other, why.into()).remedy("leave it out, or name another network"));

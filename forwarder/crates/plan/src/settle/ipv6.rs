@@ -56,9 +56,9 @@ pub(super) fn gateway(
     if uplink.is_none() {
         check_internal(asked)?;
     }
-    let leaves_by = uplink.map(|uplink| leaving(actual, uplink, asked.uplink.is_some()));
+    let leaves_by = uplink.map(|uplink| leaving(actual, uplink, asked.options.uplink.interface().is_some()));
     let uplink = leaves_by.as_deref();
-    let is_routed = asked.ipv6 == Some(Ipv6::Route) || uplink.is_none();
+    let is_routed = asked.options.ipv6 == Some(Ipv6::Route) || uplink.is_none();
     let obstacle = obstacle(actual, uplink, mtu, is_routed);
     match (wanted, obstacle) {
         (true, Some(Obstacle { why, remedy })) => {
@@ -78,7 +78,7 @@ pub(super) fn gateway(
     if let Some(kept) = host.link(bridge).and_then(|link| host.ipv6(link.index)) {
         return Ok(Some(kept));
     }
-    let subnet = match asked.subnet6 {
+    let subnet = match asked.options.subnet6 {
         Some(given) => {
             check(given)?;
             given
@@ -100,7 +100,7 @@ pub(super) fn gateway(
 /// # Errors
 /// What is asked for contradicts itself.
 fn wanted(asked: &AskedNetwork, leaves: bool) -> Result<Option<bool>> {
-    match (asked.ipv6, asked.subnet6) {
+    match (asked.options.ipv6, asked.options.subnet6) {
         (Some(Ipv6::Off), Some(subnet)) => {
             let why = "the network is to have no IPv6 (--ipv6 off)";
             Err(Error::new(Kind::Usage, "use", format!("--subnet6 {subnet}"), why).remedy("leave out one of the two"))
@@ -128,7 +128,7 @@ fn leaving<'a>(actual: &Actual, uplink: &'a Uplink, bound: bool) -> Cow<'a, Upli
 
 /// A network that nothing leaves has addresses where they are asked for, and whose they are nobody else need know.
 fn check_internal(asked: &AskedNetwork) -> Result<()> {
-    if asked.ipv6 != Some(Ipv6::Masquerade) {
+    if asked.options.ipv6 != Some(Ipv6::Masquerade) {
         return Ok(());
     }
     let why = "an internal network (--internal) has no uplink behind whose address it could appear";
@@ -206,8 +206,8 @@ pub(crate) fn reaches_less(actual: &Actual, network: &Network) -> Option<String>
 /// # Errors
 /// [`Kind::Conflict`].
 pub(super) fn same(asked: &AskedNetwork, record: &NetworkRecord) -> Result<()> {
-    is_same(&record.name, "IPv6", asked.ipv6.map(Ipv6::name).as_ref(), &record.ipv6().name())?;
-    let asked = asked.subnet6.map(|subnet| subnet.to_string());
+    is_same(&record.name, "IPv6", asked.options.ipv6.map(Ipv6::name).as_ref(), &record.ipv6().name())?;
+    let asked = asked.options.subnet6.map(|subnet| subnet.to_string());
     let has = record.subnet6().map_or_else(|| "none".into(), |subnet| subnet.to_string());
     is_same(&record.name, "subnet of IPv6", asked.as_ref(), &has)
 }

@@ -30,9 +30,9 @@ use self::{
     uplink::Uplink,
 };
 use super::{
-    Actual, DEFAULT_NETWORK, Datapath, EndpointRecord, Ipv6, Nat, NetworkRecord, TableRequest, TargetRef, Treatment,
-    UpRequest,
-    desired::{Asked, AskedNetwork},
+    Actual, DEFAULT_NETWORK, Datapath, EndpointRecord, Nat, NetworkRecord, TableRequest, TargetRef, Treatment,
+    UpRequest, UplinkChoice,
+    desired::{Asked, AskedNetwork, SWITCHES, Switch},
     families::{both, main_of},
     names,
 };
@@ -168,24 +168,22 @@ fn existing_network(
     };
     let check = || {
         let way = uplink.as_ref().map_or_else(|| NO_UPLINK.into(), |uplink| uplink.name.clone());
-        let wanted = asked.internal.then(|| NO_UPLINK.into());
-        same(name, "uplink", asked.uplink.clone().or(wanted).as_ref(), &way)?;
+        let wanted = match &asked.options.uplink {
+            UplinkChoice::Auto => None,
+            UplinkChoice::Interface(name) => Some(name.clone()),
+            UplinkChoice::None => Some(NO_UPLINK.into()),
+        };
+        same(name, "uplink", wanted.as_ref(), &way)?;
         ipv4::same(asked, record)?;
         ipv6::same(asked, record)?;
-        same(name, "MTU", asked.mtu.as_ref(), &record.mtu)?;
-        same(name, "datapath", asked.datapath.map(Datapath::name).as_ref(), &record.datapath.name())?;
-        same(name, "NAT", asked.nat.map(Nat::name).as_ref(), &record.treatment.nat.name())?;
-        let on = |clamp_mss| if clamp_mss { "on" } else { "off" };
-        let clamps = asked.says(asked.clamp_mss).map(on);
-        same(name, "MSS clamping", clamps.as_ref(), &on(record.treatment.clamp_mss))?;
-        let reach = |no_icc: bool| if no_icc { "off" } else { "on" };
-        let asked_reach = asked.says(asked.no_icc).map(reach);
-        same(name, "reach between namespaces", asked_reach.as_ref(), &reach(record.treatment.no_icc))?;
-        let served = |dns: bool| if dns { "on" } else { "off" };
-        same(name, "name server", asked.says(asked.dns).map(served).as_ref(), &served(record.treatment.dns))?;
-        let ignored = |ignore: bool| if ignore { "ignored" } else { "kept to" };
-        let heeded = asked.says(asked.ignore_xfrm).map(ignored);
-        same(name, "handling of IPsec policies", heeded.as_ref(), &ignored(record.treatment.ignore_xfrm))?;
+        same(name, "MTU", asked.options.mtu.as_ref(), &record.mtu)?;
+        same(name, "datapath", asked.options.datapath.map(Datapath::name).as_ref(), &record.datapath.name())?;
+        same(name, "NAT", asked.options.nat.map(Nat::name).as_ref(), &record.treatment.nat.name())?;
+        for Switch { what, states: [without, with], asked: is_asked, has, .. } in &SWITCHES {
+            let state = |on: bool| if on { with } else { without };
+            let wanted = asked.says(is_asked(&asked.options)).map(state);
+            same(name, what, wanted, state(has(&record.treatment)))?;
+        }
         way_out(asked, record)
     };
     check().map_err(|error| error.remedy(remedy()))?;
@@ -201,8 +199,8 @@ fn existing_network(
         uplink,
         last: record.last,
         treatment: record.treatment,
-        kept: record.kept || asked.kept,
-        allows: allowed::checked(asked, &asked.allows.over(&record.allows), record.datapath, actual)?,
+        kept: record.kept || asked.options.kept,
+        allows: allowed::checked(asked, &asked.allows(&record.allows), record.datapath, actual)?,
     })
 }
 
@@ -217,7 +215,7 @@ fn way_out(asked: &AskedNetwork, record: &NetworkRecord) -> Result<()> {
         (false, true) => "one uplink alone",
         (false, false) => "whatever the host's routes lead by",
     };
-    let given = way(asked.internal, asked.uplink.is_some());
+    let given = way(asked.is_internal(), asked.options.uplink.interface().is_some());
     same(&record.name, "way out", Some(&given), &way(internal, bound))
 }
 
@@ -251,25 +249,18 @@ fn new_network(asked: &AskedNetwork, actual: &Actual) -> Result<Network> {
             .remedy(format!("choose another, such as --network {}", refuse::free_name(actual))));
     }
     ipv4::check(asked)?;
-    let uplink =
-        if asked.internal { None } else { Some(uplink::choose(actual, asked.uplink.as_deref(), asked.ipv4())?) };
+    let uplink = if asked.is_internal() {
+        None
+    } else {
+        Some(uplink::choose(actual, asked.options.uplink.interface(), asked.ipv4())?)
+    };
     let host = &actual.host.net;
     let bridge =
         names::bridge(&name, |bridge| host.link(bridge).is_some_and(|link| !actual.host.owner.has_bridge(link)));
     refuse::foreign_bridge(actual, &bridge)?;
     let gateway = ipv4::gateway(asked, actual, &bridge)?;
-    let datapath = datapath(asked.datapath, actual)?;
-    let treatment = Treatment {
-        nat: asked.nat.unwrap_or_default(),
-        clamp_mss: asked.clamp_mss,
-        ignore_xfrm: asked.ignore_xfrm,
-        internal: asked.internal,
-        no_icc: asked.no_icc,
-        bound: asked.uplink.is_some(),
-        dns: asked.dns,
-        // Of an internal network nothing comes to where it could be translated.
-        routed6: asked.ipv6 == Some(Ipv6::Route) && !asked.internal,
-    };
+    let datapath = datapath(asked.options.datapath, actual)?;
+    let treatment = asked.options.treatment();
     treatment.check(datapath)?;
     let (most, used) = (nft::NAME_MAX - actual.host.owner.rule("").len(), name.len());
     if datapath == Datapath::Kernel && used > most {
@@ -281,7 +272,7 @@ fn new_network(asked: &AskedNetwork, actual: &Actual) -> Result<Network> {
     if let Some(uplink) = uplink.as_ref().filter(|_| treatment.bound && !datapath.is_ebpf()) {
         uplink.check_routes(actual)?;
     }
-    let mtu = mtu(asked.mtu, uplink.as_ref())?;
+    let mtu = mtu(asked.options.mtu, uplink.as_ref())?;
     let gateway6 = ipv6::gateway(asked, actual, uplink.as_ref(), &bridge, mtu)?;
     let network = Network {
         mtu,
@@ -290,8 +281,8 @@ fn new_network(asked: &AskedNetwork, actual: &Actual) -> Result<Network> {
         treatment,
         mac: names::gateway_mac(main_of(both(gateway, gateway6).map(|gateway: IpNet| gateway.addr()))),
         last: 0,
-        kept: asked.kept,
-        allows: allowed::checked(asked, &asked.allows.over(&BTreeSet::new()), datapath, actual)?,
+        kept: asked.options.kept,
+        allows: allowed::checked(asked, &asked.allows(&BTreeSet::new()), datapath, actual)?,
         name,
         bridge,
         gateway,

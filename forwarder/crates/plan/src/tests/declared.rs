@@ -154,7 +154,7 @@ fn network_that_cannot_change_is_made_anew_with_all_that_is_in_it() {
         |it| it.mtu = Some(1400),
         |it| it.no_icc = true,
         |it| it.nat = Some(Nat::Eim),
-        |it| it.uplink = UplinkChoice::Interface("eth1".into()),
+        |it| it.uplink = "eth1".into(),
         |it| it.clamp_mss = true,
         |it| it.datapath = Some(Datapath::Kernel),
     ];
@@ -239,7 +239,7 @@ fn what_a_runtime_has_attached_is_left_to_it() {
 #[test]
 fn what_is_left_open_takes_nothing_that_another_has_asked_for() {
     let mut desired = file();
-    desired.networks.get_mut("web").expect("it is said").subnets = vec!["10.77.0.0/24".parse().expect("a subnet")];
+    desired.networks.get_mut("web").expect("it is said").subnet = "10.77.0.0/24".parse().ok();
     desired.endpoints[1].addresses = vec!["10.77.0.2".parse().expect("an address")];
     let mut world = World::new();
     world.declare(&desired, false);

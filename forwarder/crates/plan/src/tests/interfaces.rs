@@ -183,10 +183,11 @@ fn routes_and_gateway_are_checked_before_anything_is_made() {
     ] {
         refused(&world, &with(route), kind, words);
     }
-    let gateway = |gateway: [u8; 4]| UpRequest {
-        subnet: Some("10.5.0.0/24".parse().expect("a subnet")),
-        gateway: Some(gateway.into()),
-        ..join("b", "other", "eth0")
+    let gateway = |gateway: [u8; 4]| {
+        join("b", "other", "eth0").with_options(|it| {
+            it.subnet = Some("10.5.0.0/24".parse().expect("a subnet"));
+            it.gateway = Some(gateway.into());
+        })
     };
     for address in [[10, 6, 0, 1], [10, 5, 0, 0], [10, 5, 0, 255]] {
         refused(&world, &gateway(address), Kind::Usage, &["gateway", "10.5.0.1"]);

@@ -74,7 +74,7 @@ fn down_that_cannot_undo_something_is_completed_by_the_next() {
         up.add_namespace("theirs");
         let before = up.snapshot();
         for ns in ["theirs", "ours"] {
-            up.up(&UpRequest { datapath: Some(datapath), ..UpRequest::new(named(ns)) });
+            up.up(&UpRequest::new(named(ns)).with_options(|it| it.datapath = Some(datapath)));
         }
         let ops = up.plan_down(&down(None)).expect("possible").ops;
         let noted = |object: &Object| up.undo.iter().any(|entry| entry.is_for(object));

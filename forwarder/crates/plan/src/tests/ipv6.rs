@@ -7,14 +7,14 @@ mod settings;
 use proptest::prelude::*;
 
 use super::super::{
-    ALL_FORWARDING6, Action, Datapath, Desired, Ipv4, Ipv6, Object, Op, Undo, UpRequest, accept_ra, disable_ipv6,
-    export,
+    ALL_FORWARDING6, Action, Datapath, Desired, Ipv4, Ipv6, Object, Op, Undo, UpRequest, UplinkChoice, accept_ra,
+    disable_ipv6, export,
     testing::{World, down, name, named},
 };
 use fwd_base::Kind;
 
 fn request(ns: &str) -> UpRequest {
-    UpRequest { datapath: Some(Datapath::Kernel), ..UpRequest::new(named(ns)) }
+    UpRequest::new(named(ns)).with_options(|it| it.datapath = Some(Datapath::Kernel))
 }
 
 fn text(ops: &[Op]) -> String {
@@ -66,7 +66,7 @@ fn endpoint_has_the_number_of_its_ipv4_address() {
 #[test]
 fn small_subnet_gives_the_next_free_address_until_it_is_full() {
     let mut world = World::with_ipv6();
-    let small = |ns| UpRequest { subnet6: "fd00:77::/126".parse().ok(), ..request(ns) };
+    let small = |ns| request(ns).with_options(|it| it.subnet6 = "fd00:77::/126".parse().ok());
     for ns in ["a", "b"] {
         world.up(&small(ns));
     }
@@ -86,7 +86,8 @@ fn host_without_ipv6_gets_none_unless_it_is_asked_for() {
     let plan = world.up(&request("a"));
     assert!(!concerns_ipv6(&plan.ops) && world.records.networks[0].gateway6.is_none());
     assert_eq!(plan.warnings, [""; 0]);
-    let asked = UpRequest { ipv6: Some(Ipv6::Masquerade), network: Some(name("web")), ..request("b") };
+    let asked =
+        UpRequest { network: Some(name("web")), ..request("b") }.with_options(|it| it.ipv6 = Some(Ipv6::Masquerade));
     refused(&world, &asked, Kind::Unsupported, &["this kernel has no IPv6", "--ipv6 off"]);
 }
 
@@ -108,8 +109,13 @@ fn ipv6_that_cannot_be_is_refused_with_the_remedy_or_left_out() {
     for (change, words) in cases {
         let mut world = World::with_ipv6();
         change(&mut world);
-        refused(&world, &UpRequest { ipv6: Some(Ipv6::Masquerade), ..request("a") }, Kind::Unsupported, words);
-        refused(&world, &UpRequest { subnet6: "fd00::/64".parse().ok(), ..request("a") }, Kind::Unsupported, words);
+        refused(&world, &request("a").with_options(|it| it.ipv6 = Some(Ipv6::Masquerade)), Kind::Unsupported, words);
+        refused(
+            &world,
+            &request("a").with_options(|it| it.subnet6 = "fd00::/64".parse().ok()),
+            Kind::Unsupported,
+            words,
+        );
         let plan = world.up(&request("a"));
         assert!(world.records.networks[0].gateway6.is_none());
         let [warning] = &plan.warnings[..] else { panic!("it is said: {:?}", plan.warnings) };
@@ -120,7 +126,12 @@ fn ipv6_that_cannot_be_is_refused_with_the_remedy_or_left_out() {
 
 #[test]
 fn default_route_by_another_interface_is_none_of_the_uplinks() {
-    let by = |ipv6| UpRequest { uplink: Some("eth1".into()), ipv6, ..UpRequest::new(named("a")) };
+    let by = |ipv6| {
+        UpRequest::new(named("a")).with_options(|it| {
+            it.uplink = "eth1".into();
+            it.ipv6 = ipv6;
+        })
+    };
     let mut world = World::with_ipv6();
     world.host.net.addresses.push((3, "2001:db8:1::2/64".parse().expect("an address")));
     for routes in 0..2 {
@@ -140,15 +151,16 @@ fn default_route_by_another_interface_is_none_of_the_uplinks() {
 #[test]
 fn host_takes_no_ipv6_from_a_network_without_it() {
     let mut world = World::with_ipv6();
-    world.up(&UpRequest { ipv6: Some(Ipv6::Off), ..request("a") });
-    let internal = UpRequest { internal: true, network: Some(name("inner")), ..request("b") };
+    world.up(&request("a").with_options(|it| it.ipv6 = Some(Ipv6::Off)));
+    let internal =
+        UpRequest { network: Some(name("inner")), ..request("b") }.with_options(|it| it.uplink = UplinkChoice::None);
     world.up(&internal);
     for bridge in ["fwd0", "inner"] {
         assert_eq!(world.host.sysctls[&disable_ipv6(bridge)], "1");
     }
     assert_eq!(world.plan_up(&internal).expect("it is up").ops, []);
     // A link that is too narrow has no such setting.
-    let narrow = UpRequest { mtu: Some(1_279), network: Some(name("web")), ..request("c") };
+    let narrow = UpRequest { network: Some(name("web")), ..request("c") }.with_options(|it| it.mtu = Some(1_279));
     assert!(!concerns_ipv6(&world.plan_up(&narrow).expect("IPv4 is enough").ops));
 }
 
@@ -161,7 +173,7 @@ fn endpoint_without_default_route_has_none_of_either_family() {
 
 #[test]
 fn namespaces_that_must_not_reach_each_other_have_a_rule_for_it() {
-    let plan = World::with_ipv6().up(&UpRequest { no_icc: true, ..request("a") });
+    let plan = World::with_ipv6().up(&request("a").with_options(|it| it.no_icc = true));
     let rule = r#"nft 'add rule ip6 fwd_nat forward oifname "fwd0" iifname "fwd0" drop'"#;
     assert!(text(&plan.ops).contains(rule), "{}", text(&plan.ops));
 }
@@ -169,7 +181,7 @@ fn namespaces_that_must_not_reach_each_other_have_a_rule_for_it() {
 #[test]
 fn subnets_that_cannot_be_are_refused() {
     let world = World::with_ipv6();
-    let asked = |text: &str| UpRequest { subnet6: text.parse().ok(), ..request("a") };
+    let asked = |text: &str| request("a").with_options(|it| it.subnet6 = text.parse().ok());
     for (subnet, kind, words) in [
         ("fd00::/63", Kind::Usage, "64 to 126"),
         ("fd00::/127", Kind::Usage, "64 to 126"),
@@ -181,9 +193,12 @@ fn subnets_that_cannot_be_are_refused() {
     ] {
         refused(&world, &asked(subnet), kind, &[words]);
     }
-    let both = UpRequest { ipv6: Some(Ipv6::Off), ..asked("fd00::/64") };
+    let both = asked("fd00::/64").with_options(|it| it.ipv6 = Some(Ipv6::Off));
     refused(&world, &both, Kind::Usage, &["--ipv6 off"]);
-    let internal = UpRequest { internal: true, ipv6: Some(Ipv6::Masquerade), ..asked("fd00::/64") };
+    let internal = asked("fd00::/64").with_options(|it| {
+        it.uplink = UplinkChoice::None;
+        it.ipv6 = Some(Ipv6::Masquerade);
+    });
     refused(&world, &internal, Kind::Usage, &["--internal", "--ipv6 route", "leave one of the two out"]);
 }
 
@@ -191,14 +206,20 @@ fn subnets_that_cannot_be_are_refused() {
 fn option_that_differs_from_the_network_is_a_conflict() {
     let mut world = World::with_ipv6();
     world.up(&request("a"));
-    refused(&world, &UpRequest { ipv6: Some(Ipv6::Off), ..request("b") }, Kind::Conflict, &["its IPv6 is masquerade"]);
-    let other = UpRequest { subnet6: "fd00:77::/64".parse().ok(), ..request("b") };
+    refused(
+        &world,
+        &request("b").with_options(|it| it.ipv6 = Some(Ipv6::Off)),
+        Kind::Conflict,
+        &["its IPv6 is masquerade"],
+    );
+    let other = request("b").with_options(|it| it.subnet6 = "fd00:77::/64".parse().ok());
     refused(&world, &other, Kind::Conflict, &["its subnet of IPv6 is fd"]);
-    world.up(&UpRequest { ipv6: Some(Ipv6::Masquerade), ..request("b") });
-    let off = UpRequest { ipv6: Some(Ipv6::Off), network: Some(name("web")), ..request("c") };
+    world.up(&request("b").with_options(|it| it.ipv6 = Some(Ipv6::Masquerade)));
+    let off = UpRequest { network: Some(name("web")), ..request("c") }.with_options(|it| it.ipv6 = Some(Ipv6::Off));
     world.up(&off);
     assert!(world.records.networks[1].gateway6.is_none() && world.records.endpoints[2].address6.is_none());
-    let on = UpRequest { ipv6: Some(Ipv6::Masquerade), network: Some(name("web")), ..request("d") };
+    let on =
+        UpRequest { network: Some(name("web")), ..request("d") }.with_options(|it| it.ipv6 = Some(Ipv6::Masquerade));
     refused(&world, &on, Kind::Conflict, &["its IPv6 is off, not masquerade"]);
 }
 
@@ -208,7 +229,7 @@ fn route_learnt_by_advertisements_stays_and_everything_is_put_back() {
         let mut world = World::with_ipv6();
         let before = world.snapshot();
         for ns in ["a", "b"] {
-            world.up(&UpRequest { datapath: Some(datapath), ..UpRequest::new(named(ns)) });
+            world.up(&UpRequest::new(named(ns)).with_options(|it| it.datapath = Some(datapath)));
         }
         assert!(world.has_route6(), "{datapath:?}");
         assert_eq!(world.host.sysctls[&accept_ra("eth0")], "2");
@@ -290,7 +311,7 @@ fn advertisements_are_heeded_at_an_uplink_that_was_made_anew() {
 #[test]
 fn renamed_uplink_keeps_its_rules_and_gets_its_settings_back() {
     let mut world = World::with_ipv6();
-    let bound = |uplink: &str| UpRequest { uplink: Some(uplink.into()), ..request("a") };
+    let bound = |uplink: &str| request("a").with_options(|it| it.uplink = uplink.into());
     world.up(&bound("eth0"));
     world.rename_link("eth0", "wan0");
     let plan = world.up(&bound("wan0"));
@@ -334,7 +355,7 @@ fn namespace_with_ipv6_of_its_own_is_not_attached() {
     };
     net.routes.push(route);
     refused(&world, &request("a"), Kind::Conflict, &["default route of its own", "ip -6 route delete default"]);
-    world.up(&UpRequest { ipv6: Some(Ipv6::Off), ..request("a") });
+    world.up(&request("a").with_options(|it| it.ipv6 = Some(Ipv6::Off)));
 }
 
 fn ups() -> impl Strategy<Value = (usize, usize, usize)> {
@@ -348,14 +369,9 @@ proptest! {
     fn export_is_the_inverse_for_both_families(ups in proptest::collection::vec(ups(), 1..8)) {
         let mut world = World::with_ipv6();
         for (ns, network, ipv6) in ups {
-            let asked = UpRequest {
-                network: Some(name(["fwd0", "web", "db"][network])),
-                ipv4: (ipv6 == 4).then_some(Ipv4::Off),
-                ipv6: [None, Some(Ipv6::Masquerade), Some(Ipv6::Off), Some(Ipv6::Route), None][ipv6],
+            let asked = UpRequest { network: Some(name(["fwd0", "web", "db"][network])), ..request(["a", "b", "c", "d"][ns]) }.with_options(|it| {
                 // A part of what is on the link of the uplink, of which the host has an address too.
-                subnet6: (ipv6 == 3).then(|| format!("2001:db8::{network}:0/112").parse().expect("a subnet")),
-                ..request(["a", "b", "c", "d"][ns])
-            };
+                it.subnet6 = (ipv6 == 3).then(|| format!("2001:db8::{network}:0/112").parse().expect("a subnet")); it.ipv4 = (ipv6 == 4).then_some(Ipv4::Off); it.ipv6 = [None, Some(Ipv6::Masquerade), Some(Ipv6::Off), Some(Ipv6::Route), None][ipv6]; });
             if let Ok(plan) = world.plan_up(&asked) {
                 world.run(&plan.ops, usize::MAX);
             }

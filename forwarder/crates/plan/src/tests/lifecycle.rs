@@ -36,7 +36,7 @@ fn second_namespace_needs_only_its_own_part() {
 #[test]
 fn kernel_datapath_has_a_rule_and_no_programs() {
     let mut world = World::new();
-    let plan = world.up(&UpRequest { datapath: Some(Datapath::Kernel), ..UpRequest::new(named("a")) });
+    let plan = world.up(&UpRequest::new(named("a")).with_options(|it| it.datapath = Some(Datapath::Kernel)));
     let made = |which: fn(&Object) -> bool| plan.ops.iter().any(|op| which(&op.object));
     assert!(made(|object| matches!(object, Object::Masquerade(_))));
     let programs =
@@ -54,9 +54,13 @@ fn options_are_recorded_and_shown() {
         max_flows_per_ns: Some(100),
         timeouts: vec![(Timeout::UdpHalfOpen, 90)],
     };
+    let request = UpRequest { table, ..UpRequest::new(named("a")) }.with_options(|it| {
+        it.nat = Some(Nat::EimEif);
+        it.clamp_mss = true;
+        it.no_icc = true;
+    });
     let request =
-        UpRequest { nat: Some(Nat::EimEif), clamp_mss: true, no_icc: true, table, ..UpRequest::new(named("a")) };
-    let request = UpRequest { allow_spoof: true, ignore_xfrm: true, no_default_route: true, ..request };
+        UpRequest { allow_spoof: true, no_default_route: true, ..request }.with_options(|it| it.ignore_xfrm = true);
     let plan = world.up(&request);
     let shown = text(&plan.ops);
     for line in [
@@ -98,7 +102,7 @@ fn options_are_recorded_and_shown() {
 #[test]
 fn programs_come_with_the_first_network_that_needs_them_and_go_with_the_last() {
     let mut world = World::new();
-    let kernel = UpRequest { datapath: Some(Datapath::Kernel), ..UpRequest::new(named("a")) };
+    let kernel = UpRequest::new(named("a")).with_options(|it| it.datapath = Some(Datapath::Kernel));
     world.up(&kernel);
     let before = world.snapshot();
     let tc = UpRequest { network: Some(name("fast")), ..UpRequest::new(named("b")) };
@@ -126,7 +130,8 @@ fn xdp_goes_with_the_last_network_that_wants_it() {
     let mut world = World::new();
     world.up(&UpRequest::new(named("a")));
     let before = world.snapshot();
-    let xdp = UpRequest { network: Some(name("fast")), datapath: Some(Datapath::Xdp), ..UpRequest::new(named("b")) };
+    let xdp = UpRequest { network: Some(name("fast")), ..UpRequest::new(named("b")) }
+        .with_options(|it| it.datapath = Some(Datapath::Xdp));
     let plan = world.up(&xdp);
     let is_xdp = |object: &Object| matches!(object, Object::UplinkXdp(_) | Object::EndpointXdp(_));
     assert_eq!(plan.ops.iter().filter(|op| is_xdp(&op.object)).count(), 2);
@@ -157,7 +162,7 @@ fn each_up_is_undone_by_its_down() {
         world.add_namespace("theirs");
         let before = world.snapshot();
         for ns in ["theirs", "ours", "other"] {
-            world.up(&UpRequest { datapath: Some(datapath), ..UpRequest::new(named(ns)) });
+            world.up(&UpRequest::new(named(ns)).with_options(|it| it.datapath = Some(datapath)));
         }
         for ns in ["ours", "theirs", "other"] {
             world.down(Some(ns));
@@ -172,7 +177,7 @@ fn up_twice_changes_nothing() {
     world.resolv_conf = ResolvConf::Write("nameserver 192.0.2.1\n".into());
     let request = UpRequest { network: Some(name("web")), ..UpRequest::new(named("a")) };
     world.up(&request);
-    for again in [request.clone(), UpRequest::new(named("a")), UpRequest { mtu: Some(1500), ..request }] {
+    for again in [request.clone(), UpRequest::new(named("a")), request.with_options(|it| it.mtu = Some(1500))] {
         assert_eq!(world.plan_up(&again).expect("it is up").ops, []);
     }
 }
@@ -284,7 +289,7 @@ fn networks_share_an_uplink_until_the_last_leaves() {
     let in_network = |ns: &str, network: &str| UpRequest { network: Some(name(network)), ..UpRequest::new(named(ns)) };
     world.up(&in_network("a", "one"));
     world.up(&in_network("b", "two"));
-    world.up(&UpRequest { uplink: Some("eth1".into()), ..in_network("c", "three") });
+    world.up(&in_network("c", "three").with_options(|it| it.uplink = "eth1".into()));
     assert_eq!(world.records.uplinks.len(), 2);
     let subnets: Vec<String> =
         world.records.networks.iter().map(|network| network.subnet().expect("it has IPv4").to_string()).collect();
@@ -300,8 +305,9 @@ fn networks_share_an_uplink_until_the_last_leaves() {
 #[test]
 fn addresses_go_on_after_the_last_and_wrap() {
     let mut world = World::new();
-    let request =
-        |ns: &str| UpRequest { subnet: Some("10.0.0.0/29".parse().expect("a subnet")), ..UpRequest::new(named(ns)) };
+    let request = |ns: &str| {
+        UpRequest::new(named(ns)).with_options(|it| it.subnet = Some("10.0.0.0/29".parse().expect("a subnet")))
+    };
     world.up(&request("keeps"));
     for expected in [3, 4, 5, 6, 3] {
         world.up(&request("x"));
@@ -376,10 +382,10 @@ fn up_tells_how_much_room_is_left() {
     let plan = world.plan_up(&UpRequest::new(named("b"))).expect("there is room");
     assert_eq!(plan.attachments[0].room, 15);
     assert!(plan.warnings.iter().any(|warning| warning.contains("room for 15 more")), "{:?}", plan.warnings);
-    let large =
-        UpRequest { subnet: "10.9.0.0/16".parse().ok(), network: Some(name("large")), ..UpRequest::new(named("b")) };
+    let large = UpRequest { network: Some(name("large")), ..UpRequest::new(named("b")) }
+        .with_options(|it| it.subnet = "10.9.0.0/16".parse().ok());
     assert_eq!(world.plan_up(&large).expect("there is room").attachments[0].room, 1_022, "a bridge takes 1023 ports");
-    let small = UpRequest { subnet: "10.9.0.0/29".parse().ok(), ..large };
+    let small = large.with_options(|it| it.subnet = "10.9.0.0/29".parse().ok());
     let plan = world.plan_up(&small).expect("there is room");
     assert_eq!((plan.attachments[0].room, plan.warnings.len()), (4, 0));
 }

@@ -14,7 +14,7 @@ use fwd_dataplane::Transport;
 use fwd_kernel::netns::resolv::Found;
 
 fn with_names() -> UpRequest {
-    UpRequest { dns: true, aliases: vec!["www".parse().expect("a name")], ..request() }
+    UpRequest { aliases: vec!["www".parse().expect("a name")], ..request() }.with_options(|it| it.dns = true)
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn aliases_outlive_the_veth_pair_and_are_exported() {
 fn aliases_are_changed_while_an_endpoint_is_up_and_stay_otherwise() {
     let mut world = World::new();
     let names = |names: &[&str]| names.iter().map(|name| name.parse().expect("a name")).collect::<Vec<HostName>>();
-    let with = |aliases: &[&str]| UpRequest { dns: true, aliases: names(aliases), ..request() };
+    let with = |aliases: &[&str]| UpRequest { aliases: names(aliases), ..request() }.with_options(|it| it.dns = true);
     world.up(&with(&[]));
     let ops = world.up(&with(&["www", "db"])).ops;
     assert!(matches!(&ops[..], [op] if matches!(op.object, Object::EndpointNames(_))), "{ops:?}");
@@ -117,11 +117,16 @@ fn port_of_another_process_and_names_without_a_server() {
     world.plan_up(&request()).expect("nobody asks for names");
     world.host.resolvers.clear();
     world.up(&request());
-    refused(&world, &UpRequest { dns: true, ..request() }, Kind::Conflict, &["fwd0", "name server is off, not on"]);
-    let alias = UpRequest { dns: false, ..with_names() };
+    refused(
+        &world,
+        &request().with_options(|it| it.dns = true),
+        Kind::Conflict,
+        &["fwd0", "name server is off, not on"],
+    );
+    let alias = with_names().with_options(|it| it.dns = false);
     refused(&world, &alias, Kind::Usage, &["--alias www", "network fwd0 has no name server", "--dns"]);
     let other = UpRequest { network: Some(name("web")), ..UpRequest::new(named("b")) };
-    world.up(&UpRequest { dns: true, ..other.clone() });
+    world.up(&other.clone().with_options(|it| it.dns = true));
     let alias = UpRequest { aliases: with_names().aliases, ..other };
     world.plan_up(&alias).expect("names of one that is there are changed");
 }

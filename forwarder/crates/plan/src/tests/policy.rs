@@ -2,7 +2,7 @@
 
 use super::{
     super::{
-        AskedLimits, Datapath, Limits, Nat, Object, RateLimit, UpRequest,
+        AskedLimits, Datapath, Limits, Nat, Object, RateLimit, UpRequest, UplinkChoice,
         testing::{World, name, named},
     },
     lifecycle::text,
@@ -15,7 +15,10 @@ use fwd_dataplane::Rule;
 fn internal_network_has_neither_uplink_nor_default_route() {
     for datapath in [Datapath::Tc, Datapath::Kernel] {
         let mut world = World::new();
-        let plan = world.up(&UpRequest { internal: true, datapath: Some(datapath), ..UpRequest::new(named("a")) });
+        let plan = world.up(&UpRequest::new(named("a")).with_options(|it| {
+            it.uplink = UplinkChoice::None;
+            it.datapath = Some(datapath);
+        }));
         let shown = text(&plan.ops);
         assert!(shown.contains("# with --internal") && shown.contains("net.ipv4.conf.fwd0.forwarding=0"), "{shown}");
         for absent in ["eth0:", "default via", "masquerade of", "uplink"] {
@@ -32,21 +35,29 @@ fn internal_network_has_neither_uplink_nor_default_route() {
 #[test]
 fn what_an_internal_network_has_not() {
     let mut world = World::new();
-    let internal = UpRequest { internal: true, ..request() };
+    let internal = request().with_options(|it| it.uplink = UplinkChoice::None);
     let usage = |world: &World, request: UpRequest, words: &[&str]| refused(world, &request, Kind::Usage, words);
-    usage(&world, UpRequest { uplink: Some("eth1".into()), ..internal.clone() }, &["--uplink eth1", "--internal"]);
-    usage(&world, UpRequest { nat: Some(Nat::Eim), ..internal.clone() }, &["--nat eim", "--internal"]);
-    usage(&world, UpRequest { clamp_mss: true, ..internal.clone() }, &["--clamp-mss", "--internal"]);
-    usage(&world, UpRequest { ignore_xfrm: true, ..internal.clone() }, &["--ignore-xfrm", "--internal"]);
-    usage(&world, UpRequest { datapath: Some(Datapath::Xdp), ..internal.clone() }, &["--datapath xdp", "--internal"]);
-    usage(&world, UpRequest { mtu: Some(70_000), ..internal.clone() }, &["65535", "1500"]);
-    world.clone().up(&UpRequest { mtu: Some(9_000), ..internal.clone() });
+    usage(&world, internal.clone().with_options(|it| it.nat = Some(Nat::Eim)), &["--nat eim", "--internal"]);
+    usage(&world, internal.clone().with_options(|it| it.clamp_mss = true), &["--clamp-mss", "--internal"]);
+    usage(&world, internal.clone().with_options(|it| it.ignore_xfrm = true), &["--ignore-xfrm", "--internal"]);
+    usage(
+        &world,
+        internal.clone().with_options(|it| it.datapath = Some(Datapath::Xdp)),
+        &["--datapath xdp", "--internal"],
+    );
+    usage(&world, internal.clone().with_options(|it| it.mtu = Some(70_000)), &["65535", "1500"]);
+    world.clone().up(&internal.clone().with_options(|it| it.mtu = Some(9_000)));
     world.up(&internal);
-    let eth1 = UpRequest { uplink: Some("eth1".into()), ..UpRequest::new(named("b")) };
+    let eth1 = UpRequest::new(named("b")).with_options(|it| it.uplink = "eth1".into());
     refused(&world, &eth1, Kind::Conflict, &["network fwd0", "none (--internal)", "eth1"]);
     let other = UpRequest { network: Some(name("other")), ..UpRequest::new(named("c")) };
     world.up(&other);
-    refused(&world, &UpRequest { internal: true, ..other }, Kind::Conflict, &["network other", "eth0", "--internal"]);
+    refused(
+        &world,
+        &other.with_options(|it| it.uplink = UplinkChoice::None),
+        Kind::Conflict,
+        &["network other", "eth0", "--internal"],
+    );
 }
 
 #[test]
@@ -108,7 +119,7 @@ fn limits_out_of_range_or_without_a_program_that_counts() {
         &["--burst 1499", "at 8Mbit/s", "1500", "65536 bytes are taken"],
     );
     usage(RateLimit { rate: 8_000_000, burst: 10_000_001 }, &["--burst 10000001", "10000000 bytes", "10 seconds"]);
-    let kernel = UpRequest { datapath: Some(Datapath::Kernel), ..limited(RateLimit::of_rate(100_000_000)) };
+    let kernel = limited(RateLimit::of_rate(100_000_000)).with_options(|it| it.datapath = Some(Datapath::Kernel));
     refused(&world, &kernel, Kind::Unsupported, &["--rate-out 100M", "datapath kernel", "--datapath tc"]);
     let mut without = world.clone();
     without.no_shaper = true;

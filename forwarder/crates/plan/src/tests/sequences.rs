@@ -91,12 +91,14 @@ fn play(world: &mut World, theirs: &mut BTreeSet<&'static str>, event: &Event) {
             }
             let request = UpRequest {
                 network: Some(name(NETWORKS[*network])),
-                uplink: Some(UPLINKS[*network].into()),
-                datapath: Some(*datapath),
                 attach: attach.filter(|_| datapath.is_ebpf()),
-                dns: *network == 1,
                 ..UpRequest::new(target.clone())
-            };
+            }
+            .with_options(|it| {
+                it.uplink = UPLINKS[*network].into();
+                it.datapath = Some(*datapath);
+                it.dns = *network == 1;
+            });
             up(world, &request, *steps);
         }
         Event::Down { target, steps } => {

@@ -12,7 +12,10 @@ use fwd_kernel::netlink::Link;
 const ADDRESS: &str = "203.0.113.2/24";
 
 fn request(ns: &str, datapath: Datapath) -> UpRequest {
-    UpRequest { uplink: Some("eth1".into()), datapath: Some(datapath), ..UpRequest::new(named(ns)) }
+    UpRequest::new(named(ns)).with_options(|it| {
+        it.uplink = "eth1".into();
+        it.datapath = Some(datapath);
+    })
 }
 
 /// Two namespaces out by eth1, and one by eth0.
@@ -25,8 +28,8 @@ fn world(datapath: Datapath) -> World {
     world.host.net.routes.extend(routes.into_iter().filter(|route| !datapath.is_ebpf() && route.gateway.is_some()));
     world.up(&request("b", datapath));
     // Bound, so that it has no need of the other one.
-    let (network, uplink) = (Some(name("other")), Some("eth0".into()));
-    world.up(&UpRequest { network, uplink, ..UpRequest::new(named("c")) });
+    let other = UpRequest { network: Some(name("other")), ..UpRequest::new(named("c")) };
+    world.up(&other.with_options(|it| it.uplink = "eth0".into()));
     world
 }
 
@@ -126,7 +129,7 @@ fn network_whose_uplink_is_gone_waits_for_it_or_takes_another() {
     world.down(Some("b"));
     world.clone().down(None);
     // As the remedy says.
-    let plan = world.up(&UpRequest { uplink: Some("eth0".into()), ..UpRequest::new(named("a")) });
+    let plan = world.up(&UpRequest::new(named("a")).with_options(|it| it.uplink = "eth0".into()));
     assert!(plan.warnings[0].contains("eth1 was replaced"), "{:?}", plan.warnings);
     assert!(world.records.networks.iter().all(|network| network.uplink == 2) && world.records.uplinks.len() == 1);
     assert_eq!(world.up(&UpRequest::new(named("a"))).ops, []);
@@ -153,7 +156,7 @@ fn uplink_of_a_vrf_is_refused() {
     world.host.net.links.push(blue);
     world.host.net.links.iter_mut().filter(|link| link.name == "eth1").for_each(|link| link.controller = Some(9));
     for uplink in ["eth1", "blue"] {
-        let request = UpRequest { uplink: Some(uplink.into()), ..request("a", Datapath::Tc) };
+        let request = request("a", Datapath::Tc).with_options(|it| it.uplink = uplink.into());
         let error = world.plan_up(&request).expect_err("it is refused");
         assert_eq!(error.kind, Kind::Unsupported, "{error:?}");
         let told = format!("{error} {}", error.remedy.clone().unwrap_or_default());

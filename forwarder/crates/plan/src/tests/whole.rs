@@ -145,7 +145,8 @@ fn what_is_not_made_yet_is_refused() {
         Kind::Usage
     );
     let six = |it: &mut Desired| {
-        it.networks.get_mut("web").expect("it is said").subnets = vec!["fd00::/64".parse().expect("a subnet")];
+        let web = it.networks.get_mut("web").expect("it is said");
+        (web.subnet, web.subnet6) = (None, "fd00::/64".parse().ok());
     };
     assert_eq!(refused(six).kind, Kind::Unsupported);
     assert_eq!(refused(|it| it.endpoints[0].addresses = vec!["fd00::2".parse().expect("one")]).kind, Kind::Unsupported);
@@ -163,7 +164,7 @@ fn what_is_not_made_yet_is_refused() {
 fn desired_is_read_from_text() {
     let text = r#"{
         "table": {"nat_ports": [2000, 3000], "timeouts": {"icmp": 90}},
-        "networks": {"web": {"uplink": {"interface": "eth1"}, "subnets": ["10.9.0.0/24"], "datapath": "tc", "nat": "eim-eif"}},
+        "networks": {"web": {"uplink": {"interface": "eth1"}, "subnet": "10.9.0.0/24", "datapath": "tc", "nat": "eim-eif"}},
         "endpoints": [{"id": {"owner": "docker", "id": "0a", "ifname": "eth0"}, "network": "web", "netns": {"pid": 7}, "attach": "clsact"}]
     }"#;
     let desired: Desired = serde_json::from_str(text).expect("it is understood");
@@ -203,18 +204,10 @@ proptest! {
         let [pod, path, _] = world.add_nameless("pod", 7);
         let targets = [named("a"), named("b"), named("c"), path, pod];
         for (ns, network, datapath, attach, allow_spoof) in ups {
-            let request = UpRequest {
-                network: Some(name(["fwd0", "web", "db", "vault"][network])),
-                uplink: ["eth0", "eth0", "eth1"].get(network).map(ToString::to_string),
-                internal: network == 3,
-                no_default_route: allow_spoof,
-                policy: None,
-                limits: AskedLimits { outbound: (allow_spoof && datapath.is_ebpf()).then(|| RateLimit::of_rate(1_000_000)), inbound: None },
-                datapath: Some(datapath),
-                attach: attach.filter(|_| datapath.is_ebpf()),
-                allow_spoof,
-                ..UpRequest::new(targets[ns].clone())
-            };
+            let request = UpRequest { network: Some(name(["fwd0", "web", "db", "vault"][network])), no_default_route: allow_spoof, policy: None, limits: AskedLimits { outbound: (allow_spoof && datapath.is_ebpf()).then(|| RateLimit::of_rate(1_000_000)), inbound: None }, attach: attach.filter(|_| datapath.is_ebpf()), allow_spoof, ..UpRequest::new(targets[ns].clone()) }.with_options(|it| {
+                let uplink = ["eth0", "eth0", "eth1"].get(network);
+                it.uplink = uplink.map_or(UplinkChoice::None, |uplink| UplinkChoice::Interface((*uplink).into()));
+                it.datapath = Some(datapath); });
             if let Ok(plan) = world.plan_up(&request) {
                 world.run(&plan.ops, usize::MAX);
             }

@@ -6,10 +6,6 @@ mod rate;
 mod serve;
 pub(super) mod table;
 
-use std::{fmt, net::Ipv4Addr, str::FromStr};
-
-use ipnet::{Ipv4Net, Ipv6Net};
-
 pub(crate) use self::args::UpArgs;
 pub(super) use self::{
     args::{HELP, TableArgs},
@@ -17,13 +13,13 @@ pub(super) use self::{
 };
 use super::ls;
 use crate::{
-    Error, Kind, Result,
-    cli::{args::NetworkArgs, session::Session, target},
+    Result,
+    cli::{args::parsed, session::Session, target},
     dataplane::{Dataplane, PublishedPorts, Senders},
     execute::{self, Observer, UpResult},
     netns::Name,
     query::{State, flow_table},
-    reconcile::{Datapath, TargetRef, UpRequest},
+    reconcile::{Datapath, UpRequest},
     render::UpView,
 };
 
@@ -53,7 +49,7 @@ fn look(request: &UpRequest, result: &UpResult, plane: Dataplane) -> Result<(UpV
     let uplink_address = state.uplink_address(endpoint).map(|address| address.to_string());
     let loaded = if *loaded { flow_table::loaded_table(&state.plane)? } else { None };
     let endpoint = state.view(*ifindex, endpoint)?;
-    let chosen = request.datapath.is_none() && loaded.is_some() && endpoint.datapath == Datapath::Tc.name();
+    let chosen = request.options.datapath.is_none() && loaded.is_some() && endpoint.datapath == Datapath::Tc.name();
     let datapath_reason = chosen.then(|| WHY_TC.into());
     Ok((UpView { endpoint, changed: *changed, room: *room, datapath_reason, uplink_address, loaded }, notes))
 }
@@ -102,44 +98,8 @@ fn request(args: &UpArgs) -> Result<UpRequest> {
         attach: *attach,
         publish: parsed_ports(publish, publish_from.as_deref())?,
         table: table::request(table)?,
-        ..of_network(options, target::required(target)?)?
-    })
-}
-
-/// What the words ask for of the network that `target` is to join.
-fn of_network(options: &NetworkArgs, target: TargetRef) -> Result<UpRequest> {
-    let NetworkArgs {
-        uplink,
-        subnet,
-        gateway,
-        ipv4,
-        ipv6,
-        subnet6,
-        mtu,
-        datapath,
-        nat,
-        clamp_mss,
-        ignore_xfrm,
-        internal,
-        no_icc,
-        dns,
-    } = options;
-    Ok(UpRequest {
-        uplink: uplink.clone(),
-        subnet: subnet.as_deref().map(parsed_subnet).transpose()?,
-        gateway: gateway.as_deref().map(parsed_gateway).transpose()?,
-        ipv4: ipv4.0,
-        ipv6: ipv6.0,
-        subnet6: subnet6.as_deref().map(parsed_subnet6).transpose()?,
-        mtu: *mtu,
-        datapath: datapath.0,
-        nat: *nat,
-        clamp_mss: *clamp_mss,
-        ignore_xfrm: *ignore_xfrm,
-        internal: *internal,
-        no_icc: *no_icc,
-        dns: *dns,
-        ..UpRequest::new(target)
+        options: options.asked()?,
+        ..UpRequest::new(target::required(target)?)
     })
 }
 
@@ -157,40 +117,6 @@ pub(super) fn parsed_ports(publish: &[String], from: Option<&str>) -> Result<Vec
 
 /// How a route is written.
 const ROUTE: &str = "a network, and its router if it is not the gateway: 10.0.0.0/8, or 10.0.0.0/8=10.77.0.5";
-
-/// The address of a gateway.
-pub(super) fn parsed_gateway(text: &str) -> Result<Ipv4Addr> {
-    parsed("--gateway", text, "an IPv4 address such as 10.0.0.254")
-}
-
-/// A subnet, written by its first address.
-pub(super) fn parsed_subnet(text: &str) -> Result<Ipv4Net> {
-    let subnet: Ipv4Net = parsed("--subnet", text, "a network such as 10.0.0.0/24")?;
-    if subnet == subnet.trunc() {
-        return Ok(subnet);
-    }
-    let why = format!("{} lies inside of a network", subnet.addr());
-    Err(Error::new(Kind::Usage, "use", format!("--subnet {text}"), why).remedy(format!("--subnet {}", subnet.trunc())))
-}
-
-/// The same of IPv6.
-pub(super) fn parsed_subnet6(text: &str) -> Result<Ipv6Net> {
-    let subnet: Ipv6Net = parsed("--subnet6", text, "a network such as fd00:77::/64")?;
-    if subnet == subnet.trunc() {
-        return Ok(subnet);
-    }
-    let why = format!("{} lies inside of a network", subnet.addr());
-    Err(Error::new(Kind::Usage, "use", format!("--subnet6 {text}"), why)
-        .remedy(format!("--subnet6 {}", subnet.trunc())))
-}
-
-/// The value of an option.
-pub(super) fn parsed<T: FromStr<Err: fmt::Display>>(option: &str, text: &str, example: &str) -> Result<T> {
-    text.parse().map_err(|error: T::Err| {
-        Error::new(Kind::Usage, "use", format!("{option} {text:?}"), error.to_string())
-            .remedy(format!("give {example}"))
-    })
-}
 
 #[cfg(test)]
 mod tests {
@@ -232,20 +158,20 @@ mod tests {
         let request = asked(line).expect("it is valid");
         assert_eq!(request.target, TargetRef::Pid(7));
         assert_eq!(request.network.as_ref().map(ToString::to_string).as_deref(), Some("web"));
-        assert_eq!(request.uplink.as_deref(), Some("eth1"));
-        assert_eq!(request.subnet.map(|subnet| subnet.to_string()).as_deref(), Some("10.0.0.0/24"));
+        assert_eq!(request.options.uplink.interface(), Some("eth1"));
+        assert_eq!(request.options.subnet.map(|subnet| subnet.to_string()).as_deref(), Some("10.0.0.0/24"));
         assert_eq!(request.ip.map(|ip| ip.to_string()).as_deref(), Some("10.0.0.9"));
         assert_eq!((request.ifname.as_deref(), request.metric), (Some("eth1"), Some(200)));
         assert_eq!(request.mac, Some(HardwareAddress([2, 0, 0, 0, 0, 1])));
-        assert_eq!(request.gateway.map(|gateway| gateway.to_string()).as_deref(), Some("10.0.0.254"));
+        assert_eq!(request.options.gateway.map(|gateway| gateway.to_string()).as_deref(), Some("10.0.0.254"));
         assert_eq!(request.routes[0].to_string(), "10.9.0.0/16=10.0.0.3");
-        assert_eq!(request.ipv6, Some(Ipv6::Masquerade));
-        assert_eq!(request.subnet6.map(|subnet| subnet.to_string()).as_deref(), Some("fd00:77::/64"));
-        assert_eq!((request.mtu, request.datapath), (Some(1400), Some(Datapath::Kernel)));
-        assert_eq!((request.nat, request.clamp_mss, request.allow_spoof), (Some(Nat::Eim), true, true));
-        assert_eq!((request.attach, request.ignore_xfrm), (Some(Backend::Clsact), true));
+        assert_eq!(request.options.ipv6, Some(Ipv6::Masquerade));
+        assert_eq!(request.options.subnet6.map(|subnet| subnet.to_string()).as_deref(), Some("fd00:77::/64"));
+        assert_eq!((request.options.mtu, request.options.datapath), (Some(1400), Some(Datapath::Kernel)));
+        assert_eq!((request.options.nat, request.options.clamp_mss, request.allow_spoof), (Some(Nat::Eim), true, true));
+        assert_eq!((request.attach, request.options.ignore_xfrm), (Some(Backend::Clsact), true));
         let aliases: Vec<&str> = request.aliases.iter().map(|alias| alias.as_str()).collect();
-        assert_eq!((request.dns, aliases), (true, vec!["www", "a.b"]));
+        assert_eq!((request.options.dns, aliases), (true, vec!["www", "a.b"]));
         let published: Vec<String> = request.publish.iter().map(ToString::to_string).collect();
         assert_eq!(published, ["8080:80/tcp from 192.0.2.0/24", "53:5353/udp from 192.0.2.0/24"]);
         let table = TableRequest {

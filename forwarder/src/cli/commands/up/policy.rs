@@ -1,8 +1,9 @@
 //! Rules about whom a namespace speaks with: words into values.
 
-use super::{args::PolicyArgs, parsed};
+use super::args::PolicyArgs;
 use crate::{
     Error, Kind, Result,
+    cli::args::parsed,
     dataplane::{Match, Rule, Verb},
     reconcile::AskedRules,
 };

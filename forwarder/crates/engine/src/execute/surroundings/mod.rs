@@ -42,8 +42,8 @@ const BRIDGED: &str = "net/bridge/bridge-nf-call-iptables";
 pub(super) fn for_up(request: &UpRequest, actual: &Actual) -> Result<Surroundings> {
     let name = network_name(request, actual).ok();
     let record = actual.records.networks.iter().find(|network| Some(&network.name) == name.as_ref());
-    let datapath = record.map_or(request.datapath, |record| Some(record.datapath));
-    let ignores = record.map_or(request.ignore_xfrm, |record| record.treatment.ignore_xfrm);
+    let datapath = record.map_or(request.options.datapath, |record| Some(record.datapath));
+    let ignores = record.map_or(request.options.ignore_xfrm, |record| record.treatment.ignore_xfrm);
     let kernel = datapath == Some(Datapath::Kernel);
     Ok(Surroundings {
         input: if request.publish.is_empty() { Vec::new() } else { input_chains()? },

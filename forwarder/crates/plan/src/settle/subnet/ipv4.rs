@@ -3,18 +3,17 @@
 use ipnet::Ipv4Net;
 
 use crate::{
-    Actual, Ipv4, Ipv6, NetworkRecord,
+    Actual, Ipv4, Ipv6, Network, NetworkRecord,
     desired::{Asked, AskedNetwork},
     settle::same as is_same,
-    settled::Network,
-    subnet,
+    settled, subnet,
 };
 use fwd_base::{Error, Kind, Result};
 
 impl AskedNetwork {
     /// What a new network is to have.
     pub(in crate::settle) fn ipv4(&self) -> Ipv4 {
-        self.ipv4.unwrap_or(Ipv4::On)
+        self.options.ipv4.unwrap_or(Ipv4::On)
     }
 }
 
@@ -23,15 +22,15 @@ impl AskedNetwork {
 /// # Errors
 /// [`Kind::Usage`]: it would have addresses of neither family, or those that are named are of none that it is to have.
 pub(in crate::settle) fn check(asked: &AskedNetwork) -> Result<()> {
-    let Some(Ipv4::Off) = asked.ipv4 else { return Ok(()) };
-    let option = match asked {
-        AskedNetwork { ipv6: Some(Ipv6::Off), .. } => {
+    let Some(Ipv4::Off) = asked.options.ipv4 else { return Ok(()) };
+    let option = match &asked.options {
+        Network { ipv6: Some(Ipv6::Off), .. } => {
             let why = "without IPv6 (--ipv6 off) it would have no addresses at all";
             let error = Error::new(Kind::Usage, "make", format!("network {} without IPv4", asked.name), why);
             return Err(error.remedy("leave out --ipv4 off or --ipv6 off"));
         }
-        AskedNetwork { subnet: Some(subnet), .. } => format!("--subnet {subnet}"),
-        AskedNetwork { gateway: Some(gateway), .. } => format!("--gateway {gateway}"),
+        Network { subnet: Some(subnet), .. } => format!("--subnet {subnet}"),
+        Network { gateway: Some(gateway), .. } => format!("--gateway {gateway}"),
         _ => return Ok(()),
     };
     let why = "the network is to have no IPv4 (--ipv4 off)";
@@ -46,7 +45,7 @@ pub(in crate::settle) fn check(asked: &AskedNetwork) -> Result<()> {
 pub(in crate::settle) fn gateway(asked: &AskedNetwork, actual: &Actual, bridge: &str) -> Result<Option<Ipv4Net>> {
     match asked.ipv4() {
         Ipv4::Off => Ok(None),
-        Ipv4::On => subnet::gateway(subnet_of(asked, actual, bridge)?, asked.gateway).map(Some),
+        Ipv4::On => subnet::gateway(subnet_of(asked, actual, bridge)?, asked.options.gateway).map(Some),
     }
 }
 
@@ -54,7 +53,7 @@ fn subnet_of(asked: &AskedNetwork, actual: &Actual, bridge: &str) -> Result<Ipv4
     let host = &actual.host.net;
     // A bridge with ports and without a record: its pins were lost. It keeps its address.
     let adopted = host.link(bridge).and_then(|link| host.ipv4(link.index));
-    match (asked.subnet, adopted) {
+    match (asked.options.subnet, adopted) {
         (Some(given), Some(address)) => {
             is_same(&asked.name, "subnet", Some(&given), &address.trunc())
                 .map_err(|error| error.remedy("leave out --subnet: the bridge is there, and keeps its address"))?;
@@ -76,19 +75,19 @@ fn subnet_of(asked: &AskedNetwork, actual: &Actual, bridge: &str) -> Result<Ipv4
 /// [`Kind::Conflict`].
 pub(in crate::settle) fn same(asked: &AskedNetwork, record: &NetworkRecord) -> Result<()> {
     let name = &record.name;
-    is_same(name, "IPv4", asked.ipv4.map(Ipv4::name).as_ref(), &record.ipv4().name())?;
+    is_same(name, "IPv4", asked.options.ipv4.map(Ipv4::name).as_ref(), &record.ipv4().name())?;
     let said = |text: Option<String>| text.unwrap_or_else(|| "none".into());
     let has = said(record.subnet().map(|subnet| subnet.to_string()));
-    is_same(name, "subnet", asked.subnet.map(|subnet| subnet.to_string()).as_ref(), &has)?;
+    is_same(name, "subnet", asked.options.subnet.map(|subnet| subnet.to_string()).as_ref(), &has)?;
     let has = said(record.gateway.map(|gateway| gateway.addr().to_string()));
-    is_same(name, "gateway", asked.gateway.map(|gateway| gateway.to_string()).as_ref(), &has)
+    is_same(name, "gateway", asked.options.gateway.map(|gateway| gateway.to_string()).as_ref(), &has)
 }
 
 /// Refuses what an endpoint is to have of IPv4 in a network that has none.
 ///
 /// # Errors
 /// [`Kind::Unsupported`].
-pub(in crate::settle) fn without(asked: &Asked, network: &Network) -> Result<()> {
+pub(in crate::settle) fn without(asked: &Asked, network: &settled::Network) -> Result<()> {
     let range = asked.range.map(|(first, last)| format!("range {first} to {last}"));
     let Some(object) = asked.ip.map(|ip| format!("address {ip}")).or(range) else { return Ok(()) };
     let why = format!("network {} has no IPv4", network.name);

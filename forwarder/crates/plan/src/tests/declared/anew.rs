@@ -15,7 +15,8 @@ use fwd_kernel::netlink::Link;
 fn network_that_is_made_anew_keeps_what_no_file_says() {
     let mut world = World::with_ipv6();
     let network = Network {
-        subnets: vec!["10.95.0.0/24".parse().expect("a subnet"), "fd00:95::/64".parse().expect("a subnet")],
+        subnet: "10.95.0.0/24".parse().ok(),
+        subnet6: "fd00:95::/64".parse().ok(),
         gateway: Some("10.95.0.254".parse().expect("an address")),
         ipv6: Some(Ipv6::Masquerade),
         mtu: Some(1400),

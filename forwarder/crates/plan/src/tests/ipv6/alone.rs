@@ -4,7 +4,10 @@ use super::*;
 use crate::{Network, RouteRequest, UplinkChoice, forwarding, sysctls::OFF};
 
 fn alone(ns: &str) -> UpRequest {
-    UpRequest { ipv4: Some(Ipv4::Off), datapath: None, ..request(ns) }
+    request(ns).with_options(|it| {
+        it.ipv4 = Some(Ipv4::Off);
+        it.datapath = None;
+    })
 }
 
 #[test]
@@ -12,7 +15,7 @@ fn network_of_ipv6_alone_takes_no_ipv4_and_leaves_nothing() {
     for datapath in Datapath::ALL {
         let mut world = World::with_ipv6();
         let before = world.snapshot();
-        let alone = |ns| UpRequest { datapath: Some(datapath), ..alone(ns) };
+        let alone = |ns| alone(ns).with_options(|it| it.datapath = Some(datapath));
         let plan = world.up(&alone("a"));
         assert_eq!(plan.warnings, [""; 0]);
         let shown = text(&plan.ops);
@@ -32,7 +35,7 @@ fn network_of_ipv6_alone_takes_no_ipv4_and_leaves_nothing() {
         world.down(Some("c"));
         world.up(&alone("d"));
         assert_eq!(world.records.endpoints[2].address6.map(|it| it.segments()[7]), Some(5));
-        assert_eq!(world.plan_up(&UpRequest { ipv4: None, ..alone("a") }).expect("it is up").ops, []);
+        assert_eq!(world.plan_up(&alone("a").with_options(|it| it.ipv4 = None)).expect("it is up").ops, []);
         world.down(None);
         assert_eq!(world.snapshot(), before, "{datapath:?}");
     }
@@ -68,17 +71,22 @@ fn former_endpoint_keeps_its_address() {
 fn ipv4_is_refused_where_there_is_none() {
     let mut world = World::with_ipv6();
     let new: [(UpRequest, &[&str]); 3] = [
-        (UpRequest { ipv6: Some(Ipv6::Off), ..alone("a") }, &["no addresses at all", "--ipv6 off"]),
-        (UpRequest { subnet: "10.0.0.0/24".parse().ok(), ..alone("a") }, &["--subnet 10.0.0.0/24", "--subnet6"]),
-        (UpRequest { gateway: Some([10, 0, 0, 1].into()), ..alone("a") }, &["--gateway 10.0.0.1"]),
+        (alone("a").with_options(|it| it.ipv6 = Some(Ipv6::Off)), &["no addresses at all", "--ipv6 off"]),
+        (alone("a").with_options(|it| it.subnet = "10.0.0.0/24".parse().ok()), &["--subnet 10.0.0.0/24", "--subnet6"]),
+        (alone("a").with_options(|it| it.gateway = Some([10, 0, 0, 1].into())), &["--gateway 10.0.0.1"]),
     ];
     for (asked, words) in new {
         refused(&world, &asked, Kind::Usage, words);
     }
-    let small = UpRequest { mtu: Some(1000), ..alone("a") };
+    let small = alone("a").with_options(|it| it.mtu = Some(1000));
     refused(&world, &small, Kind::Unsupported, &["1280", "without --ipv4 off"]);
     world.up(&alone("a"));
-    refused(&world, &UpRequest { ipv4: Some(Ipv4::On), ..request("b") }, Kind::Conflict, &["its IPv4 is off, not on"]);
+    refused(
+        &world,
+        &request("b").with_options(|it| it.ipv4 = Some(Ipv4::On)),
+        Kind::Conflict,
+        &["its IPv4 is off, not on"],
+    );
     let ip = UpRequest { ip: Some([10, 0, 0, 2].into()), ..UpRequest::new(named("b")) };
     refused(&world, &ip, Kind::Unsupported, &["address 10.0.0.2", "fwd0 has no IPv4", "--ip6"]);
     let source = UpRequest { source: Some([198, 51, 100, 2].into()), ..UpRequest::new(named("b")) };

@@ -2,13 +2,16 @@
 
 use super::{refused, request, text};
 use crate::{
-    Datapath, Ipv6, PROXY_NDP, UpRequest,
+    Datapath, Ipv6, PROXY_NDP, UpRequest, UplinkChoice,
     testing::{World, name},
 };
 use fwd_base::Kind;
 
 fn routed(ns: &str, subnet: &str) -> UpRequest {
-    UpRequest { ipv6: Some(Ipv6::Route), subnet6: subnet.parse().ok(), ..request(ns) }
+    request(ns).with_options(|it| {
+        it.ipv6 = Some(Ipv6::Route);
+        it.subnet6 = subnet.parse().ok();
+    })
 }
 
 #[test]
@@ -18,13 +21,13 @@ fn routed_network_is_not_translated_and_needs_to_be_told_its_prefix() {
         let before = world.snapshot();
         refused(
             &world,
-            &UpRequest { ipv6: Some(Ipv6::Route), ..request("a") },
+            &request("a").with_options(|it| it.ipv6 = Some(Ipv6::Route)),
             Kind::Usage,
             &["--subnet6", "delegated"],
         );
         // Whatever address the uplink has, the packets do not appear behind it.
         world.host.net.addresses.retain(|(_, address)| address.addr().is_ipv4());
-        let plan = world.up(&UpRequest { datapath: Some(datapath), ..routed("a", "2001:db8:7::/64") });
+        let plan = world.up(&routed("a", "2001:db8:7::/64").with_options(|it| it.datapath = Some(datapath)));
         let shown = text(&plan.ops);
         assert!(!shown.contains("ip6 saddr 2001:db8:7::/64 oifname") && !shown.contains("proxy"), "{shown}");
         assert!(
@@ -32,9 +35,12 @@ fn routed_network_is_not_translated_and_needs_to_be_told_its_prefix() {
             "{shown}"
         );
         assert_eq!(world.records.networks[0].ipv6(), Ipv6::Route);
-        let again = UpRequest { datapath: None, ..routed("a", "2001:db8:7::/64") };
+        let again = routed("a", "2001:db8:7::/64").with_options(|it| it.datapath = None);
         assert!(world.up(&again).ops.is_empty());
-        let masquerade = UpRequest { ipv6: Some(Ipv6::Masquerade), datapath: None, ..request("b") };
+        let masquerade = request("b").with_options(|it| {
+            it.ipv6 = Some(Ipv6::Masquerade);
+            it.datapath = None;
+        });
         refused(&world, &masquerade, Kind::Conflict, &["its IPv6 is route, not masquerade"]);
         world.down(Some("a"));
         let addresses = World::with_ipv6().host.net.addresses;
@@ -76,17 +82,23 @@ fn internal_network_has_addresses_and_no_forwarding() {
     for datapath in [Datapath::Kernel, Datapath::Tc] {
         let mut world = World::with_ipv6();
         let before = world.snapshot();
-        let internal = |ns| UpRequest { internal: true, datapath: Some(datapath), ..request(ns) };
+        let internal = |ns| {
+            request(ns).with_options(|it| {
+                it.uplink = UplinkChoice::None;
+                it.datapath = Some(datapath);
+            })
+        };
         world.up(&UpRequest { network: Some(name("plain")), ..internal("c") });
         assert!(world.records.networks[0].gateway6.is_none(), "unless it is asked for");
-        let plan = world.up(&UpRequest { ipv6: Some(Ipv6::Route), ..internal("a") });
+        let plan = world.up(&internal("a").with_options(|it| it.ipv6 = Some(Ipv6::Route)));
         let shown = text(&plan.ops);
         assert!(!shown.contains("masquerade'") && !shown.contains("net.ipv6.conf.all.forwarding"), "{shown}");
         assert!(shown.contains("ip6 fwd_nat forward iifname \"fwd0\" oifname != \"fwd0\" drop"), "{shown}");
         let network = world.records.networks.iter().find(|network| network.name == "fwd0").expect("it");
         assert!(network.gateway6.is_some() && network.ipv6() == Ipv6::Route && !network.treatment.routed6);
         assert!(world.up(&internal("a")).ops.is_empty());
-        world.up(&UpRequest { subnet6: "fd00:77::/64".parse().ok(), network: Some(name("db")), ..internal("b") });
+        world.up(&UpRequest { network: Some(name("db")), ..internal("b") }
+            .with_options(|it| it.subnet6 = "fd00:77::/64".parse().ok()));
         for ns in ["a", "b", "c"] {
             world.down(Some(ns));
         }

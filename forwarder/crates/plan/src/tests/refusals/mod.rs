@@ -27,11 +27,11 @@ pub(in crate::tests) fn request() -> UpRequest {
 }
 
 fn uplink(name: &str) -> UpRequest {
-    UpRequest { uplink: Some(name.into()), ..request() }
+    request().with_options(|it| it.uplink = name.into())
 }
 
 fn subnet(text: &str) -> UpRequest {
-    UpRequest { subnet: Some(text.parse().expect("a subnet")), ..request() }
+    request().with_options(|it| it.subnet = Some(text.parse().expect("a subnet")))
 }
 
 fn ip(text: &str) -> UpRequest {
@@ -41,7 +41,7 @@ fn ip(text: &str) -> UpRequest {
 #[test]
 fn uplinks_at_which_xdp_does_not_see_everything() {
     let mut world = World::new();
-    let xdp = UpRequest { datapath: Some(Datapath::Xdp), ..uplink("eth1") };
+    let xdp = uplink("eth1").with_options(|it| it.datapath = Some(Datapath::Xdp));
     world.plan_up(&xdp).expect("a network card will do");
     world.host.net.links[2].layer = LinkLayer::None;
     refused(&world, &xdp, Kind::Unsupported, &["eth1", "no Ethernet header", "--datapath tc"]);
@@ -72,7 +72,7 @@ fn uplinks_that_lead_nowhere() {
     refused(&world, &request(), Kind::NotFound, &["no default route", "--uplink", "eth0"]);
     world.up(&uplink("eth0"));
     let other = UpRequest { network: Some(name("other")), ..UpRequest::new(named("b")) };
-    refused(&world, &UpRequest { uplink: Some("fwd0".into()), ..other }, Kind::Usage, &["fwd0", "network of fwd"]);
+    refused(&world, &other.with_options(|it| it.uplink = "fwd0".into()), Kind::Usage, &["fwd0", "network of fwd"]);
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn uplinks_with_a_header_that_the_programs_do_not_know() {
     // InfiniBand.
     world.host.net.links[2].layer = LinkLayer::Other(32);
     refused(&world, &uplink("eth1"), Kind::Unsupported, &["eth1", "32", "--datapath kernel"]);
-    let kernel = UpRequest { datapath: Some(Datapath::Kernel), ..uplink("eth1") };
+    let kernel = uplink("eth1").with_options(|it| it.datapath = Some(Datapath::Kernel));
     refused(&world, &kernel, Kind::Unsupported, &["eth1", "default route leaves by eth0", "--datapath tc"]);
     world.host.net.routes.iter_mut().filter(|route| route.gateway.is_some()).for_each(|route| route.ifindex = 3);
     world.plan_up(&kernel).expect("the kernel takes any");
@@ -196,10 +196,10 @@ fn options_that_differ_from_what_exists() {
     for target in ["a", "b"] {
         let base = UpRequest::new(named(target));
         let differs = |request: UpRequest, words: &[&str]| refused(&world, &request, Kind::Conflict, words);
-        differs(UpRequest { mtu: Some(1400), ..base.clone() }, &["MTU", "1500", "1400"]);
-        differs(UpRequest { uplink: Some("eth1".into()), ..base.clone() }, &["uplink", "eth0", "eth1"]);
-        differs(UpRequest { datapath: Some(Datapath::Kernel), ..base.clone() }, &["datapath", "tc", "kernel"]);
-        differs(UpRequest { datapath: Some(Datapath::Xdp), ..base.clone() }, &["datapath", "tc", "xdp"]);
+        differs(base.clone().with_options(|it| it.mtu = Some(1400)), &["MTU", "1500", "1400"]);
+        differs(base.clone().with_options(|it| it.uplink = "eth1".into()), &["uplink", "eth0", "eth1"]);
+        differs(base.clone().with_options(|it| it.datapath = Some(Datapath::Kernel)), &["datapath", "tc", "kernel"]);
+        differs(base.clone().with_options(|it| it.datapath = Some(Datapath::Xdp)), &["datapath", "tc", "xdp"]);
         differs(UpRequest { target: named(target), ..subnet("10.0.0.0/24") }, &["10.77.0.0/24", "10.0.0.0/24"]);
     }
     refused(
@@ -225,19 +225,19 @@ fn table(change: impl FnOnce(&mut TableRequest)) -> UpRequest {
 #[test]
 fn options_of_a_network_that_differ() {
     let mut world = World::new();
-    world.up(&UpRequest { nat: Some(Nat::Eim), ..request() });
+    world.up(&request().with_options(|it| it.nat = Some(Nat::Eim)));
     for target in ["a", "b"] {
         let base = UpRequest::new(named(target));
-        let symmetric = UpRequest { nat: Some(Nat::Symmetric), ..base.clone() };
+        let symmetric = base.clone().with_options(|it| it.nat = Some(Nat::Symmetric));
         refused(&world, &symmetric, Kind::Conflict, &["network fwd0", "NAT", "eim", "symmetric"]);
-        let clamped = UpRequest { clamp_mss: true, ..base };
+        let clamped = base.with_options(|it| it.clamp_mss = true);
         refused(&world, &clamped, Kind::Conflict, &["network fwd0", "MSS clamping", "off", "on"]);
-        let isolated = UpRequest { no_icc: true, ..UpRequest::new(named(target)) };
+        let isolated = UpRequest::new(named(target)).with_options(|it| it.no_icc = true);
         refused(&world, &isolated, Kind::Conflict, &["network fwd0", "reach between namespaces is on, not off"]);
     }
     refused(&world, &UpRequest { allow_spoof: true, ..request() }, Kind::Conflict, &["namespace a", "--allow-spoof"]);
-    let other = UpRequest { nat: Some(Nat::EimEif), network: Some(name("other")), ..UpRequest::new(named("b")) };
-    world.up(&UpRequest { allow_spoof: true, ..other });
+    let other = UpRequest { network: Some(name("other")), allow_spoof: true, ..UpRequest::new(named("b")) };
+    world.up(&other.with_options(|it| it.nat = Some(Nat::EimEif)));
 }
 
 #[test]
@@ -262,17 +262,17 @@ fn more_flows_for_one_namespace_than_for_all() {
 #[test]
 fn options_that_the_kernel_datapath_has_not() {
     let mut world = World::new();
-    let kernel = UpRequest { datapath: Some(Datapath::Kernel), ..request() };
+    let kernel = request().with_options(|it| it.datapath = Some(Datapath::Kernel));
     let refused =
         |world: &World, request: UpRequest, words: &[&str]| refused(world, &request, Kind::Unsupported, words);
-    refused(&world, UpRequest { nat: Some(Nat::Eim), ..kernel.clone() }, &["--nat eim", "datapath kernel", "tc"]);
-    refused(&world, UpRequest { clamp_mss: true, ..kernel.clone() }, &["--clamp-mss", "datapath kernel", "tc"]);
+    refused(&world, kernel.clone().with_options(|it| it.nat = Some(Nat::Eim)), &["--nat eim", "datapath kernel", "tc"]);
+    refused(&world, kernel.clone().with_options(|it| it.clamp_mss = true), &["--clamp-mss", "datapath kernel", "tc"]);
     let flows = TableRequest { max_flows: Some(7), ..TableRequest::default() };
     refused(&world, UpRequest { table: flows.clone(), ..kernel.clone() }, &["--max-flows 7", "conntrack"]);
     let timeouts = TableRequest { timeouts: vec![(Timeout::TcpEstablished, 7_440)], ..TableRequest::default() };
     let words = ["--timeout tcp-established=2h4m", "conntrack"];
     refused(&world, UpRequest { table: timeouts, ..kernel.clone() }, &words);
-    world.up(&UpRequest { nat: Some(Nat::Symmetric), allow_spoof: true, ..kernel });
+    world.up(&UpRequest { allow_spoof: true, ..kernel }.with_options(|it| it.nat = Some(Nat::Symmetric)));
     refused(&world, UpRequest { table: flows, ..request() }, &["--max-flows 7", "conntrack"]);
 }
 
@@ -281,18 +281,18 @@ fn network_whose_name_no_rule_takes() {
     let mut world = World::new();
     let long = "n".repeat(128);
     let named = |name_of: &str| UpRequest { network: Some(name(name_of)), ..request() };
-    let kernel = UpRequest { datapath: Some(Datapath::Kernel), ..named(&long) };
+    let kernel = named(&long).with_options(|it| it.datapath = Some(Datapath::Kernel));
     refused(&world, &kernel, Kind::Usage, &["118 bytes", "128", "--datapath tc"]);
-    world.clone().up(&UpRequest { datapath: Some(Datapath::Kernel), ..named(&long[10..]) });
+    world.clone().up(&named(&long[10..]).with_options(|it| it.datapath = Some(Datapath::Kernel)));
     world.up(&named(&long));
 }
 
 #[test]
 fn mtu_beyond_the_uplink() {
     let world = World::new();
-    refused(&world, &UpRequest { mtu: Some(9000), ..request() }, Kind::Usage, &["9000", "1500", "eth0"]);
-    refused(&world, &UpRequest { mtu: Some(67), ..request() }, Kind::Usage, &["67", "68"]);
-    refused(&world, &UpRequest { mtu: Some(70_000), ..request() }, Kind::Usage, &["65535"]);
+    refused(&world, &request().with_options(|it| it.mtu = Some(9000)), Kind::Usage, &["9000", "1500", "eth0"]);
+    refused(&world, &request().with_options(|it| it.mtu = Some(67)), Kind::Usage, &["67", "68"]);
+    refused(&world, &request().with_options(|it| it.mtu = Some(70_000)), Kind::Usage, &["65535"]);
 }
 
 #[test]
@@ -386,7 +386,7 @@ fn more_endpoints_than_there_are_counters_for() {
 fn datapath_that_the_kernel_lacks() {
     let mut world = World::new();
     world.no_tc = Some("no TCX and no clsact".into());
-    let tc = UpRequest { datapath: Some(Datapath::Tc), ..request() };
+    let tc = request().with_options(|it| it.datapath = Some(Datapath::Tc));
     refused(&world, &tc, Kind::Unsupported, &["tc", "no TCX and no clsact", "--datapath kernel"]);
 }
 

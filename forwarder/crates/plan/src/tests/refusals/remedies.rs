@@ -22,8 +22,8 @@ fn follow(world: &mut World, request: &UpRequest) -> UpRequest {
         request.network = Some(name(&network));
     }
     match value("--subnet ").and_then(|subnet| subnet.parse().ok()) {
-        Some(subnet) => request.subnet = Some(subnet),
-        None if remedy.contains("leave out --subnet") => request.subnet = None,
+        Some(subnet) => request.options.subnet = Some(subnet),
+        None if remedy.contains("leave out --subnet") => request.options.subnet = None,
         None => {}
     }
     if let Some(ns) = value("`fwd down --ns ") {
@@ -44,7 +44,7 @@ fn route(destination: &str, ifindex: u32) -> Route {
 }
 
 fn with_subnet(ns: &str, subnet: &str) -> UpRequest {
-    UpRequest { subnet: Some(subnet.parse().expect("a subnet")), ..UpRequest::new(named(ns)) }
+    UpRequest::new(named(ns)).with_options(|it| it.subnet = Some(subnet.parse().expect("a subnet")))
 }
 
 #[test]
@@ -53,15 +53,15 @@ fn of_a_subnet_that_is_in_use() {
     for destination in ["10.77.0.0/16", "172.30.0.0/16", "192.168.0.0/16"] {
         world.host.net.routes.push(route(destination, 3));
     }
-    assert_eq!(follow(&mut world, &with_subnet("a", "10.77.0.0/16")).subnet, None);
+    assert_eq!(follow(&mut world, &with_subnet("a", "10.77.0.0/16")).options.subnet, None);
     // The host is on a link with each range of the pool.
     for address in ["10.77.0.1/16", "172.30.0.1/16", "192.168.0.1/16", "100.64.0.1/10"] {
         world.add_uplink(&format!("lan{address}"), 4, address);
     }
     let plain = UpRequest::new(named("a"));
     let chosen = follow(&mut world, &plain);
-    assert_eq!(chosen.subnet.map(|subnet| subnet.to_string()).as_deref(), Some("10.0.0.0/24"));
-    assert!(follow(&mut world, &with_subnet("a", "10.77.0.0/17")).subnet.is_some());
+    assert_eq!(chosen.options.subnet.map(|subnet| subnet.to_string()).as_deref(), Some("10.0.0.0/24"));
+    assert!(follow(&mut world, &with_subnet("a", "10.77.0.0/17")).options.subnet.is_some());
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn of_options_that_differ() {
     follow(&mut world.clone(), &UpRequest { network: Some(name("web")), ..UpRequest::new(named("a")) });
     follow(&mut world.clone(), &UpRequest { allow_spoof: true, ..UpRequest::new(named("a")) });
     // Another one may join another network.
-    let other = follow(&mut world.clone(), &UpRequest { mtu: Some(1400), ..UpRequest::new(named("b")) });
+    let other = follow(&mut world.clone(), &UpRequest::new(named("b")).with_options(|it| it.mtu = Some(1400)));
     assert_eq!(other.network, Some(name("fwd1")));
     world.inside("a").net.links[1].name = "lan0".into();
     follow(&mut world, &UpRequest::new(named("a")));
@@ -85,7 +85,7 @@ fn of_a_network_without_room() {
     let mut world = World::new();
     world.up(&with_subnet("a", "10.0.0.0/30"));
     let other = follow(&mut world, &UpRequest::new(named("b")));
-    assert_eq!((other.network, other.subnet.map(|it| it.prefix_len())), (Some(name("fwd1")), Some(22)));
+    assert_eq!((other.network, other.options.subnet.map(|it| it.prefix_len())), (Some(name("fwd1")), Some(22)));
 }
 
 #[test]
@@ -135,7 +135,7 @@ proptest! {
         let mut request = UpRequest::new(named("a"));
         if let Some((bits, prefix)) = given {
             let net = ipnet::Ipv4Net::new(private(bits).into(), 8 + prefix % 23).expect("a network");
-            request.subnet = Some(net.trunc());
+            request.options.subnet = Some(net.trunc());
         }
         if world.plan_up(&request).is_err() {
             follow(&mut world, &request);

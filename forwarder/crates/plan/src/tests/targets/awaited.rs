@@ -17,7 +17,8 @@ fn request(world: &mut World) -> UpRequest {
     let caller = Some(Caller { id: id(WAITS), network: "front".into() });
     let target = world.add_awaited(PATH);
     let publish = vec!["8080:80".parse().expect("ports")];
-    UpRequest { caller, ifname: Some(WAITS.into()), kept: true, publish, ..UpRequest::new(target) }
+    UpRequest { caller, ifname: Some(WAITS.into()), publish, ..UpRequest::new(target) }
+        .with_options(|it| it.kept = true)
 }
 
 /// Whether an operation acts inside of a namespace.
@@ -90,7 +91,7 @@ fn what_would_be_set_inside_is_refused() {
     let usual = request(&mut world);
     let limit = RateLimit { rate: 1_000_000, burst: 10_000 };
     for (request, word) in [
-        (UpRequest { datapath: Some(Datapath::Xdp), ..usual.clone() }, "xdp"),
+        (usual.clone().with_options(|it| it.datapath = Some(Datapath::Xdp)), "xdp"),
         (UpRequest { limits: AskedLimits { outbound: Some(limit), inbound: None }, ..usual.clone() }, "rate"),
         (UpRequest { metric: Some(7), ..usual.clone() }, "metric"),
     ] {

@@ -15,7 +15,7 @@ fn id(container: &str) -> EndpointId {
 
 fn request(ns: &str, container: &str) -> UpRequest {
     let caller = Some(Caller { id: id(container), network: "front".into() });
-    UpRequest { caller, ifname: Some("eth0".into()), kept: true, ..UpRequest::new(named(ns)) }
+    UpRequest { caller, ifname: Some("eth0".into()), ..UpRequest::new(named(ns)) }.with_options(|it| it.kept = true)
 }
 
 fn detach(world: &mut World, container: &str) {

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    Action, Datapath, Desired, Ipv6, Object, Op, Plan, PortRequest, UpRequest, UplinkRequest, forwarding, plan_ports,
-    plan_uplinks,
+    Action, Datapath, Desired, Ipv6, Object, Op, Plan, PortRequest, UpRequest, UplinkChoice, UplinkRequest, forwarding,
+    plan_ports, plan_uplinks,
     testing::{World, down, name, named},
 };
 use fwd_base::{Kind, Result};
@@ -58,7 +58,7 @@ fn what_routes_of_ipv6_lead_by_is_taken_in_for_networks_that_have_it() {
     world.host.net.routes.retain(|route| !is_new(route.ifindex) || route.destination.addr().is_ipv6());
     world.host.net.addresses.retain(|(index, _)| !is_new(*index));
     let before = world.snapshot();
-    world.up(&UpRequest { ipv6: Some(Ipv6::Off), ..up("a") });
+    world.up(&up("a").with_options(|it| it.ipv6 = Some(Ipv6::Off)));
     assert_eq!(guarded(&world), names(&["eth0", "eth1"]));
     world.up(&UpRequest { network: Some(name("web")), ..up("b") });
     assert_eq!(guarded(&world), names(&["eth0", "eth1", "wg0"]));
@@ -80,14 +80,14 @@ fn each_family_leaves_by_its_own_default_route() {
     let plan = world.up(&up("a"));
     assert_eq!(plan.warnings, [""; 0]);
     assert!(world.records.networks[0].gateway6.is_some());
-    let bound = UpRequest { network: Some(name("web")), uplink: Some("eth0".into()), ..up("b") };
+    let bound = UpRequest { network: Some(name("web")), ..up("b") }.with_options(|it| it.uplink = "eth0".into());
     assert!(world.up(&bound).warnings.iter().any(|warning| warning.contains("web has no IPv6")));
 }
 
 #[test]
 fn who_is_bound_or_internal_takes_nothing_in() {
-    let bound = UpRequest { uplink: Some("eth0".into()), ..up("a") };
-    let internal = UpRequest { internal: true, ..up("a") };
+    let bound = up("a").with_options(|it| it.uplink = "eth0".into());
+    let internal = up("a").with_options(|it| it.uplink = UplinkChoice::None);
     for (request, uplinks) in [(bound, &["eth0"][..]), (internal, &[])] {
         let mut world = World::new();
         world.up(&request);
@@ -100,7 +100,7 @@ fn kernel_forwards_by_every_interface_that_routes_lead_by_without_programs() {
     let mut world = World::new();
     lead_by(&mut world, "wg0", 20, "10.200.0.0/16", 254);
     let before = world.snapshot();
-    let kernel = UpRequest { datapath: Some(Datapath::Kernel), ..up("a") };
+    let kernel = up("a").with_options(|it| it.datapath = Some(Datapath::Kernel));
     let shown = crate::tests::lifecycle::text(&world.up(&kernel).ops);
     assert!(shown.contains(r#"ip saddr 10.77.0.0/24 oifname != "fwd0" oifname != "lo" masquerade"#), "{shown}");
     let taken = |world: &World| world.records.uplinks.iter().map(|it| it.name.clone()).collect::<BTreeSet<_>>();
@@ -113,7 +113,7 @@ fn kernel_forwards_by_every_interface_that_routes_lead_by_without_programs() {
     later.up(&kernel);
     assert_eq!((taken(&later), guarded(&later)), (names(&["eth0", "eth1", "wg0", "wg1"]), names(&[])));
     // Programs come with another network, and go with it.
-    let bound = UpRequest { uplink: Some("eth1".into()), network: Some(name("bound")), ..up("b") };
+    let bound = UpRequest { network: Some(name("bound")), ..up("b") }.with_options(|it| it.uplink = "eth1".into());
     world.up(&bound);
     assert_eq!(guarded(&world), names(&["eth1"]));
     world.down(Some("b"));
@@ -126,7 +126,7 @@ fn kernel_forwards_by_every_interface_that_routes_lead_by_without_programs() {
 fn every_command_takes_in_what_routes_name_since() {
     let mut start = World::new();
     start.up(&up("a"));
-    start.up(&UpRequest { uplink: Some("eth0".into()), network: Some(name("bound")), ..up("b") });
+    start.up(&UpRequest { network: Some(name("bound")), ..up("b") }.with_options(|it| it.uplink = "eth0".into()));
     lead_by(&mut start, "wg0", 20, "10.200.0.0/16", 254);
     let all = names(&["eth0", "eth1", "wg0"]);
     let mut world = start.clone();
@@ -216,7 +216,7 @@ fn what_has_gone_is_forgotten_and_what_comes_again_is_taken_in() {
 fn network_takes_the_default_route_for_its_own_where_its_uplink_is_gone() {
     let mut world = World::new();
     world.up(&up("a"));
-    world.up(&UpRequest { uplink: Some("eth0".into()), network: Some(name("bound")), ..up("b") });
+    world.up(&UpRequest { network: Some(name("bound")), ..up("b") }.with_options(|it| it.uplink = "eth0".into()));
     world.delete_link("eth0");
     let destination = "0.0.0.0/0".parse().expect("a prefix");
     let gateway = Some("203.0.113.1".parse().expect("an address"));
@@ -248,7 +248,7 @@ fn changed(world: &mut World, add: &[&str], remove: &[&str]) -> Plan {
 }
 
 fn bound(ns: &str) -> UpRequest {
-    UpRequest { uplink: Some("eth0".into()), ..up(ns) }
+    up(ns).with_options(|it| it.uplink = "eth0".into())
 }
 
 #[test]

@@ -2,8 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::options::Treatment;
-
 /// What a network has of IPv6.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -37,16 +35,6 @@ impl Ipv6 {
             Self::Masquerade => "behind the uplink's address",
             Self::Route => "by addresses that are routed here (--subnet6)",
             Self::Off => "none",
-        }
-    }
-
-    /// What a network has that is treated so: whether it has addresses, and whether they are translated.
-    #[must_use]
-    pub const fn of(has_addresses: bool, treatment: Treatment) -> Self {
-        match (has_addresses, treatment.routed6 || treatment.internal) {
-            (false, _) => Self::Off,
-            (true, false) => Self::Masquerade,
-            (true, true) => Self::Route,
         }
     }
 }

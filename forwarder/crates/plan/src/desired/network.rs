@@ -1,0 +1,266 @@
+//! What a network is to be: each of its options once, for commands, files and plugins alike; and how one that is there compares.
+
+mod ipv4;
+mod ipv6;
+mod uplink;
+
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, Ipv4Addr},
+};
+
+use forwarder_common::abi::endpoint_flags;
+use ipnet::{Ipv4Net, Ipv6Net};
+use serde::{Deserialize, Serialize};
+
+use super::options::unsupported;
+
+pub use self::{ipv4::Ipv4, ipv6::Ipv6, uplink::UplinkChoice};
+use crate::{Datapath, Nat};
+use fwd_base::{Error, Kind, Result};
+
+/// A network. It may have no endpoint yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Network {
+    /// What leads outside.
+    pub uplink: UplinkChoice,
+    /// Addresses of IPv4; without them, those that it has, else the first free /24 of 10.77.0.0/16, or of other private ranges.
+    pub subnet: Option<Ipv4Net>,
+    /// Addresses of IPv6; without them, those that it has, else a free /64 of the host's own unique local prefix.
+    pub subnet6: Option<Ipv6Net>,
+    /// The gateway's address of IPv4; without it, the first of the subnet.
+    pub gateway: Option<Ipv4Addr>,
+    /// IPv4; without it, what the network has, else addresses.
+    pub ipv4: Option<Ipv4>,
+    /// IPv6; without it, what the network has, else masquerade where the uplink leads there, or where there is no IPv4.
+    pub ipv6: Option<Ipv6>,
+    /// MTU, bytes; without it, what the network has, else the uplink's.
+    pub mtu: Option<u32>,
+    /// What forwards its packets; without it, what does already, else the best that the kernel has.
+    pub datapath: Option<Datapath>,
+    /// How ports are mapped; without it, as the network does, else [`Nat::Symmetric`].
+    pub nat: Option<Nat>,
+    /// The MSS of TCP is lowered to what the path carries.
+    pub clamp_mss: bool,
+    /// The programs may send past policies of IPsec.
+    pub ignore_xfrm: bool,
+    /// Its endpoints do not reach each other.
+    pub no_icc: bool,
+    /// Networks that may reach it: they do once each has allowed the other.
+    pub allow_networks: BTreeSet<String>,
+    /// It stays when its last endpoint goes; one in which none is desired does in any case.
+    pub kept: bool,
+    /// A name server answers at its gateway.
+    pub dns: bool,
+}
+
+/// How the packets of a network are treated: what the records have of its options.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Treatment {
+    /// How ports are mapped.
+    pub nat: Nat,
+    /// The MSS of TCP is lowered to what the path carries.
+    pub clamp_mss: bool,
+    /// The programs may send past policies of IPsec.
+    pub ignore_xfrm: bool,
+    /// Nothing leaves the network, which has no uplink.
+    pub internal: bool,
+    /// Its endpoints do not reach each other.
+    pub no_icc: bool,
+    /// It leaves by its uplink alone, wherever the host's own routes lead.
+    pub bound: bool,
+    /// A name server answers at its gateway.
+    pub dns: bool,
+    /// Addresses of IPv6 are not translated.
+    pub routed6: bool,
+}
+
+/// An option of a network that is on or off, and stays so: [`SWITCHES`] has a row for each.
+pub(crate) struct Switch {
+    /// How it is asked for.
+    pub(crate) option: &'static str,
+    /// What it is about, in words.
+    pub(crate) what: &'static str,
+    /// What that is without the option, and with it.
+    pub(crate) states: [&'static str; 2],
+    /// Whether it is asked for.
+    pub(crate) asked: fn(&Network) -> bool,
+    /// Whether a network has it.
+    pub(crate) has: fn(&Treatment) -> bool,
+}
+
+/// Every option of a network that is on or off, but `--internal`, which is a choice of the uplink.
+pub(crate) const SWITCHES: [Switch; 4] = [
+    Switch {
+        option: "--clamp-mss",
+        what: "MSS clamping",
+        states: ["off", "on"],
+        asked: |network| network.clamp_mss,
+        has: |treatment| treatment.clamp_mss,
+    },
+    Switch {
+        option: "--ignore-xfrm",
+        what: "handling of IPsec policies",
+        states: ["kept to", "ignored"],
+        asked: |network| network.ignore_xfrm,
+        has: |treatment| treatment.ignore_xfrm,
+    },
+    Switch {
+        option: "--no-icc",
+        what: "reach between namespaces",
+        states: ["on", "off"],
+        asked: |network| network.no_icc,
+        has: |treatment| treatment.no_icc,
+    },
+    Switch {
+        option: "--dns",
+        what: "name server",
+        states: ["off", "on"],
+        asked: |network| network.dns,
+        has: |treatment| treatment.dns,
+    },
+];
+
+impl Network {
+    /// How the packets of a network that is made so are treated.
+    pub(crate) fn treatment(&self) -> Treatment {
+        let internal = self.uplink == UplinkChoice::None;
+        Treatment {
+            nat: self.nat.unwrap_or_default(),
+            clamp_mss: self.clamp_mss,
+            ignore_xfrm: self.ignore_xfrm,
+            internal,
+            no_icc: self.no_icc,
+            bound: self.uplink.interface().is_some(),
+            dns: self.dns,
+            // Of an internal network nothing comes to where it could be translated.
+            routed6: self.ipv6 == Some(Ipv6::Route) && !internal,
+        }
+    }
+
+    /// What is asked for of IPv6: where addresses are, it is to have it.
+    #[must_use]
+    pub fn asked_ipv6(&self) -> Option<Ipv6> {
+        self.ipv6.or(self.subnet6.map(|_| Ipv6::Masquerade))
+    }
+
+    /// Whether its subnets have addresses of the family of this one, and whether this is one of them.
+    pub(crate) fn has(&self, address: IpAddr) -> (bool, bool) {
+        match address {
+            IpAddr::V4(address) => (self.subnet.is_some(), self.subnet.is_some_and(|it| it.contains(&address))),
+            IpAddr::V6(address) => (self.subnet6.is_some(), self.subnet6.is_some_and(|it| it.contains(&address))),
+        }
+    }
+}
+
+impl Treatment {
+    /// What the flags of a network or an endpoint say about its packets.
+    #[must_use]
+    pub fn of_flags(flags: u32) -> Self {
+        let is_set = |flag: u32| flags & flag != 0;
+        let nat = match (is_set(endpoint_flags::NAT_EIM), is_set(endpoint_flags::NAT_EIF)) {
+            (false, _) => Nat::Symmetric,
+            (true, false) => Nat::Eim,
+            (true, true) => Nat::EimEif,
+        };
+        Self {
+            nat,
+            clamp_mss: is_set(endpoint_flags::CLAMP_MSS),
+            ignore_xfrm: is_set(endpoint_flags::IGNORE_XFRM),
+            internal: is_set(endpoint_flags::INTERNAL),
+            no_icc: is_set(endpoint_flags::NO_ICC),
+            bound: is_set(endpoint_flags::UPLINK_BOUND),
+            dns: is_set(endpoint_flags::DNS),
+            routed6: is_set(endpoint_flags::ROUTED_V6),
+        }
+    }
+
+    /// The flags that say so.
+    #[must_use]
+    pub fn flags(self) -> u32 {
+        let nat = match self.nat {
+            Nat::Symmetric => 0,
+            Nat::Eim => endpoint_flags::NAT_EIM,
+            Nat::EimEif => endpoint_flags::NAT_EIM | endpoint_flags::NAT_EIF,
+        };
+        let flag = |set: bool, flag: u32| if set { flag } else { 0 };
+        nat | flag(self.clamp_mss, endpoint_flags::CLAMP_MSS)
+            | flag(self.ignore_xfrm, endpoint_flags::IGNORE_XFRM)
+            | flag(self.internal, endpoint_flags::INTERNAL)
+            | flag(self.no_icc, endpoint_flags::NO_ICC)
+            | flag(self.bound, endpoint_flags::UPLINK_BOUND)
+            | flag(self.dns, endpoint_flags::DNS)
+            | flag(self.routed6, endpoint_flags::ROUTED_V6)
+    }
+
+    /// What a network has of IPv6 that is treated so, and has addresses of it or not.
+    #[must_use]
+    pub const fn ipv6(self, has_addresses: bool) -> Ipv6 {
+        match (has_addresses, self.routed6 || self.internal) {
+            (false, _) => Ipv6::Off,
+            (true, false) => Ipv6::Masquerade,
+            (true, true) => Ipv6::Route,
+        }
+    }
+
+    /// A network that would be treated so. What leads outside, and IPv6, is said elsewhere.
+    pub(crate) fn as_asked(self) -> Network {
+        let Self { nat, clamp_mss, ignore_xfrm, no_icc, dns, internal: _, bound: _, routed6: _ } = self;
+        Network { nat: Some(nat), clamp_mss, ignore_xfrm, no_icc, dns, ..Network::default() }
+    }
+
+    /// The options by which a network is asked for that is treated so: those that are not the usual.
+    pub(crate) fn options(&self) -> Vec<String> {
+        let nat = (self.nat != Nat::Symmetric).then(|| format!("--nat {}", self.nat.name()));
+        let others = [
+            (self.internal, "--internal".into()),
+            (self.bound, "--uplink".into()),
+            (self.routed6, format!("--ipv6 {}", Ipv6::Route.name())),
+        ];
+        let switches = SWITCHES.iter().map(|switch| ((switch.has)(self), switch.option.into()));
+        let given = switches.chain(others).filter(|(given, _)| *given).map(|(_, option)| option);
+        nat.into_iter().chain(given).collect()
+    }
+
+    /// Refuses what the kernel's own data path cannot do.
+    ///
+    /// # Errors
+    /// [`Kind::Unsupported`] that names the option.
+    pub(crate) fn check(self, datapath: Datapath) -> Result<()> {
+        if self.internal {
+            self.check_internal(datapath)?;
+        }
+        if datapath.is_ebpf() {
+            return Ok(());
+        }
+        let remedy = "leave it out, or use --datapath tc";
+        if self.nat != Nat::Symmetric {
+            let why = "masquerade by nftables maps each connection by itself";
+            return Err(unsupported(&format!("--nat {}", self.nat.name()), why).remedy(remedy));
+        }
+        if self.clamp_mss {
+            let why = "fwd makes no rule for it in nftables";
+            return Err(unsupported("--clamp-mss", why).remedy(remedy));
+        }
+        Ok(())
+    }
+
+    /// Refuses what is about a way out, of which an internal network has none.
+    fn check_internal(self, datapath: Datapath) -> Result<()> {
+        let nat = format!("--nat {}", self.nat.name());
+        let given = [
+            (self.nat != Nat::Symmetric, nat.as_str()),
+            (self.clamp_mss, "--clamp-mss"),
+            (self.ignore_xfrm, "--ignore-xfrm"),
+            (datapath.has_xdp(), "--datapath xdp"),
+        ];
+        match given.into_iter().find(|(given, _)| *given) {
+            None => Ok(()),
+            Some((_, option)) => {
+                let why = "nothing is translated or sent by an uplink in an internal network (--internal)";
+                Err(Error::new(Kind::Usage, "use", option, why).remedy("leave one of the two out"))
+            }
+        }
+    }
+}
