@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::super::{
-    Datapath, DownRequest, Op, TargetRef, UpRequest,
+    Datapath, DownRequest, Network, Op, TargetRef, UpRequest,
     testing::{World, down, name, named},
 };
 use fwd_dataplane::Backend;
@@ -82,6 +82,11 @@ fn up(world: &mut World, request: &UpRequest, steps: Steps) {
 }
 
 /// The world, and the names of namespaces that the user made.
+fn options(network: usize, datapath: Datapath) -> Network {
+    let uplink = UPLINKS[network].into();
+    Network { uplink, datapath: Some(datapath), dns: network == 1, ..Network::default() }
+}
+
 fn play(world: &mut World, theirs: &mut BTreeSet<&'static str>, event: &Event) {
     match event {
         Event::Up { target, network, datapath, attach, steps } => {
@@ -91,14 +96,10 @@ fn play(world: &mut World, theirs: &mut BTreeSet<&'static str>, event: &Event) {
             }
             let request = UpRequest {
                 network: Some(name(NETWORKS[*network])),
+                options: options(*network, *datapath),
                 attach: attach.filter(|_| datapath.is_ebpf()),
                 ..UpRequest::new(target.clone())
-            }
-            .with_options(|it| {
-                it.uplink = UPLINKS[*network].into();
-                it.datapath = Some(*datapath);
-                it.dns = *network == 1;
-            });
+            };
             up(world, &request, *steps);
         }
         Event::Down { target, steps } => {
