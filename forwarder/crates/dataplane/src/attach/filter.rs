@@ -46,8 +46,8 @@ fn direction_of(attach_type: TcAttachType) -> TcDirection {
 ///
 /// # Errors
 /// The kernel does not list the filters.
-pub(crate) fn is_there(hook: Hook, ifindex: u32, programs: &[u32]) -> Result<bool> {
-    let filters = Netlink::here()?.filters(ifindex, direction(hook))?;
+pub(crate) fn is_there(netlink: &Netlink, hook: Hook, ifindex: u32, programs: &[u32]) -> Result<bool> {
+    let filters = netlink.filters(ifindex, direction(hook))?;
     Ok(filters.iter().any(|filter| is_ours(filter) && filter.program.is_some_and(|id| programs.contains(&id))))
 }
 

@@ -25,6 +25,7 @@ use crate::{
     object::programs::{self, Role},
 };
 use fwd_base::{Context as _, Error, Kind, Result};
+use fwd_kernel::netlink::Netlink;
 
 impl Dataplane {
     /// Attaches to an uplink, whose packets have an Ethernet header or none: what leaves is guarded before anything comes in.
@@ -148,24 +149,47 @@ impl Dataplane {
             return Ok(false);
         }
         match backend {
-            Backend::Tcx => {
-                // The link's own program: a `reload` that was interrupted has replaced it at some and not at others.
-                let link = PinnedLink::from_pin(self.pin_of(hook, owner)).map(FdLink::from);
-                let Some(id) = link.ok().and_then(|link| link.info().ok()).map(|link| link.program_id()) else {
-                    return Ok(false);
-                };
-                match SchedClassifier::query_tcx(ifindex, hook.attach_type()) {
-                    Ok((_, programs)) => Ok(programs.iter().any(|it| it.id() == id)),
-                    // No such interface.
-                    Err(_) => Ok(false),
-                }
-            }
-            Backend::Clsact => {
-                let ids = [PROGRAMS, NEW_PROGRAMS]
-                    .map(|dir| Some(self.program_in(dir, hook.program()).ok()?.info().ok()?.id()));
-                filter::is_there(hook, ifindex, &ids.into_iter().flatten().collect::<Vec<_>>())
-            }
+            Backend::Tcx => Ok(self.is_linked(owner, hook, ifindex)),
+            Backend::Clsact => filter::is_there(&Netlink::here()?, hook, ifindex, &self.numbers_of(hook)),
         }
+    }
+
+    /// Of endpoints whose programs are noted as attached by `backend`, those whose programs are; by the ifindexes of their host-side veths.
+    ///
+    /// # Errors
+    /// The kernel's list cannot be read.
+    pub fn attached_endpoints(&self, backend: Backend, noted: &BTreeSet<u32>) -> Result<BTreeSet<u32>> {
+        if noted.is_empty() || !self.is_loaded() {
+            return Ok(BTreeSet::new());
+        }
+        // Of a thousand, each is one look.
+        let (hook, netlink, programs) = (Hook::FromNs, Netlink::here()?, self.numbers_of(Hook::FromNs));
+        let mut attached = BTreeSet::new();
+        for &index in noted {
+            let is_attached = match backend {
+                Backend::Tcx => self.is_linked(index, hook, index),
+                Backend::Clsact => filter::is_there(&netlink, hook, index, &programs)?,
+            };
+            attached.extend(is_attached.then_some(index));
+        }
+        Ok(attached)
+    }
+
+    /// Whether the program of the link that is pinned for `owner` is at an interface: a `reload` that was interrupted has replaced it at some
+    /// and not at others.
+    fn is_linked(&self, owner: u32, hook: Hook, ifindex: u32) -> bool {
+        let link = PinnedLink::from_pin(self.pin_of(hook, owner)).map(FdLink::from);
+        let id = link.ok().and_then(|link| link.info().ok()).map(|link| link.program_id());
+        // What cannot be asked is no interface any more.
+        let programs = || SchedClassifier::query_tcx(ifindex, hook.attach_type()).map_or(Vec::new(), |found| found.1);
+        id.is_some_and(|id| programs().iter().any(|program| program.id() == id))
+    }
+
+    /// The numbers of the programs that a filter of ours may run: one, or two while they are replaced.
+    fn numbers_of(&self, hook: Hook) -> Vec<u32> {
+        let ids =
+            [PROGRAMS, NEW_PROGRAMS].map(|dir| Some(self.program_in(dir, hook.program()).ok()?.info().ok()?.id()));
+        ids.into_iter().flatten().collect()
     }
 
     /// Attaches with the backend of this kernel; does nothing if the program is attached.

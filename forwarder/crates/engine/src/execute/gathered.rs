@@ -28,12 +28,18 @@ pub(super) struct Gathered {
     /// Connections into namespaces.
     pub(super) inside: BTreeMap<TargetRef, Netlink>,
     pub(super) log: UndoLog,
+    /// Cookies of the namespaces that are known by now.
+    known: BTreeSet<u64>,
+    /// Of those that are desired, by their cookies: which they are.
+    desired: BTreeMap<u64, TargetRef>,
 }
 
 impl Gathered {
     /// What was read of the host.
     pub(super) fn new(actual: Actual, netlink: Netlink, plane: Option<Dataplane>, log: UndoLog) -> Self {
-        Self { actual, netlink, plane, namespaces: BTreeMap::new(), inside: BTreeMap::new(), log }
+        let (namespaces, inside) = Default::default();
+        let (known, desired) = Default::default();
+        Self { actual, netlink, plane, namespaces, inside, log, known, desired }
     }
 
     /// Reads the target.
@@ -122,14 +128,14 @@ impl Gathered {
                 records.network_hooks.remove(&index);
             }
         }
-        for endpoint in records.endpoints.iter().filter(|endpoint| is_meant(endpoint)) {
-            for (backend, attached) in
-                [(Backend::Tcx, &mut records.endpoint_hooks), (Backend::Clsact, &mut records.endpoint_filters)]
-            {
-                if attached.contains(&endpoint.index) && !plane.is_endpoint_attached(backend, endpoint.index)? {
-                    attached.remove(&endpoint.index);
-                }
-            }
+        let meant = records.endpoints.iter().filter(|endpoint| is_meant(endpoint)).map(|endpoint| endpoint.index);
+        let meant: BTreeSet<u32> = meant.collect();
+        for (backend, attached) in
+            [(Backend::Tcx, &mut records.endpoint_hooks), (Backend::Clsact, &mut records.endpoint_filters)]
+        {
+            let asked: BTreeSet<u32> = attached.intersection(&meant).copied().collect();
+            let there = plane.attached_endpoints(backend, &asked)?;
+            attached.retain(|index| !asked.contains(index) || there.contains(index));
         }
         let found = |index: u32| self.actual.host.net.by_index(index).and_then(|link| link.xdp);
         for (hook, attached) in
@@ -156,16 +162,15 @@ impl Gathered {
 
     /// Finds the namespace of an endpoint by what its record says.
     pub(super) fn locate(&mut self, endpoint: &EndpointRecord) -> Result<()> {
-        let known = self.actual.namespaces.iter().any(|known| known.cookie == endpoint.cookie);
-        if known || endpoint.marks.awaited {
+        if self.known.contains(&endpoint.cookie) || endpoint.marks.awaited {
             return Ok(());
         }
         // It was read already, with all that is inside.
-        let target = |it: &&Target| it.ns.as_ref().is_some_and(|inside| inside.cookie == endpoint.cookie);
-        if let Some(Target { reference, ns: Some(inside), .. }) = self.actual.targets.iter().find(target) {
+        let target = self.desired.get(&endpoint.cookie).and_then(|reference| self.actual.targets.get(reference));
+        if let Some(Target { reference, ns: Some(inside), .. }) = target {
             let (reference, links) = (reference.clone(), inside.net.links.clone());
             let (name, cookie, made) = (reference.name().cloned(), inside.cookie, inside.made);
-            self.actual.namespaces.push(EndpointNetns { reference, name, cookie, made, links });
+            self.add(EndpointNetns { reference, name, cookie, made, links });
             return Ok(());
         }
         let name = endpoint.ns.as_deref().and_then(|ns| Name::try_from(ns).ok());
@@ -223,9 +228,23 @@ impl Gathered {
         let links = netlink.links()?;
         let cookie = ns.cookie()?;
         let made = self.actual.is_made(cookie);
-        self.actual.namespaces.push(EndpointNetns { reference: reference.clone(), name, cookie, made, links });
+        self.add(EndpointNetns { reference: reference.clone(), name, cookie, made, links });
         self.namespaces.insert(reference, ns);
         Ok(())
+    }
+
+    fn add(&mut self, found: EndpointNetns) {
+        self.known.insert(found.cookie);
+        self.actual.namespaces.push(found);
+    }
+
+    /// Notes one of the namespaces that are desired.
+    pub(super) fn desire(&mut self, target: Target) {
+        let reference = target.reference.clone();
+        // Of several names of one, the first stands for it.
+        let cookie = target.ns.as_ref().map(|inside| inside.cookie);
+        cookie.into_iter().for_each(|cookie| _ = self.desired.entry(cookie).or_insert_with(|| reference.clone()));
+        self.actual.targets.insert(reference, target);
     }
 }
 

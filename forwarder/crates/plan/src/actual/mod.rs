@@ -53,7 +53,7 @@ pub struct Actual {
     /// The namespace that `up` is about; for `down` see [`Actual::namespaces`].
     pub target: Option<Target>,
     /// The namespaces of all endpoints that are desired, where a plan is about the whole.
-    pub targets: Vec<Target>,
+    pub targets: BTreeMap<TargetRef, Target>,
     /// Of these namespaces those that could not be opened or read, and why.
     pub unopened: BTreeMap<TargetRef, Refusal>,
     /// Other namespaces that matter: those of endpoints whose host-side veth has gone, and all that `down` may have to touch.

@@ -356,7 +356,7 @@ impl Actual {
         self.leftovers.remove(name);
         self.namespaces.retain(|known| known.name.as_ref() != Some(name));
         let named = |target: &&mut crate::Target| target.name.as_ref() == Some(name);
-        self.target.iter_mut().chain(&mut self.targets).filter(named).for_each(|target| target.ns = None);
+        self.target.iter_mut().chain(self.targets.values_mut()).filter(named).for_each(|target| target.ns = None);
     }
 
     /// Forgets an interface and all that goes with it, the other end of a veth pair included.
@@ -368,7 +368,7 @@ impl Actual {
         self.host.sysctls.retain(|path, _| !crate::sysctls::is_of(path, name));
         let ports = self.host.net.links.iter_mut().filter(|link| link.controller == Some(index));
         ports.for_each(|port| port.controller = None);
-        for inside in self.target.iter_mut().chain(&mut self.targets).filter_map(|target| target.ns.as_mut()) {
+        for inside in self.target.iter_mut().chain(self.targets.values_mut()).filter_map(|target| target.ns.as_mut()) {
             let net = &mut inside.net;
             let ends = net.links.iter().filter(|link| are_ends(&gone, link)).map(|link| link.index);
             let ends: Vec<u32> = ends.collect();

@@ -1,5 +1,7 @@
 //! What a plan changes, by whom it is about: what is shown before and after.
 
+use std::collections::BTreeSet;
+
 use fwd_base::text::word;
 
 use super::{Planner, replace::Replaced};
@@ -88,9 +90,9 @@ impl Planner<'_> {
     /// Notes what has gone by now, and is not replaced.
     pub(super) fn note_gone(&mut self, replaced: &Replaced, before: &Actual) {
         let records = &self.actual.records;
-        let endpoint_gone = |it: &&EndpointRecord| {
-            !replaced.endpoints.contains_key(&it.id) && records.endpoints.iter().all(|rest| rest.index != it.index)
-        };
+        let rest: BTreeSet<u32> = records.endpoints.iter().map(|rest| rest.index).collect();
+        let endpoint_gone =
+            |it: &&EndpointRecord| !replaced.endpoints.contains_key(&it.id) && !rest.contains(&it.index);
         let network_gone = |it: &&NetworkRecord| {
             !replaced.networks.contains_key(&it.name) && records.networks.iter().all(|rest| rest.name != it.name)
         };

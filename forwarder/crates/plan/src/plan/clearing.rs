@@ -1,6 +1,6 @@
 //! What goes before anything comes: what is left of endpoints, namespaces and commands that are no more.
 
-use super::{orphans, rules};
+use super::{orphans, others::Others, rules};
 use crate::{
     Actual, EndpointRecord, NS_IF, Object, Op, TargetRef, Undo, are_ends, names, object,
     settled::{Endpoint, Network},
@@ -8,9 +8,9 @@ use crate::{
 use fwd_kernel::netlink::Link;
 
 /// Removes the records of endpoints that are gone; those of the target are returned: what they know goes on.
-pub(super) fn dead_endpoints(actual: &Actual) -> (Vec<Op>, Vec<EndpointRecord>) {
+pub(super) fn dead_endpoints(actual: &Actual, others: &Others) -> (Vec<Op>, Vec<EndpointRecord>) {
     let (mut ops, mut former) = (Vec::new(), Vec::new());
-    for endpoint in orphans::dead_endpoints(actual) {
+    for endpoint in orphans::dead(actual, others.suspects(actual)) {
         if actual.is_of_target(endpoint) {
             former.push(endpoint.clone());
         } else {
@@ -26,9 +26,9 @@ pub(super) fn dead_endpoints(actual: &Actual) -> (Vec<Op>, Vec<EndpointRecord>) 
 }
 
 /// Removes from the undo log what it says of namespaces that are gone, and what an interrupted command left of one.
-pub(super) fn forgotten(actual: &Actual) -> Vec<Op> {
+pub(super) fn forgotten(actual: &Actual, others: &Others) -> Vec<Op> {
     let leftovers = actual.leftovers.iter().map(|name| Object::Netns(object::NamedNetns { name: name.clone() }));
-    let is_gone = orphans::gone(actual);
+    let is_gone = orphans::gone(actual, orphans::dead(actual, others.suspects(actual)));
     let goes = |entry: &&Undo| match entry {
         Undo::Netns { cookie, .. } => cookie.is_some_and(&is_gone),
         Undo::Loopback { cookie, .. } => is_gone(*cookie),

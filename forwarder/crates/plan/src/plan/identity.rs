@@ -19,7 +19,7 @@ pub(super) fn of_records<'a>(
     scope: &Scope,
     left_out: &mut LeftOut,
 ) -> Result<Cow<'a, Desired>> {
-    let found = actual.targets.iter().filter_map(|target| Some((&target.reference, target.ns.as_ref()?.cookie)));
+    let found = actual.targets.values().filter_map(|target| Some((&target.reference, target.ns.as_ref()?.cookie)));
     let found: BTreeMap<&TargetRef, u64> = found.collect();
     let mut records: BTreeMap<(u64, &str), &EndpointRecord> = BTreeMap::new();
     for record in &actual.records.endpoints {

@@ -12,6 +12,7 @@ pub(crate) mod mend;
 mod name_server;
 pub(crate) mod networks;
 pub(crate) mod orphans;
+mod others;
 pub(crate) mod ports;
 pub(crate) mod replace;
 mod rules;
@@ -34,7 +35,7 @@ pub use self::{
     ports::plan_ports,
     uplinks::plan_uplinks,
 };
-use self::{left_out::LeftOut, mend::Mended, replace::Replaced};
+use self::{left_out::LeftOut, mend::Mended, others::Others, replace::Replaced};
 use super::{
     Actual, Desired, DownRequest, Endpoint, NS_IF, Op, Scope, Target, TargetRef, UpRequest,
     desired::{Asked, AskedNetwork},
@@ -278,12 +279,13 @@ impl Planner<'_> {
         left_out: &mut LeftOut,
     ) -> Result<()> {
         let whole = scope.is_whole();
+        let others = Others::of(&self.actual);
         let mut freed = if whole { self.free_ports(coming) } else { BTreeMap::new() };
         for asked in coming {
             if whole {
                 self.turn_to(asked);
             }
-            let up::Coming { ops, attachment, warnings } = match up::endpoint(asked, &self.actual) {
+            let up::Coming { ops, attachment, warnings } = match up::endpoint(asked, &self.actual, &others) {
                 Ok(coming) => coming,
                 Err(error) => {
                     left_out.add(&asked.id, error, scope)?;
@@ -323,10 +325,9 @@ impl Planner<'_> {
     fn turn_to(&mut self, asked: &Asked) {
         let actual = self.actual.to_mut();
         if let Some(target) = actual.target.take() {
-            actual.targets.retain(|known| known.reference != target.reference);
-            actual.targets.push(target);
+            actual.targets.insert(target.reference.clone(), target);
         }
-        let known = actual.targets.iter().find(|target| target.reference == asked.target).cloned();
+        let known = actual.targets.get(&asked.target).cloned();
         let target = known.unwrap_or_else(|| Target::missing(&asked.target));
         actual.target = Some(Target { ifname: Some(asked.id.ifname.clone()), ..target });
     }

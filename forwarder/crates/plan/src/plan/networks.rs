@@ -1,6 +1,6 @@
 //! Networks by themselves: whoever is in them.
 
-use super::{Plan, clearing, mend, up};
+use super::{Plan, clearing, mend, others::Others, up};
 use crate::{Actual, Desired, NetworkRequest, Op, allowed, desired::AskedNetwork, refuse::refuse_others};
 use fwd_base::{Error, Kind, Result};
 
@@ -22,7 +22,7 @@ pub fn plan_network(request: &NetworkRequest, actual: &Actual) -> Result<Plan> {
     let desired = Desired { networks: [(name.clone(), network.clone())].into(), ..Desired::default() };
     let mend::Mended { mut ops, actual, notes } = mend::uplinks(actual, &desired);
     let mends = ops.len();
-    let mut cleared: Vec<Op> = clearing::forgotten(&actual);
+    let mut cleared: Vec<Op> = clearing::forgotten(&actual, &Others::of(&actual));
     cleared.extend(clearing::remove_orphans(&actual, &name));
     let rest = actual.after(&cleared);
     let coming = up::network_alone(&asked, table, &rest)?;

@@ -197,17 +197,28 @@ pub(crate) fn veth_object(link: &Link, ns_if: &str, ns: TargetRef) -> Object {
 
 /// Endpoints that are nothing but a record: the host-side veth has gone, and the namespace too, or it is the target's own.
 pub(crate) fn dead_endpoints(actual: &Actual) -> impl Iterator<Item = &EndpointRecord> {
+    dead(actual, actual.records.endpoints.iter())
+}
+
+/// The same of some endpoints.
+pub(crate) fn dead<'a>(
+    actual: &'a Actual,
+    endpoints: impl Iterator<Item = &'a EndpointRecord>,
+) -> impl Iterator<Item = &'a EndpointRecord> {
     let gone = |endpoint: &&EndpointRecord| {
         actual.is_of_target(endpoint) || actual.namespaces.iter().all(|known| known.cookie != endpoint.cookie)
     };
-    actual.records.endpoints.iter().filter(|endpoint| !actual.is_live(endpoint)).filter(gone)
+    endpoints.filter(|endpoint| !actual.is_live(endpoint)).filter(gone)
 }
 
-/// Tells by their cookies the namespaces in the undo log that are gone for certain: they were looked for, or went with their endpoints. The
-/// records are looked at once, however many are asked about.
-pub(crate) fn gone(actual: &Actual) -> impl Fn(u64) -> bool {
+/// Tells by their cookies the namespaces in the undo log that are gone for certain: they were looked for, or went with endpoints that are
+/// `dead`. The records are looked at once, however many are asked about.
+pub(crate) fn gone<'a, D: Iterator<Item = &'a EndpointRecord>>(
+    actual: &'a Actual,
+    dead: D,
+) -> impl Fn(u64) -> bool + use<'a, D> {
     let target = actual.target_netns().map(|inside| inside.cookie);
-    let dead: BTreeSet<u64> = dead_endpoints(actual).map(|endpoint| endpoint.cookie).collect();
+    let dead: BTreeSet<u64> = dead.map(|endpoint| endpoint.cookie).collect();
     move |cookie| actual.gone.contains(&cookie) || (target != Some(cookie) && dead.contains(&cookie))
 }
 

@@ -1,10 +1,10 @@
 //! What comes: endpoints and networks that are desired, less what there is.
 
-use std::{collections::HashSet, net::IpAddr};
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{clearing, ipv6, name_server, ports, rules};
+use super::{clearing, ipv6, name_server, others::Others, ports, rules};
 
 use crate::{
     Actual, Attachment, Datapath, EndpointRecord, EndpointSpec, Ipv4, Marks, NetworkSpec, Object, Op, ResolvConf,
@@ -30,10 +30,10 @@ pub(crate) struct Coming {
 ///
 /// # Errors
 /// Everything that can be refused.
-pub(crate) fn endpoint(asked: &Asked, actual: &Actual) -> Result<Coming> {
+pub(super) fn endpoint(asked: &Asked, actual: &Actual, others: &Others) -> Result<Coming> {
     refuse::elsewhere(&asked.target, Some(&asked.network.name), actual)?;
-    let (mut ops, former) = clearing::dead_endpoints(actual);
-    ops.extend(clearing::forgotten(actual));
+    let (mut ops, former) = clearing::dead_endpoints(actual, others);
+    ops.extend(clearing::forgotten(actual, others));
     ops.extend(clearing::remove_orphans(actual, &asked.network.name));
     let rest = actual.after(&ops);
     let mut settled = settle::settle(asked, &rest, &former)?;
@@ -50,7 +50,7 @@ pub(crate) fn endpoint(asked: &Asked, actual: &Actual) -> Result<Coming> {
     let rest = name_server::resolver(actual.after(&ops), &settled.network);
     let by_programs = !settled.publish.is_empty() && settled.network.datapath.is_ebpf();
     let access = if by_programs { published::host_access(&rest)? } else { None };
-    let wanted = wanted(asked, &rest, &settled, &former, access);
+    let wanted = wanted(asked, &rest, others, &settled, (&former, access));
     ops.extend(wanted.into_iter().filter(|object| !rest.has(object)).map(Op::make));
     ops.extend(ports::access_without_use(actual, &ops, by_programs).map(Op::remove));
     let room = advice::room(&rest, &settled);
@@ -82,9 +82,9 @@ pub(crate) fn network_alone(asked: &AskedNetwork, table: &TableRequest, actual: 
 fn wanted(
     asked: &Asked,
     actual: &Actual,
+    others: &Others,
     settled: &Settled,
-    former: &[EndpointRecord],
-    access: Option<Object>,
+    (former, access): (&[EndpointRecord], Option<Object>),
 ) -> Vec<Object> {
     let mut objects = vec![Object::Records(object::RecordMaps)];
     if settled.network.datapath.is_ebpf() {
@@ -96,7 +96,7 @@ fn wanted(
     }
     objects.extend(uplinks(actual, &settled.network));
     objects.extend(network_objects(actual, &settled.network));
-    objects.extend(neighbours_healed(actual, settled));
+    objects.extend(neighbours_healed(actual, others, settled));
     objects.extend(host_veth(asked, actual, settled, former));
     if !asked.target.is_awaited() {
         objects.extend(inside(asked, actual, settled));
@@ -198,37 +198,16 @@ fn up_again(actual: &Actual, name: &str) -> Option<Object> {
 }
 
 /// What the network's other endpoints lose when its bridge is deleted by hand.
-fn neighbours_healed(actual: &Actual, settled: &Settled) -> Vec<Object> {
+fn neighbours_healed(actual: &Actual, others: &Others, settled: &Settled) -> Vec<Object> {
     let (network, isolated) = (&settled.network.name, settled.network.treatment.no_icc);
-    let endpoints = actual.records.endpoints.iter();
+    let endpoints = others.suspects(actual);
     let others =
         endpoints.filter(|endpoint| endpoint.network == *network && endpoint.host_if != settled.endpoint.host_if);
-    let whole = whole_ports(actual, &settled.network.bridge);
     let seen = others.filter(|endpoint| actual.is_live(endpoint) && !actual.is_out_of_scope(endpoint));
-    let broken = seen.filter(|endpoint| !whole(endpoint));
-    broken.flat_map(|endpoint| on_bridge(actual, &settled.network.bridge, endpoint, isolated)).collect()
+    seen.flat_map(|endpoint| on_bridge(actual, &settled.network.bridge, endpoint, isolated)).collect()
 }
 
-/// Tells the endpoints that have everything of [`on_bridge`], as nearly all do, in one look-up each: of a thousand endpoints
-/// each object would otherwise be searched for among a thousand.
-fn whole_ports<'a>(actual: &'a Actual, bridge: &str) -> impl Fn(&EndpointRecord) -> bool + use<'a> {
-    let host = &actual.host;
-    let bridge = host.net.link(bridge).map(|link| link.index);
-    let fdb: HashSet<(u32, Mac)> =
-        host.fdb.iter().filter(|entry| entry.fixed).map(|entry| (entry.port, entry.mac)).collect();
-    let permanent = host.net.neighbours.iter().filter(|neighbour| neighbour.permanent);
-    let neighbours: HashSet<(u32, IpAddr, Option<Mac>)> =
-        permanent.map(|neighbour| (neighbour.ifindex, neighbour.address, neighbour.mac)).collect();
-    move |endpoint| {
-        let port = host.net.by_index(endpoint.index).is_some_and(|link| link.controller == bridge);
-        let neighbour =
-            |bridge| endpoint.addresses().all(|address| neighbours.contains(&(bridge, address, Some(endpoint.mac))));
-        port && bridge == Some(endpoint.network_index)
-            && fdb.contains(&(endpoint.index, endpoint.mac))
-            && bridge.is_some_and(neighbour)
-    }
-}
-
+/// An endpoint as it is to be at a bridge.
 fn on_bridge(actual: &Actual, bridge: &str, endpoint: &EndpointRecord, isolated: bool) -> Vec<Object> {
     // The interface may have been renamed.
     let host_if = actual.host.net.name_of(endpoint.index);

@@ -310,8 +310,12 @@ impl World {
     pub(super) fn read_whole(&self, desired: &Desired) -> Actual {
         let mut actual = self.read();
         actual.gone = self.gone(None);
-        actual.targets =
-            desired.endpoints.iter().filter_map(|it| it.netns.as_ref()).map(|it| self.target(it)).collect();
+        actual.targets = desired
+            .endpoints
+            .iter()
+            .filter_map(|it| it.netns.as_ref())
+            .map(|it| (it.clone(), self.target(it)))
+            .collect();
         actual
     }
 

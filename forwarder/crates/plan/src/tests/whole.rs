@@ -182,7 +182,7 @@ fn model_of_a_plan_agrees_with_that_of_a_host() {
     let mut actual = world.read_whole(&desired);
     for op in world.plan_whole(&desired).expect("possible").ops {
         if let super::super::Object::Endpoint(spec) = &op.object {
-            actual.target = actual.targets.iter().find(|target| target.reference == spec.target).cloned();
+            actual.target = actual.targets.get(&spec.target).cloned();
         }
         actual.apply(&op);
         let outside = op.object.acts() != super::super::Acts::Inside;

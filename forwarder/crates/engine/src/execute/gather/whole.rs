@@ -20,12 +20,12 @@ pub(in crate::execute) fn for_whole(context: &HostContext, desired: &Desired) ->
     let references: BTreeSet<&TargetRef> = desired.endpoints.iter().filter_map(|it| it.netns.as_ref()).collect();
     for reference in references {
         match gathered.look_at(context, reference) {
-            Ok(target) => gathered.actual.targets.push(target),
+            Ok(target) => gathered.desire(target),
             // It is that one alone: who is in it is left out.
             Err(error) => drop(gathered.actual.unopened.insert(reference.clone(), error.into())),
         }
     }
-    let missing = gathered.actual.targets.iter().any(|target| target.ns.is_none());
+    let missing = gathered.actual.targets.values().any(|target| target.ns.is_none());
     if missing && let Some(refusal) = mounts::is_temporary(DIRECTORY.as_ref())? {
         return Err(refusal);
     }

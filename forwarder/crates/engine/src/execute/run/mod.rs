@@ -132,7 +132,7 @@ fn of(object: &Object) -> &dyn Execute {
 
 impl<'a> Runner<'a> {
     pub(super) fn new(context: &'a HostContext, gathered: Gathered) -> Self {
-        let Gathered { actual, netlink, plane, namespaces, inside, log } = gathered;
+        let Gathered { actual, netlink, plane, namespaces, inside, log, .. } = gathered;
         let (cookie, owner) = (actual.host.cookie, actual.host.owner);
         let (numbers, numbers_inside) = Default::default();
         let (warnings, draft) = (Vec::new(), None);

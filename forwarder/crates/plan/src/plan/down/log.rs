@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Removal, is_wanted, target};
+use super::{Removal, target};
 use crate::{
     EndpointRecord, NetworkRecord, Object, SysctlRecord, TargetRef, Undo, object, orphans,
     sysctls::{ALL_FORWARDING, ALL_FORWARDING6, ON, routes_since},
@@ -19,24 +19,21 @@ impl Removal<'_> {
     /// What was done inside and for the namespaces of these endpoints, and for others that are meant.
     pub(crate) fn inside<'e>(&self, endpoints: impl Iterator<Item = &'e EndpointRecord> + Clone) -> Vec<Object> {
         // What others of the same namespace need stays with them.
-        let last = |endpoint: &&EndpointRecord| {
-            self.kept.iter().all(|it| it.cookie != endpoint.cookie) && !is_wanted(self.actual, endpoint.cookie)
-        };
-        let endpoints = endpoints.filter(last);
+        let endpoints = endpoints.filter(|endpoint| !self.staying.contains(&endpoint.cookie));
+        let going: BTreeSet<u64> = endpoints.clone().map(|endpoint| endpoint.cookie).collect();
         let mut objects: Vec<Object> =
             endpoints.clone().flat_map(|endpoint| orphans::resolv_conf(self.actual, endpoint)).collect();
-        let is_gone = orphans::gone(self.actual);
+        let is_gone = orphans::gone(self.actual, orphans::dead_endpoints(self.actual));
         for entry in &self.actual.undo {
             match entry {
                 Undo::ResolvConf { ns } if self.is_meant_by_name(ns) => {
                     let written = Object::ResolvConf(object::ResolvConf { ns: ns.clone(), contents: String::new() });
                     objects.extend([written, Object::Undo(entry.clone())]);
                 }
-                Undo::Loopback { cookie, .. } => {
-                    let of_endpoint = endpoints.clone().any(|endpoint| endpoint.cookie == *cookie);
-                    if of_endpoint || self.is_meant_by_cookie(*cookie, &is_gone) {
-                        objects.extend(self.loopback(entry, *cookie));
-                    }
+                Undo::Loopback { cookie, .. }
+                    if going.contains(cookie) || self.is_meant_by_cookie(*cookie, &is_gone) =>
+                {
+                    objects.extend(self.loopback(entry, *cookie));
                 }
                 _ => {}
             }
@@ -57,15 +54,18 @@ impl Removal<'_> {
             Some(TargetRef::Named(wanted)) => wanted == name,
             Some(_) => target(self.scope, self.actual).is_some_and(|known| known.name.as_ref() == Some(name)),
         };
-        let wanted = self.actual.targets.iter().any(|target| target.ns.is_some() && target.name.as_ref() == Some(name));
-        meant && !wanted && self.kept.iter().all(|endpoint| endpoint.ns.as_deref() != Some(name.as_str()))
+        let wanted = || {
+            let mut targets = self.actual.targets.values();
+            targets.any(|target| target.ns.is_some() && target.name.as_ref() == Some(name))
+        };
+        meant && !wanted() && self.kept.iter().all(|endpoint| endpoint.ns.as_deref() != Some(name.as_str()))
     }
 
     /// Whether a namespace that has no endpoint is one that is meant, or gone.
     fn is_meant_by_cookie(&self, cookie: u64, is_gone: impl Fn(u64) -> bool) -> bool {
         let meant = target(self.scope, self.actual);
-        let is_free = self.kept.iter().all(|endpoint| endpoint.cookie != cookie) && !is_wanted(self.actual, cookie);
-        (is_free && (self.scope.is_everything() || meant.is_some_and(|known| known.cookie == cookie)))
+        (!self.staying.contains(&cookie)
+            && (self.scope.is_everything() || meant.is_some_and(|known| known.cookie == cookie)))
             || is_gone(cookie)
     }
 
@@ -199,11 +199,15 @@ impl Removal<'_> {
 
     /// Entries about namespaces that are deleted, or gone.
     pub(crate) fn made(&self) -> impl Iterator<Item = Object> {
-        let is_gone = orphans::gone(self.actual);
+        let is_gone = orphans::gone(self.actual, orphans::dead_endpoints(self.actual));
+        let there: BTreeSet<u64> = self.actual.namespaces.iter().map(|known| known.cookie).collect();
         let goes = move |entry: &&Undo| match entry {
             Undo::Netns { name, cookie: Some(cookie) } => {
-                let there = self.actual.namespaces.iter().any(|known| known.cookie == *cookie);
-                if there { self.doomed.contains(name) } else { is_gone(*cookie) }
+                if there.contains(cookie) {
+                    self.doomed.contains(name)
+                } else {
+                    is_gone(*cookie)
+                }
             }
             _ => false,
         };

@@ -34,8 +34,9 @@ pub(crate) fn going(desired: &Desired, replaced: &Replaced, scope: &Scope, actua
     let (gone, kept): (Vec<_>, Vec<_>) = endpoints.partition(goes);
     let dead: Vec<&EndpointRecord> = orphans::dead_endpoints(actual).collect();
     let (dead, kept): (Vec<_>, Vec<_>) = kept.into_iter().partition(|endpoint| dead.contains(endpoint));
-    let doomed = doomed(scope, actual, &gone, &kept);
-    let removal = Removal { actual, desired, replaced, scope, doomed: &doomed, kept: &kept };
+    let staying = staying(actual, &kept);
+    let doomed = doomed(scope, actual, &gone, &staying);
+    let removal = Removal { actual, desired, replaced, scope, doomed: &doomed, kept: &kept, staying };
     let mut objects = removal.inside(gone.iter().chain(&dead).copied());
     objects.extend(removal.endpoints(gone.iter().chain(&dead).copied()));
     objects.extend(removal.orphans());
@@ -61,8 +62,15 @@ pub(crate) fn uplink(actual: &Actual, record: &UplinkRecord) -> Vec<Object> {
     let (desired, scope, doomed) = (Desired::default(), Scope::default(), BTreeSet::new());
     let endpoints: Vec<&EndpointRecord> = actual.records.endpoints.iter().collect();
     let replaced = Replaced::default();
-    let removal =
-        Removal { actual, desired: &desired, replaced: &replaced, scope: &scope, doomed: &doomed, kept: &endpoints };
+    let removal = Removal {
+        actual,
+        desired: &desired,
+        replaced: &replaced,
+        scope: &scope,
+        doomed: &doomed,
+        kept: &endpoints,
+        staying: staying(actual, &endpoints),
+    };
     let (name, index) = (record.name.clone(), record.index);
     let hooks = Object::UplinkHooks(object::UplinkHooks { name: name.clone(), index, layer: LinkLayer::default() });
     let hooks = Some(hooks).filter(|hooks| actual.has(hooks));
@@ -116,7 +124,7 @@ fn target<'a>(scope: &Scope, actual: &'a Actual) -> Option<&'a EndpointNetns> {
 
 /// Tells the endpoints that are in scope and not desired.
 fn meant<'a>(desired: &'a Desired, scope: &'a Scope, actual: &'a Actual) -> impl Fn(&EndpointRecord) -> bool + use<'a> {
-    let found = actual.targets.iter().filter_map(|target| Some((&target.reference, target.ns.as_ref()?.cookie)));
+    let found = actual.targets.values().filter_map(|target| Some((&target.reference, target.ns.as_ref()?.cookie)));
     let found: BTreeMap<&TargetRef, u64> = found.collect();
     // What the number of a process leads to says nothing of what was attached by it.
     let lasting = |wanted: &Endpoint| wanted.netns.as_ref().filter(|netns| !netns.is_of_process()).cloned();
@@ -152,23 +160,22 @@ fn is_of(reference: &TargetRef, scope: &Scope, actual: &Actual, endpoint: &Endpo
 
 /// Names of the namespaces that are deleted: of those that are meant, what `up` made, by the undo log, or all if so asked. That of a
 /// runtime's endpoint is the runtime's.
-fn doomed(scope: &Scope, actual: &Actual, gone: &[&EndpointRecord], kept: &[&EndpointRecord]) -> BTreeSet<Name> {
+fn doomed(scope: &Scope, actual: &Actual, gone: &[&EndpointRecord], staying: &BTreeSet<u64>) -> BTreeSet<Name> {
     let meant = target(scope, actual);
-    let stays = |known: &EndpointNetns| {
-        kept.iter().any(|endpoint| endpoint.cookie == known.cookie) || is_wanted(actual, known.cookie)
-    };
+    let attached: BTreeSet<u64> = gone.iter().map(|endpoint| endpoint.cookie).collect();
     let is_doomed = |known: &&EndpointNetns| {
-        let attached = gone.iter().any(|endpoint| endpoint.cookie == known.cookie);
-        let is_meant = attached || meant == Some(*known) || (scope.is_everything() && known.made);
+        let is_meant =
+            attached.contains(&known.cookie) || meant == Some(*known) || (scope.is_everything() && known.made);
         let ours = known.made && scope.endpoint.is_none();
-        known.cookie != actual.host.cookie && is_meant && !stays(known) && (ours || scope.delete_ns)
+        known.cookie != actual.host.cookie && is_meant && !staying.contains(&known.cookie) && (ours || scope.delete_ns)
     };
     actual.namespaces.iter().filter(is_doomed).filter_map(|known| known.name.clone()).collect()
 }
 
-/// Whether something in the namespace with this cookie is desired, where all is: it stays as it is, whatever of it goes.
-fn is_wanted(actual: &Actual, cookie: u64) -> bool {
-    actual.targets.iter().any(|target| target.ns.as_ref().is_some_and(|inside| inside.cookie == cookie))
+/// The cookies of namespaces that stay as they are, whatever of them goes: something of them is kept, or desired, where all is.
+fn staying(actual: &Actual, kept: &[&EndpointRecord]) -> BTreeSet<u64> {
+    let wanted = actual.targets.values().filter_map(|target| Some(target.ns.as_ref()?.cookie));
+    kept.iter().map(|endpoint| endpoint.cookie).chain(wanted).collect()
 }
 
 fn nearest_up(scope: &Scope, actual: &Actual) -> Option<String> {
@@ -186,6 +193,7 @@ struct Removal<'a> {
     scope: &'a Scope,
     doomed: &'a BTreeSet<Name>,
     kept: &'a [&'a EndpointRecord],
+    staying: BTreeSet<u64>,
 }
 
 impl Removal<'_> {

@@ -109,7 +109,7 @@ fn namespace_that_cannot_be_opened_or_is_a_runtimes_is_left_out() {
     let mut actual = world.read_whole(&desired);
     let refusal = Refusal { message: "cannot open process 99: there is no such process".into(), remedy: None };
     actual.unopened.insert(dead, refusal.clone());
-    actual.targets.retain(|target| target.reference != TargetRef::Pid(99));
+    actual.targets.remove(&TargetRef::Pid(99));
     let scope = crate::Scope { declared: Some(crate::Declared { prune: false }), ..crate::Scope::default() };
     let plan = crate::plan(&desired, &actual, &scope).expect("possible");
     assert_eq!(kinds(&plan.changes)[0], (ChangeKind::Make, "c".into()));
@@ -167,7 +167,7 @@ fn one_whose_process_has_ended_gets_its_rules_and_nobody_has_its_place() {
     let scope = crate::Scope { declared: Some(crate::Declared { prune: false }), ..crate::Scope::default() };
     for elsewhere in [false, true] {
         let mut actual = world.read_whole(&desired);
-        actual.targets.retain(|target| target.reference != process);
+        actual.targets.remove(&process);
         if elsewhere {
             world.add_ways("stranger", 7);
             actual = world.read_whole(&desired);
@@ -205,10 +205,10 @@ fn process_that_has_become_the_hosts_or_a_neighbours_keeps_nobody_out() {
     desired.endpoints.push(endpoint(of_host.clone(), "web"));
     let mut actual = world.read_whole(&desired);
     let cookie = actual.host.cookie;
-    let known = actual.targets.iter().find(|target| target.ns.is_some()).cloned().expect("a is there");
-    actual.targets.retain(|target| target.reference != of_host);
+    let known = actual.targets.values().find(|target| target.ns.is_some()).cloned().expect("a is there");
+    actual.targets.remove(&of_host);
     let ns = known.ns.clone().map(|ns| crate::TargetNetns { cookie, ..ns });
-    actual.targets.push(crate::Target { reference: of_host, ns, ..known });
+    actual.targets.insert(of_host.clone(), crate::Target { reference: of_host, ns, ..known });
     let scope = crate::Scope { declared: Some(crate::Declared { prune: false }), ..crate::Scope::default() };
     let plan = crate::plan(&desired, &actual, &scope).expect("it is left out");
     assert!(refused(&plan)[0].why.as_ref().is_some_and(|why| why.contains("the host's own")), "{:?}", plan.changes);

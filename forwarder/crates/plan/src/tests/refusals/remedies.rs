@@ -89,6 +89,34 @@ fn of_a_network_without_room() {
 }
 
 #[test]
+fn of_a_bridge_without_ports() {
+    let mut world = World::new();
+    world.up(&with_subnet("a", "10.0.0.0/16"));
+    let record = world.records.endpoints[0].clone();
+    let veth = world.host.net.by_index(record.index).cloned().expect("it is there");
+    let mut others = (1_000..).zip(2..).map(|(index, last)| {
+        let address = Some(std::net::Ipv4Addr::from_bits(0x0a00_0100 + last));
+        let (id, ns) = (named(&format!("n{index}")).id("eth0"), Some(format!("n{index}")));
+        let (host_if, cookie) = (format!("fwd{index}"), index.into());
+        crate::EndpointRecord { index, id, ns, host_if, address, cookie, ..record.clone() }
+    });
+    let mut add = |world: &mut World, count: usize| {
+        for other in others.by_ref().take(count) {
+            world.records.devices.insert(other.index);
+            let name = other.host_if.clone();
+            world.host.net.links.push(Link { index: other.index, name, ..veth.clone() });
+            world.records.endpoints.push(other);
+        }
+    };
+    add(&mut world, 1_021);
+    world.plan_up(&UpRequest::new(named("b"))).expect("there is one more port");
+    add(&mut world, 1);
+    let error = world.plan_up(&UpRequest::new(named("b"))).expect_err("there is none");
+    assert!(error.why.contains("1023 ports"), "{error}");
+    assert_eq!(follow(&mut world, &UpRequest::new(named("b"))).network, Some(name("fwd1")));
+}
+
+#[test]
 fn of_a_bridge_that_others_made() {
     let mut world = World::new();
     world.host.net.links.push(Link { index: 50, name: "fwd0".into(), kind: Some("bridge".into()), ..Link::default() });
