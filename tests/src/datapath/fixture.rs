@@ -142,7 +142,7 @@ fn register(
     (nat, gateway_v6): (Ipv4Addr, Ipv6Addr),
     flags: u32,
 ) -> Result<()> {
-    let blocks = dataplane.free_counters(3)?;
+    let blocks = dataplane.free_counters(3, 3)?;
     dataplane.put_network(
         bridge,
         &Network {
@@ -188,7 +188,7 @@ fn register_member(
             v4: member.address.octets(),
             network: bridge,
             uplink,
-            counters: dataplane.free_counters(1)?[0],
+            counters: dataplane.free_counters(1, 1)?[0],
             mtu: MTU,
             mac: member.mac,
             gateway_mac: GATEWAY_MAC,

@@ -25,6 +25,6 @@ fn a_thousand_endpoints_are_read_once_each_and_in_order() {
         assert!(plane.endpoint(FIRST + 7).unwrap() == Some(of(7)));
         assert!(plane.endpoint(FIRST + ENDPOINTS).unwrap().is_none());
         // The testbed's records have blocks 1 to 3, these the next thousand.
-        assert_eq!(plane.free_counters(1).unwrap(), [4 + ENDPOINTS]);
+        assert_eq!(plane.free_counters(1, 1).unwrap(), [4 + ENDPOINTS]);
     });
 }

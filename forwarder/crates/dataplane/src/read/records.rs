@@ -189,6 +189,17 @@ impl Dataplane {
         self.update_config()
     }
 
+    /// Notes the number that an endpoint of a network has got last, network byte order; of a network that is not registered, nothing.
+    ///
+    /// # Errors
+    /// The map cannot be written.
+    pub fn note_last(&self, bridge: u32, last: [u8; 4]) -> Result<()> {
+        match self.network(bridge)? {
+            Some(network) if network.last != last => self.put(maps::NETWORKS, &bridge, &Network { last, ..network }),
+            _ => Ok(()),
+        }
+    }
+
     /// Removes a network.
     ///
     /// # Errors
@@ -265,17 +276,17 @@ impl Dataplane {
         self.update_transit()
     }
 
-    /// The smallest blocks of counters that nobody has, as many as `wanted`; they are set to zero.
+    /// The smallest blocks of counters that nobody has, `least` to `most` of them; they are set to zero.
     ///
     /// # Errors
-    /// There is none left, or a map cannot be read.
-    pub fn free_counters(&self, wanted: usize) -> Result<Vec<u32>> {
+    /// There are not so many, or a map cannot be read.
+    pub fn free_counters(&self, least: usize, most: usize) -> Result<Vec<u32>> {
         let endpoints = self.entries(maps::ENDPOINTS)?;
         let mut used: HashSet<u32> = endpoints.iter().map(|(_, endpoint)| endpoint.counters).collect();
         used.extend(self.networks()?.iter().map(|(_, network)| network.counters));
         used.extend(self.uplinks()?.iter().flat_map(|(_, uplink)| [uplink.counters_in, uplink.counters_out]));
-        let free: Vec<u32> = (FIRST_BLOCK..COUNTER_BLOCKS).filter(|block| !used.contains(block)).take(wanted).collect();
-        if free.len() < wanted {
+        let free: Vec<u32> = (FIRST_BLOCK..COUNTER_BLOCKS).filter(|block| !used.contains(block)).take(most).collect();
+        if free.len() < least {
             let why = format!("all {COUNTER_BLOCKS} blocks of counters are in use");
             return Err(Error::new(Kind::Failed, "register", "one more endpoint", why)
                 .remedy("take down endpoints that are not needed"));

@@ -5,6 +5,7 @@
 
 mod arrivals;
 mod collect;
+mod counters;
 mod failures;
 mod gather;
 mod gathered;

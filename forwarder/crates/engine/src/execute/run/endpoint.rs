@@ -2,7 +2,7 @@
 
 use forwarder_common::abi::{Endpoint, endpoint_flags};
 
-use super::{super::record, Execute, Runner, no_counters, unrecorded};
+use super::{super::record, Execute, Runner, unrecorded};
 use fwd_base::{HostName, Result};
 use fwd_dataplane::{Backend, Described, Rule, XdpHook};
 use fwd_kernel::{netlink::XdpMode, netns::Netns};
@@ -124,16 +124,12 @@ impl Runner<'_> {
         if spec.limits != Limits::default() {
             self.shape((&spec.host_if, &spec.target, &spec.id.ifname), spec.mtu, spec.limits)?;
         }
+        let [counters] = self.take_counters()?;
         let plane = self.plane()?;
         let host_veth = self.number(&spec.host_if)?;
         let bridge = self.number(&spec.bridge)?;
-        if let Some(mut network) = plane.network(bridge)? {
-            // First: an address is rather skipped than given out twice in a row.
-            network.last = spec.number().to_be_bytes();
-            plane.put_network(bridge, &network)?;
-        }
-        let counters = plane.free_counters(1)?;
-        let [counters] = counters[..] else { return Err(no_counters()) };
+        // First: an address is rather skipped than given out twice in a row.
+        plane.note_last(bridge, spec.number().to_be_bytes())?;
         let ns = self.namespace(&spec.target)?;
         let cookie = ns.cookie()?;
         plane.note_device(host_veth)?;

@@ -17,6 +17,7 @@ use std::{collections::BTreeMap, ops::Range};
 
 use super::{
     HostContext, Observer,
+    counters::FreeCounters,
     failures::{Failures, run_each, with_leftovers},
     gathered::Gathered,
     names,
@@ -50,6 +51,8 @@ pub(super) struct Runner<'a> {
     numbers: Numbers,
     /// Those of interfaces in namespaces, which are asked for once.
     numbers_inside: BTreeMap<TargetRef, Numbers>,
+    /// Blocks of counters for what is recorded next.
+    counters: FreeCounters,
     /// What could not be done, and is no failure.
     pub(super) warnings: Vec<String>,
     log: UndoLog,
@@ -135,7 +138,7 @@ impl<'a> Runner<'a> {
         let Gathered { actual, netlink, plane, namespaces, inside, log, .. } = gathered;
         let (cookie, owner) = (actual.host.cookie, actual.host.owner);
         let (numbers, numbers_inside) = Default::default();
-        let (warnings, draft) = (Vec::new(), None);
+        let (warnings, counters, draft) = Default::default();
         Self {
             context,
             cookie,
@@ -146,6 +149,7 @@ impl<'a> Runner<'a> {
             inside,
             numbers,
             numbers_inside,
+            counters,
             warnings,
             log,
             draft,
@@ -323,6 +327,15 @@ impl<'a> Runner<'a> {
         self.plane.ok_or_else(not_loaded)
     }
 
+    /// Blocks of counters for what is going to be recorded next.
+    ///
+    /// # Errors
+    /// There are not so many, or a map cannot be read.
+    fn take_counters<const N: usize>(&mut self) -> Result<[u32; N]> {
+        let plane = self.plane.as_ref().ok_or_else(not_loaded)?;
+        self.counters.take(plane)
+    }
+
     /// A namespace that was opened or made before.
     ///
     /// # Errors
@@ -365,8 +378,4 @@ fn not_opened(reference: &TargetRef) -> Error {
 
 fn unrecorded(object: String) -> Error {
     Error::new(Kind::NotFound, "correct", object, "it has no record")
-}
-
-fn no_counters() -> Error {
-    Error::new(Kind::Failed, "count for", "one more interface", "there are no counters left")
 }

@@ -65,10 +65,10 @@ impl Execute for NetworkHook {
 }
 
 impl Runner<'_> {
-    fn record_network(&self, spec: &NetworkSpec) -> Result<()> {
+    fn record_network(&mut self, spec: &NetworkSpec) -> Result<()> {
+        let [counters] = if spec.datapath.is_ebpf() { self.take_counters()? } else { [0] };
         let plane = self.plane()?;
-        let counters = plane.free_counters(usize::from(spec.datapath.is_ebpf()))?;
-        let record = record::of_network(spec, counters.first().copied().unwrap_or_default())?;
+        let record = record::of_network(spec, counters)?;
         let index = self.number(&spec.bridge)?;
         plane.note_device(index)?;
         plane.put_network(index, &record)

@@ -6,7 +6,7 @@ use forwarder_common::abi::{self, uplink_flags};
 
 use super::{
     super::{record, surroundings::Transit},
-    Execute, Runner, no_counters, unrecorded,
+    Execute, Runner, unrecorded,
 };
 use fwd_base::{Kind, Result};
 use fwd_dataplane::{XdpHook, name};
@@ -15,9 +15,8 @@ use fwd_plan::object::{Uplink, UplinkAddress, UplinkAsked, UplinkHooks, UplinkNa
 
 impl Execute for Uplink {
     fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
+        let [inward, outward] = runner.take_counters()?;
         let plane = runner.plane()?;
-        let counters = plane.free_counters(2)?;
-        let [inward, outward] = counters[..] else { return Err(no_counters()) };
         plane.note_device(self.index)?;
         let transit = Transit::read(&runner.log)?.is_allowed(self.index);
         plane.put_uplink(self.index, &record::of_uplink(&self.name, self.address, transit, inward, outward)?)
