@@ -3,6 +3,7 @@
 //! A namespace is opened once and checked; afterwards only its descriptor is used, so that a name given to another
 //! namespace, or a process id used anew, cannot redirect what follows.
 
+mod ahead;
 mod directory;
 mod etc;
 mod exec;
@@ -23,6 +24,7 @@ use std::io;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
+pub use ahead::Ahead;
 pub use directory::{DIRECTORY, named};
 pub use exec::{EXIT_CODES, Failure, OWN_FAILURE, exec};
 pub use handle::Netns;

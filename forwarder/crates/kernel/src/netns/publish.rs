@@ -109,13 +109,14 @@ fn set_up_directory(directory: &Path) -> Result<()> {
     let lock = open(directory, OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
         .map_err(|errno| failed("open", &shown, errno))?;
     let _lock = Flock::lock(lock, FlockArg::LockExclusive).map_err(|(_, errno)| failed("lock", &shown, errno))?;
-    let share = || mount(NOTHING, directory, NOTHING, MsFlags::MS_SHARED | MsFlags::MS_REC, NOTHING);
-    match share() {
+    let share = |what| mount(NOTHING, directory, NOTHING, MsFlags::MS_SHARED | what, NOTHING);
+    // The directory alone: each of a thousand names in it is a mount, too.
+    match share(MsFlags::empty()) {
         // EINVAL: it is no mount yet.
         Err(nix::Error::EINVAL) => {
             mount(Some(directory), directory, NOTHING, MsFlags::MS_BIND | MsFlags::MS_REC, NOTHING)
                 .map_err(|errno| failed("bind to itself", &shown, errno))?;
-            share()
+            share(MsFlags::MS_REC)
         }
         result => result,
     }

@@ -29,7 +29,7 @@ use fwd_base::{Error, Kind, Result};
 use fwd_dataplane::Dataplane;
 use fwd_kernel::{
     netlink::{Link, Netlink},
-    netns::Netns,
+    netns::{Ahead, Netns},
 };
 use fwd_plan::{Action, Group, Object, Op, Owner, Plan, TargetRef, Undo, object};
 
@@ -58,6 +58,8 @@ pub(super) struct Runner<'a> {
     log: UndoLog,
     /// A namespace that was made and has no name of its own yet, and what the undo log says of it.
     draft: Option<(Netns, Undo)>,
+    /// Makes namespaces, where a plan has many.
+    ahead: Option<Ahead>,
 }
 
 /// What of a plan for the whole failed.
@@ -138,7 +140,7 @@ impl<'a> Runner<'a> {
         let Gathered { actual, netlink, plane, namespaces, inside, log, .. } = gathered;
         let (cookie, owner) = (actual.host.cookie, actual.host.owner);
         let (numbers, numbers_inside) = Default::default();
-        let (warnings, counters, draft) = Default::default();
+        let (warnings, counters, draft, ahead) = Default::default();
         Self {
             context,
             cookie,
@@ -153,6 +155,7 @@ impl<'a> Runner<'a> {
             warnings,
             log,
             draft,
+            ahead,
         }
     }
 
@@ -206,6 +209,7 @@ impl<'a> Runner<'a> {
     /// What mends others, or a network, failed: nothing of what comes is there then.
     pub(super) fn run_whole(&mut self, plan: &Plan, observer: &mut dyn Observer) -> Result<Undone> {
         let Plan { ops, mends, gone, groups, .. } = plan;
+        self.make_ahead(ops)?;
         self.run_part(ops, 0..*mends, *mends, observer)?;
         let gone_ops = ops.get(..*gone).unwrap_or_default();
         let left = self.run_each_from(gone_ops, *mends, *mends, observer);

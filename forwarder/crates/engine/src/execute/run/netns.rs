@@ -2,9 +2,9 @@
 
 use super::{Execute, Runner, not_opened};
 use fwd_base::Result;
-use fwd_kernel::netns::{Name, Netns, resolv};
+use fwd_kernel::netns::{Ahead, Name, Netns, resolv};
 use fwd_plan::{
-    TargetRef, Undo,
+    Action, Object, Op, TargetRef, Undo,
     object::{NamedNetns, ResolvConf},
 };
 
@@ -49,10 +49,18 @@ impl Runner<'_> {
     /// Makes a namespace without a name, and notes it in the undo log under the one that it will have. Its cookie is nobody else's for
     /// as long as the machine runs: what is noted tells it from whatever may stand under that name later.
     fn draft_namespace(&mut self, name: &Name) -> Result<()> {
-        let ns = Netns::nameless()?;
+        let ns = self.ahead.as_ref().map_or_else(Netns::nameless, Ahead::take)?;
         let entry = Undo::Netns { name: name.clone(), cookie: Some(ns.cookie()?) };
         self.log.put(&entry)?;
         self.draft = Some((ns, entry));
+        Ok(())
+    }
+
+    /// Begins to make the namespaces of a plan, where there are several.
+    pub(super) fn make_ahead(&mut self, ops: &[Op]) -> Result<()> {
+        let is_one = |op: &&Op| matches!(&op.object, Object::Undo(Undo::Netns { cookie: None, .. }));
+        let count = ops.iter().filter(|op| op.action == Action::Make).filter(is_one).count();
+        self.ahead = if count > 1 { Some(Ahead::start(count)?) } else { None };
         Ok(())
     }
 
