@@ -50,7 +50,7 @@ fn main() {
     };
     let built = |binary: &str| target_dir.join(TARGET).join("release").join(binary);
     let keep = |binary: &str, name: &str| {
-        let object = without_dwarf(&fs::read(built(binary)).expect("the object was built"));
+        let object = lean(&fs::read(built(binary)).expect("the object was built"));
         fs::write(out.join(name), &object).expect("the object is written");
         object
     };
@@ -66,13 +66,19 @@ fn main() {
     }
 }
 
-/// An object without its DWARF sections, from which the linker has made the BTF, and which are four fifths of it. Nobody reads them when
-/// the programs are loaded.
-fn without_dwarf(object: &[u8]) -> Vec<u8> {
+/// An object without what nobody reads when the programs are loaded: its DWARF sections, from which the linker has made the BTF, and which are
+/// four fifths of it; and which instruction comes from which line, which the kernel checks, and moves along whenever it rewrites one: 8 % of
+/// what a first `up` takes.
+fn lean(object: &[u8]) -> Vec<u8> {
     let mut builder = Builder::read(object).expect("the object is ELF");
     for section in &mut builder.sections {
         let name = section.name.as_slice();
-        section.delete = name.starts_with(b".debug_") || name.starts_with(b".rel.debug_");
+        // Relocations of the lines: where they are told, they are told as the linker left them.
+        let dropped = [&b".debug_"[..], b".rel.debug_", b".rel.BTF.ext"];
+        section.delete = dropped.iter().any(|start| name.starts_with(start));
+        if let (b".BTF.ext", SectionData::Data(data)) = (name, &mut section.data) {
+            *data = without_lines(data).into();
+        }
     }
     builder.delete_orphans();
     // LLVM has names of sections and of symbols in one table; the builder wants two.
@@ -84,6 +90,22 @@ fn without_dwarf(object: &[u8]) -> Vec<u8> {
     let mut stripped = Vec::new();
     builder.write(&mut stripped).expect("the object is written");
     stripped
+}
+
+/// The section .BTF.ext with what it says of functions alone. Its header (`struct btf_ext_header` in tools/lib/bpf/libbpf_internal.h) says, from
+/// byte 8 on, where functions, lines and relocations (CO-RE) stand behind it, each with their length, little-endian.
+fn without_lines(section: &[u8]) -> Vec<u8> {
+    let word = |at: usize| {
+        let bytes = section.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
+        u32::from_le_bytes(bytes.expect("the section has a header"))
+    };
+    let [header, functions, length, lines, relocations] = [4, 8, 12, 16, 28].map(word);
+    assert_eq!((header, functions, lines, relocations), (32, 0, length, 0), "functions, lines, and nothing else");
+    let mut rest = section[..(header + length) as usize].to_vec();
+    // No lines, and behind them no relocations.
+    rest[20..24].fill(0);
+    rest[24..28].copy_from_slice(&length.to_le_bytes());
+    rest
 }
 
 /// 64-bit FNV-1a: tells the programs of one build from those of another.
