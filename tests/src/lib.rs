@@ -121,6 +121,8 @@ mod peers;
 #[cfg(test)]
 mod policy;
 #[cfg(test)]
+mod pool;
+#[cfg(test)]
 mod pressure;
 #[cfg(test)]
 mod privileges;

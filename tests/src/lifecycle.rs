@@ -355,6 +355,7 @@ fn whole_is_applied_at_once_and_exported_again() {
         netns: Some(netns),
         addresses: Vec::new(),
         range: None,
+        pooled: false,
         owner_network: None,
         allow_spoof: false,
         source: None,
@@ -386,7 +387,6 @@ fn whole_is_applied_at_once_and_exported_again() {
     assert_eq!((said.networks.len(), said.endpoints.len()), (3, 3));
     assert_eq!(said.endpoints[1].id, desired.endpoints[1].id);
     assert!(!apply(&said).unwrap().changed, "what is said is what is there");
-
     desired.endpoints[0].publish = vec!["53:53/udp".parse().unwrap()];
     assert!(apply(&desired).unwrap().changed);
     assert_eq!(host.inside(execute::export).unwrap().endpoints[0].publish, desired.endpoints[0].publish);

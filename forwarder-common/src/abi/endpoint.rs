@@ -10,6 +10,8 @@ pub mod endpoint_flags {
     pub const KERNEL_DATAPATH: u32 = 1 << 1;
     /// `/etc/netns/NAME/resolv.conf` was written by `fwd up`.
     pub const RESOLV_CONF: u32 = 1 << 2;
+    /// Nobody has been given it yet: `fwd pool` has made it beforehand, and the next `up` takes it.
+    pub const POOLED: u32 = 1 << 3;
     /// May send from addresses other than its own (`--allow-spoof`).
     pub const ALLOW_SPOOF: u32 = 1 << 4;
     /// One external port for all destinations of a socket inside (`--nat eim`, RFC 4787 REQ-1). Of the network.

@@ -213,6 +213,7 @@ fn asked(place: &Origin<'_>, endpoint: &Endpoint) -> Result<plan::Endpoint> {
         addresses: addresses.collect(),
         // Files name one address, or leave it open.
         range: None,
+        pooled: false,
         allow_spoof: *allow_spoof,
         source: *source,
         mac: *mac,

@@ -83,6 +83,7 @@ fn said_endpoint(endpoint: &plan::Endpoint) -> Result<Endpoint> {
         // Of runtimes alone, and of a command that is over.
         owner_network: _,
         range: _,
+        pooled: _,
         netns,
         addresses,
         allow_spoof,

@@ -36,8 +36,8 @@ pub(crate) use op::shell;
 pub use op::{Action, Op, shell::on_host};
 pub(crate) use plan::orphans;
 pub use plan::{
-    Attachment, Change, ChangeKind, Group, Plan, export, orphans::reference, partly, plan, plan_arrivals, plan_down,
-    plan_network, plan_ports, plan_up, plan_uplinks,
+    Attachment, Change, ChangeKind, Group, Plan, export, fits, orphans::reference, partly, plan, plan_arrivals,
+    plan_down, plan_network, plan_ports, plan_up, plan_uplinks, why_changed,
 };
 pub use settle::{Followed, free_subnets, interface, led_by, network_name, refuse_others, unguarded};
 pub(crate) use settle::{

@@ -8,6 +8,7 @@ mod lifecycle;
 mod name_server;
 mod networks;
 mod policy;
+mod pool;
 mod published;
 mod refusals;
 mod sequences;

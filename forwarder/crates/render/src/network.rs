@@ -64,6 +64,8 @@ pub struct NetworkView {
     pub kept: bool,
     /// Number of its endpoints.
     pub endpoints: usize,
+    /// Number of those besides that are nobody's yet (`fwd pool`).
+    pub pooled: usize,
 }
 
 impl NetworkView {
@@ -100,14 +102,16 @@ impl NetworkView {
         let one_sided = self.allows.iter().filter(|it| !self.reaches.contains(it));
         let reaches = self.reaches.iter().map(|it| format!("reaches {it}"));
         let one_sided = one_sided.map(|it| format!("allows {it} (not allowed by it)"));
-        let options: Vec<String> = nat.chain(reaches).chain(one_sided).chain(options).collect();
+        let pooled = (self.pooled > 0).then(|| format!("pool of {}", self.pooled));
+        let options: Vec<String> = nat.chain(reaches).chain(one_sided).chain(options).chain(pooled).collect();
         if options.is_empty() { "-".into() } else { options.join(", ") }
     }
 
     /// A line about one that no namespace is in.
     pub(super) fn without_endpoints(&self, look: &Look) -> String {
         let (name, subnets) = (look.paint(Tone::Strong, &self.network.to_string()), joined(&self.subnets));
-        format!("{name}  {subnets}, uplink {}, datapath {}, no namespace", self.way_out().0, self.datapath)
+        let pool = if self.pooled > 0 { format!(", pool of {}", self.pooled) } else { String::new() };
+        format!("{name}  {subnets}, uplink {}, datapath {}, no namespace{pool}", self.way_out().0, self.datapath)
     }
 }
 

@@ -9,7 +9,7 @@ pub(crate) use self::{
     doctor::doctor,
     endpoint::{endpoint, endpoints},
     graph::graph,
-    network::{network, network_change},
+    network::{network, network_change, pool_change, pooled},
 };
 use super::{
     CollectedView, DownView, FeatureView, FlowCounts, FlowView, GcView, HostView, InspectView, InterfaceView,
@@ -58,6 +58,7 @@ pub(crate) fn up(changed: bool) -> UpView {
     UpView {
         endpoint: endpoint(Some("mynet"), "fwd0", 2),
         changed,
+        from_pool: None,
         room: 252,
         datapath_reason: None,
         uplink_address: Some("198.51.100.2".into()),

@@ -306,6 +306,8 @@ fn docs_name_every_key() {
         ("latency", json(&|out| write_json(&samples::latency(), out).unwrap())),
         ("network ls", json(&|out| write_json(&vec![samples::network("web", 2)], out).unwrap())),
         ("network add", json(&|out| write_json(&samples::network_change(true), out).unwrap())),
+        ("pool", json(&|out| write_json(&samples::pool_change(2, 0), out).unwrap())),
+        ("pool ls", json(&|out| write_json(&vec![samples::pooled(None)], out).unwrap())),
         ("ns add", json(&|out| write_json(&samples::namespace_change(), out).unwrap())),
         ("ns ls", json(&|out| write_json(&samples::namespaces(), out).unwrap())),
         ("ns of", json(&|out| write_json(&samples::places(), out).unwrap())),

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use fwd_base::text::Untrusted;
 use serde::Serialize;
 
 use super::{EndpointView, Look, TableView, Tone, View, units};
@@ -17,6 +18,8 @@ pub struct UpView {
     pub endpoint: EndpointView,
     /// Whether anything had to be done.
     pub changed: bool,
+    /// What the namespace was called in the pool, where it was taken from there.
+    pub from_pool: Option<Untrusted>,
     /// How many more namespaces the network has room for.
     pub room: usize,
     /// Why this data path, where `--datapath auto` chose it.
@@ -31,14 +34,18 @@ pub struct UpView {
 
 impl View for UpView {
     fn text(&self, look: &Look, out: &mut dyn Write) -> io::Result<()> {
-        let Self { endpoint, changed, room, datapath_reason, uplink_address, loaded } = self;
+        let Self { endpoint, changed, from_pool, room, datapath_reason, uplink_address, loaded } = self;
         let (label, addresses) = (endpoint.place(), endpoint.addresses());
         let on = format!("{addresses} on network {}, {} ({})", endpoint.network, endpoint.way_out(), endpoint.datapath);
         if !changed {
             return writeln!(out, "{} is already up, nothing changed: {on}", look.paint(Tone::Strong, &label));
         }
         writeln!(out, "{} is {}: {on}", look.paint(Tone::Strong, &label), look.paint(Tone::Good, "up"))?;
-        let made = if endpoint.ns_created { " (made)" } else { "" };
+        let made = match (from_pool, endpoint.ns_created) {
+            (Some(_), _) => " (of the pool)",
+            (None, true) => " (made)",
+            (None, false) => "",
+        };
         let by = if endpoint.datapath == "kernel" { "nftables" } else { "eBPF" };
         let ipv6 = if endpoint.policy.is_routed6() { ", IPv6 routed" } else { "" };
         let masquerade = format!("masquerade by {by}{ipv6}");

@@ -18,6 +18,7 @@ mod ls;
 mod network;
 pub(super) mod ns;
 mod plan;
+mod pool;
 mod port;
 mod reload;
 mod restore;
@@ -77,6 +78,9 @@ pub(crate) enum Command {
     Ns(ns::NsArgs),
     /// Make, remove and list networks
     Network(network::NetworkCommandArgs),
+    /// Prepare namespaces, so that the next `up` takes one
+    #[command(after_help = pool::HELP)]
+    Pool(Box<pool::PoolArgs>),
     /// Publish ports of the host for namespaces that are up
     Port(port::PortArgs),
     /// List and change what networks leave by
@@ -152,6 +156,7 @@ impl Command {
             Self::Exec(args) => Run::Becomes(Box::new(|| exec::run(args))),
             Self::Ns(args) => at_host(|session, _| ns::run(session, args)),
             Self::Network(args) => at_host(|session, observer| network::run(session, args, observer)),
+            Self::Pool(args) => at_host(|session, observer| pool::run(session, args, observer)),
             Self::Port(args) => at_host(|session, observer| port::run(session, args, observer)),
             Self::Uplink(args) => at_host(|session, observer| uplink::run(session, args, observer)),
             Self::Ls(args) => at_host(|session, _| ls::run(session, args)),

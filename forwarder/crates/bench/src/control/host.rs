@@ -13,7 +13,7 @@ use nix::sys::resource::{UsageWho, getrusage};
 use super::Options;
 use fwd_base::{Context as _, Error, Kind, Result};
 use fwd_dataplane::{Backend, Dataplane, RunDir};
-use fwd_engine::execute::{self, HostContext, Unobserved};
+use fwd_engine::execute::{self, HostContext, PoolRequest, Unobserved};
 use fwd_kernel::netns::{Name, Netns};
 use fwd_plan::{DownRequest, TableRequest, TargetRef, UpRequest};
 use fwd_testbed::{Cleanup, Snapshot, Testbed, on_exit, unique_prefix};
@@ -94,6 +94,14 @@ impl Host {
         let (context, request) = (self.context(), self.request(number)?);
         let _turn = take(&self.turn);
         self.testbed.host().run(|| timed(|| execute::up(&context, &request, &mut Unobserved).map(drop)))
+    }
+
+    /// Prepares what an `up` of this number can take.
+    pub(super) fn prepare(&self, number: usize) -> Result<()> {
+        let (context, endpoint) = (self.context(), self.request(number)?);
+        let request = PoolRequest { endpoint, size: 1, refill: false };
+        let _turn = take(&self.turn);
+        self.testbed.host().run(|| execute::fill(&context, &request, &mut Unobserved).map(drop))
     }
 
     /// `fwd down` of one.

@@ -17,11 +17,13 @@ use fwd_dataplane::Backend;
 use fwd_testbed::Interrupt;
 
 /// Grows with every change of [`ControlReport`] that a reader may notice.
-pub const SCHEMA: u32 = 2;
+pub const SCHEMA: u32 = 3;
 /// How often a namespace is taken down and up again once all are up.
 const REPEATS: usize = 20;
 /// With more namespaces than this, a round tells enough: each of its figures is of many commands.
 const LARGE: usize = 300;
+/// How often one is prepared and taken.
+const TAKEN: usize = 10;
 
 /// What to measure.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,6 +79,8 @@ pub struct Size {
     pub up: Times,
     /// The same without the start and the end of a process.
     pub up_library: Times,
+    /// `up` of one more where one is in the pool; none where the data path has to be loaded.
+    pub up_pool: Option<Times>,
     /// `down` of one.
     pub down: Times,
     /// `down --all`.
@@ -197,7 +201,7 @@ impl Options {
 
     /// Commands of a whole run, about.
     fn commands(&self) -> usize {
-        let repeats = |namespaces: usize| if namespaces > 1 { REPEATS } else { 0 };
+        let repeats = |namespaces: usize| if namespaces > 1 { REPEATS + TAKEN } else { 0 };
         let of = |namespaces: usize| self.rounds_of(namespaces) * (namespaces + repeats(namespaces) + 1);
         self.sizes.iter().map(|size| of(*size)).sum::<usize>() + if self.flows > 0 { table::READS + 1 } else { 0 }
     }
@@ -234,6 +238,7 @@ struct Taken {
     first: Vec<f64>,
     up: Vec<f64>,
     up_library: Vec<f64>,
+    up_pool: Vec<f64>,
     down: Vec<f64>,
     down_all: Vec<f64>,
     process_bytes: u64,
@@ -266,11 +271,24 @@ impl Taken {
             self.down.push(host.down(last)?);
             self.up.push(host.up(last)?);
         }
+        self.take_from_pool(&host, last, steps)?;
         self.table_bytes = host.table_bytes()?;
         steps.next(&format!("down --all of {namespaces}"))?;
         self.down_all.push(host.down_all()?);
         self.process_bytes = host::largest_process();
         host.check_clean()
+    }
+
+    /// What was prepared costs before what is measured here.
+    fn take_from_pool(&mut self, host: &Host, last: usize, steps: &mut Steps<'_>) -> Result<()> {
+        let taken = if last > 0 { TAKEN } else { 0 };
+        for _ in 0..taken {
+            steps.next(&format!("up from the pool with {}", last + 1))?;
+            host.down(last)?;
+            host.prepare(last)?;
+            self.up_pool.push(host.up(last)?);
+        }
+        Ok(())
     }
 
     fn size(self, namespaces: usize, rounds: usize) -> Option<Size> {
@@ -282,6 +300,7 @@ impl Taken {
             rounds,
             up: Times::of(up)?,
             up_library: Times::of(if only { up } else { &self.up_library })?,
+            up_pool: Times::of(&self.up_pool),
             down: Times::of(down)?,
             down_all: Times::of(&self.down_all)?,
             process_bytes: self.process_bytes,

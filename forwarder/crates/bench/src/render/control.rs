@@ -56,10 +56,12 @@ impl ControlReport {
 }
 
 fn rows(size: &Size, grid: &mut Grid) {
-    let Size { namespaces, rounds: _, up, up_library, down, down_all, process_bytes: _, table_bytes: _ } = size;
+    let Size { namespaces, rounds: _, up, up_library, up_pool, down, down_all, process_bytes: _, table_bytes: _ } =
+        size;
     row(grid, &namespaces.to_string(), "up", up);
     if *namespaces > 1 {
         row(grid, "", "  library", up_library);
+        up_pool.iter().for_each(|up_pool| row(grid, "", "up from the pool", up_pool));
         row(grid, "", "down of one", down);
     }
     row(grid, "", "down --all", down_all);
@@ -94,13 +96,14 @@ mod tests {
             rounds: 3,
             up: times(4.25),
             up_library: times(3.0),
+            up_pool: (namespaces > 1).then(|| times(2.0)),
             down: times(5.0),
             down_all: times(60.0),
             process_bytes: 8_000_000,
             table_bytes: 53 << 20,
         };
         let report = ControlReport {
-            schema: 2,
+            schema: 3,
             fwd: "0.0.0".into(),
             environment: environment::gather(),
             networks: 1,
@@ -118,6 +121,7 @@ mod tests {
         for words in [
             "up",
             "library",
+            "up from the pool",
             "down of one",
             "down --all",
             "flows --json of",

@@ -110,6 +110,15 @@ pub(super) fn complete_up(
     Ok(gathered)
 }
 
+/// What is inside of a namespace, of which no more is to be known than whether it is as it was left.
+///
+/// # Errors
+/// The kernel refuses.
+pub(super) fn inside(ns: &Netns) -> Result<TargetNetns> {
+    let netlink = Netlink::open(ns)?;
+    Ok(TargetNetns { cookie: ns.cookie()?, inode: ns.inode()?, net: net(&netlink)?, ..TargetNetns::default() })
+}
+
 /// A namespace that is to be attached, with what was read inside.
 fn target(context: &HostContext, reference: &TargetRef, inside: Option<TargetNetns>) -> Result<Target> {
     let name = name_of(reference, inside.as_ref().map(|inside| inside.cookie), &[])?;
@@ -244,8 +253,10 @@ pub(super) fn complete_down(request: &DownRequest, mut gathered: Gathered, opene
         Some(reference) => {
             if let Some(ns) = opened {
                 let netlink = Netlink::open(&ns)?;
-                let name = name_of(reference, Some(ns.cookie()?), &endpoints)?;
-                gathered.know(reference.clone(), name, ns, netlink)?;
+                let cookie = ns.cookie()?;
+                let name = name_of(reference, Some(cookie), &endpoints)?;
+                gathered.know(reference.clone(), name.clone(), ns, netlink)?;
+                gathered.look_for_other_names(cookie, name.as_ref())?;
             }
         }
         None => {

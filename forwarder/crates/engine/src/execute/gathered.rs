@@ -211,7 +211,7 @@ impl Gathered {
                 let netlink = Netlink::open(&ns)?;
                 return self.know(TargetRef::Named(name.clone()), Some(name), ns, netlink);
             }
-            Err(error) if error.kind == Kind::Conflict => _ = self.actual.leftovers.insert(name),
+            Err(error) if error.kind == Kind::Conflict => _ = self.actual.leftovers.insert(name.clone()),
             // Somebody else's, or none.
             Ok(_) => {}
             Err(error) if error.kind == Kind::NotFound => {}
@@ -220,8 +220,32 @@ impl Gathered {
                 return Ok(());
             }
         }
-        self.actual.gone.insert(cookie);
+        if !self.is_elsewhere(&name, cookie) {
+            self.actual.gone.insert(cookie);
+        }
         Ok(())
+    }
+
+    /// Whether the undo log knows a namespace by another name, and it has that one: it was being taken from the pool when a command was
+    /// killed.
+    fn is_elsewhere(&self, name: &Name, cookie: u64) -> bool {
+        let is_it = |name: &Name| Netns::open_named(name).and_then(|ns| ns.cookie()).is_ok_and(|its| its == cookie);
+        let mut others = self.names_of(cookie).filter(|other| other != name);
+        others.any(|other| is_it(&other))
+    }
+
+    /// What the undo log calls a namespace.
+    fn names_of(&self, cookie: u64) -> impl Iterator<Item = Name> {
+        self.actual.undo.iter().filter_map(move |entry| match entry {
+            Undo::Netns { name, cookie: Some(its) } if *its == cookie => Some(name.clone()),
+            _ => None,
+        })
+    }
+
+    /// Looks whether a namespace has other names of ours, too: all of them go with it.
+    pub(super) fn look_for_other_names(&mut self, cookie: u64, name: Option<&Name>) -> Result<()> {
+        let others: Vec<Name> = self.names_of(cookie).filter(|other| Some(other) != name).collect();
+        others.into_iter().try_for_each(|other| self.look_for(other, cookie))
     }
 
     pub(super) fn know(&mut self, reference: TargetRef, name: Option<Name>, ns: Netns, netlink: Netlink) -> Result<()> {

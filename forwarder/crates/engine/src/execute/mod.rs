@@ -14,10 +14,12 @@ mod namespaces;
 mod networks;
 mod numbers;
 mod outcome;
+mod pool;
 mod record;
 mod run;
 mod scoped;
 mod surroundings;
+mod taking;
 mod trace;
 mod undo;
 mod whole;
@@ -42,6 +44,7 @@ pub use self::{
     namespaces::{open_target, remove_namespace},
     networks::{add_network, dry_network, free_subnets},
     outcome::{Applied, AppliedWhole, Arrivals, DownResult, Planned, PlannedWhole, Step, UpResult},
+    pool::{Pool, PoolRequest, Pooled, fill, pool, remove_pool},
     surroundings::{listeners, problems},
     trace::{end_trace, trace},
     whole::{apply, dry_apply, export},
@@ -141,25 +144,32 @@ pub fn up_and_look<T>(
     let endpoint = attachment.map(|attachment| attached(&runner, request, attachment)).transpose()?;
     let endpoint = endpoint.flatten().ok_or_else(|| removed(request))?;
     let room = attachment.map_or(0, |attachment| attachment.room);
+    let taken = plan.ops.iter().find_map(|op| match op {
+        Op { action: Action::Make, object: Object::EndpointTaken(taken) } => Some(taken.from.to_string()),
+        _ => None,
+    });
     let loaded = plan.ops.iter().any(|op| matches!(op, Op { action: Action::Make, object: Object::Dataplane(_) }));
     let blind = (loaded && !sees_offloads()).then(|| BLIND.to_owned());
     let warnings = plan.warnings.into_iter().chain(std::mem::take(&mut runner.warnings)).chain(blind).collect();
-    let result = UpResult { endpoint, changed: !plan.ops.is_empty(), loaded, room, warnings };
+    let result = UpResult { endpoint, changed: !plan.ops.is_empty(), loaded, taken, room, warnings };
     let seen = look(&result, runner.into_plane()?)?;
     Ok((result, seen))
 }
 
 /// Reads and plans: what concerns the target alone, if that is enough. Whatever is refused is refused in view of everything.
 fn settle_up(context: &HostContext, request: &UpRequest) -> Result<(Gathered, Plan)> {
-    if let Ok(Some(gathered)) = scoped::for_up(context, request)
-        && let Ok(plan) = plan_up(request, &gathered.actual)
+    let mut notes = Vec::new();
+    if let Ok(Some(gathered)) = scoped::for_up(context, request, &mut notes)
+        && let Ok(mut plan) = plan_up(request, &gathered.actual)
         && !scoped::exceeds_scope(&gathered, &plan.ops)?
     {
+        plan.warnings.append(&mut notes);
         return Ok((gathered, plan));
     }
     tracing::debug!("reading everything");
     let gathered = gather::for_up(context, request)?;
-    let plan = plan_up(request, &gathered.actual)?;
+    let mut plan = plan_up(request, &gathered.actual)?;
+    plan.warnings.append(&mut notes);
     Ok((gathered, plan))
 }
 

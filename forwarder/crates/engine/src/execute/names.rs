@@ -124,7 +124,9 @@ pub(super) fn follow(context: &HostContext, cookie: u64, plane: &Dataplane) -> R
     }
     let socket = context.run_dir.name_server(cookie);
     let gone = || Error::new(Kind::Failed, "tell", "the name server", "its process has ended");
-    let table = table(&networks, plane.described_endpoints()?);
+    let endpoints = plane.described_endpoints()?.into_iter();
+    let given = endpoints.filter(|(_, endpoint)| endpoint.record.flags & endpoint_flags::POOLED == 0);
+    let table = table(&networks, given.collect());
     NameServer::find(&socket)?.ok_or_else(gone)?.names(&table)
 }
 

@@ -12,6 +12,8 @@ pub struct UpResult {
     pub changed: bool,
     /// Whether programs and flow table had to be loaded.
     pub loaded: bool,
+    /// What the namespace was called in the pool, where it was taken from there.
+    pub taken: Option<String>,
     /// How many more namespaces the network has room for.
     pub room: usize,
     /// What the user ought to know.

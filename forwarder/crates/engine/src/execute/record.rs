@@ -154,6 +154,7 @@ fn endpoint(
             created: is_set(endpoint_flags::NS_CREATED),
             resolv_conf: is_set(endpoint_flags::RESOLV_CONF),
             awaited: is_set(endpoint_flags::AWAITED),
+            pooled: is_set(endpoint_flags::POOLED),
         },
     }
 }
@@ -226,11 +227,12 @@ pub(super) struct Numbers {
 
 /// The record of an endpoint.
 pub(super) fn of_endpoint(spec: &EndpointSpec, numbers: &Numbers) -> abi::Endpoint {
-    let Marks { created, resolv_conf, awaited } = spec.marks;
+    let Marks { created, resolv_conf, awaited, pooled } = spec.marks;
     let marks = [
         (created, endpoint_flags::NS_CREATED),
         (resolv_conf, endpoint_flags::RESOLV_CONF),
         (awaited, endpoint_flags::AWAITED),
+        (pooled, endpoint_flags::POOLED),
         (spec.allow_spoof, endpoint_flags::ALLOW_SPOOF),
         (spec.id.owner.is_runtime(), endpoint_flags::RUNTIME),
         (spec.no_default_route, endpoint_flags::NO_DEFAULT_ROUTE),

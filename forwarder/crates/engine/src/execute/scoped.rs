@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{HostContext, gather, gathered::Gathered, names, record, undo::UndoLog};
+use super::{HostContext, gather, gathered::Gathered, names, record, taking, undo::UndoLog};
 use fwd_base::Result;
 use fwd_dataplane::{Dataplane, EndpointId};
 use fwd_kernel::{
@@ -23,12 +23,20 @@ use fwd_plan::{
 ///
 /// # Errors
 /// As [`gather::for_up`].
-pub(super) fn for_up(context: &HostContext, request: &UpRequest) -> Result<Option<Gathered>> {
+pub(super) fn for_up(context: &HostContext, request: &UpRequest, notes: &mut Vec<String>) -> Result<Option<Gathered>> {
     let opened = gather::open(&request.target)?;
     let id = request.caller.as_ref().map(|caller| &caller.id);
+    let Some(pinned) = Pinned::read(context)? else { return Ok(None) };
+    let taken = if opened.is_none() { taking::find(request, &pinned.records)? } else { None };
+    let (opened, taken) = taken.map_or((opened, None), |(ns, record)| (Some(ns), Some(record)));
     let meant = Meant { target: Some(&request.target), opened: opened.as_ref(), id };
-    let Some(host) = host(context, &meant)? else { return Ok(None) };
+    let Some(host) = host(context, &meant, pinned)? else { return Ok(None) };
     let gathered = gather::complete_up(context, request, host, opened)?;
+    let why = taken.as_ref().zip(gathered.actual.target_netns());
+    if let Some(note) = why.and_then(|(record, inside)| taking::why_left_alone(record, inside)) {
+        notes.push(note);
+        return Ok(None);
+    }
     let inside = gathered.actual.target_netns().map_or(&[][..], |inside| &inside.net.links);
     if has_orphans(&gathered, inside)? { Ok(None) } else { Ok(Some(gathered)) }
 }
@@ -43,7 +51,8 @@ pub(super) fn for_down(context: &HostContext, request: &DownRequest) -> Result<O
     }
     let opened = request.target.as_ref().map(gather::open_if_there).transpose()?.flatten();
     let meant = Meant { target: request.target.as_ref(), opened: opened.as_ref(), id: request.endpoint.as_ref() };
-    let Some(host) = host(context, &meant)? else { return Ok(None) };
+    let Some(pinned) = Pinned::read(context)? else { return Ok(None) };
+    let Some(host) = host(context, &meant, pinned)? else { return Ok(None) };
     // Of a namespace that is not up there may be something that no record mentions; and the last one takes everything with it.
     let is_up = host.actual.records.endpoints.len() > host.actual.host.out_of_scope.len();
     if !is_up || host.actual.host.out_of_scope.is_empty() {
@@ -96,11 +105,28 @@ impl Meant<'_> {
     }
 }
 
-fn host(context: &HostContext, meant: &Meant<'_>) -> Result<Option<Gathered>> {
-    let (own, owner) = (Netns::current()?.cookie()?, Owner(context.run_dir.owner()?));
+/// What is pinned.
+struct Pinned {
+    /// Cookie of the host's namespace.
+    own: u64,
+    plane: Dataplane,
+    records: Records,
+}
+
+impl Pinned {
+    /// None where nothing is.
+    fn read(context: &HostContext) -> Result<Option<Self>> {
+        let own = Netns::current()?.cookie()?;
+        let Some(plane) = Dataplane::open(&context.run_dir, own)? else { return Ok(None) };
+        let records = record::read(&plane, Dataplane::other_versions(&context.run_dir, own)?)?;
+        Ok(Some(Self { own, plane, records }))
+    }
+}
+
+fn host(context: &HostContext, meant: &Meant<'_>, pinned: Pinned) -> Result<Option<Gathered>> {
+    let Pinned { own, plane, records } = pinned;
+    let owner = Owner(context.run_dir.owner()?);
     let cookie = meant.opened.map(Netns::cookie).transpose()?;
-    let Some(plane) = Dataplane::open(&context.run_dir, own)? else { return Ok(None) };
-    let records = record::read(&plane, Dataplane::other_versions(&context.run_dir, own)?)?;
     let (ours, others): (Vec<_>, Vec<_>) =
         records.endpoints.iter().partition(|endpoint| meant.concerns(endpoint, cookie));
     let netlink = Netlink::here()?;

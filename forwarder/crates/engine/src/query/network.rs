@@ -70,6 +70,7 @@ impl State {
             reaches,
             mtu: record.mtu,
             kept: record.flags & endpoint_flags::KEPT != 0,
+            pooled: self.pooled(bridge),
             endpoints: self.endpoints.iter().filter(|(_, endpoint)| endpoint.record.network == bridge).count(),
         }
     }

@@ -28,6 +28,8 @@ pub struct State {
     pub plane: Dataplane,
     /// Endpoints by the ifindex of their host-side veths, in the order in which they are shown.
     pub endpoints: Vec<(u32, Described)>,
+    /// The same of those that are nobody's yet.
+    pool: Vec<(u32, Described)>,
     pub(super) networks: BTreeMap<u32, Network>,
     pub(super) uplinks: BTreeMap<u32, Uplink>,
     pub(super) publications: Vec<Publication>,
@@ -65,13 +67,15 @@ impl State {
         let mut endpoints = plane.described_endpoints()?;
         let order = |(_, it): &(u32, Described)| (it.metadata.network.clone(), it.record.v4, it.record.v6);
         endpoints.sort_by_cached_key(order);
+        let is_pooled = |(_, it): &(u32, Described)| it.record.flags & endpoint_flags::POOLED != 0;
+        let (pool, endpoints): (Vec<_>, Vec<_>) = endpoints.into_iter().partition(is_pooled);
         let limit = plane.config()?.max_flows_per_endpoint;
         let is_of_docker = |(_, it): &(u32, Described)| it.metadata.id.owner == EndpointOwner::Docker;
         let of_docker = endpoints.iter().any(is_of_docker);
         let sandboxes = if of_docker { docker_sandboxes("/".as_ref()) } else { BTreeMap::new() };
         let (networks, uplinks, publications, links) = Default::default();
         let occupancy = Occupancy::default();
-        Ok(Some(Self { plane, endpoints, networks, uplinks, publications, links, sandboxes, occupancy, limit }))
+        Ok(Some(Self { plane, endpoints, pool, networks, uplinks, publications, links, sandboxes, occupancy, limit }))
     }
 
     /// Reads of `plane` what belongs to one endpoint, with the ifindex of its host-side veth, and nothing of the others. The calling thread is
@@ -94,8 +98,8 @@ impl State {
         let endpoints = vec![(ifindex, endpoint)];
         let (occupancy, limit) = (plane.usage(&records(&endpoints))?, plane.config()?.max_flows_per_endpoint);
         let networks = networks.into_iter().collect();
-        let (publications, sandboxes) = (plane.publications()?, BTreeMap::new());
-        Ok(Self { plane, endpoints, networks, uplinks, publications, links, sandboxes, occupancy, limit })
+        let (publications, sandboxes, pool) = (plane.publications()?, BTreeMap::new(), Vec::new());
+        Ok(Self { plane, endpoints, pool, networks, uplinks, publications, links, sandboxes, occupancy, limit })
     }
 
     /// Counts the flows of these endpoints.
@@ -262,8 +266,14 @@ impl State {
             (None, TargetRef::Container(_)) => target.id(&metadata.id.ifname) == metadata.id,
             (None, TargetRef::Path(_) | TargetRef::Awaited(_)) => false,
         };
-        let found: Vec<_> = self.endpoints.iter().filter(|(_, endpoint)| is_meant(endpoint)).cloned().collect();
+        let all = self.endpoints.iter().chain(&self.pool);
+        let found: Vec<_> = all.filter(|(_, endpoint)| is_meant(endpoint)).cloned().collect();
         if found.is_empty() { Err(not_up(target, Some(self))) } else { Ok(found) }
+    }
+
+    /// How many endpoints of the network with this bridge are nobody's yet.
+    pub(super) fn pooled(&self, bridge: u32) -> usize {
+        self.pool.iter().filter(|(_, endpoint)| endpoint.record.network == bridge).count()
     }
 
     /// What to say of endpoints of which only their records are known.

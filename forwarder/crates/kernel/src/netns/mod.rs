@@ -31,7 +31,7 @@ pub use handle::Netns;
 pub use list::{Listed, cookies, cookies_with_names, interfaces, list_all, list_named};
 pub use name::{Name, nearest};
 pub use of::{Membership, of_pid};
-pub use processes::Process;
+pub use processes::{Process, inhabited};
 pub use scratch::in_scratch;
 
 use fwd_base::{Error, Kind};

@@ -1,6 +1,10 @@
 //! Which process is in which network namespace, by /proc.
 
-use std::{collections::BTreeMap, fs, io, os::unix::fs::MetadataExt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, io,
+    os::unix::fs::MetadataExt,
+};
 
 use serde::Serialize;
 
@@ -88,6 +92,14 @@ impl Processes {
     pub(super) fn inside(&self, inode: u64) -> &[u32] {
         self.by_inode.get(&inode).map_or(&[], Vec::as_slice)
     }
+}
+
+/// The inodes of the namespaces that processes are in, as far as the caller sees processes.
+///
+/// # Errors
+/// /proc cannot be read.
+pub fn inhabited() -> Result<BTreeSet<u64>> {
+    Ok(Processes::read()?.by_inode.into_keys().collect())
 }
 
 /// The inode of the process's network namespace; `None` if the process has ended.

@@ -34,7 +34,7 @@ impl Owner {
 
     /// Alias of the host-side veth of an endpoint; `ns` is what the namespace is called.
     #[must_use]
-    pub(crate) fn endpoint_alias(self, network: &str, ns: &str) -> String {
+    pub fn endpoint_alias(self, network: &str, ns: &str) -> String {
         cut(format!("{}{network}:{ns}", self.prefix(ENDPOINT_OF)))
     }
 

@@ -187,6 +187,8 @@ pub struct Marks {
     pub resolv_conf: bool,
     /// Nothing inside: its runtime has not made the namespace yet, and the interface waits in the host's own.
     pub awaited: bool,
+    /// Nobody: it was made beforehand, for the next `up` that it fits.
+    pub pooled: bool,
 }
 
 /// An uplink.

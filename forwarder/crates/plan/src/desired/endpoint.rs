@@ -38,6 +38,9 @@ pub struct Endpoint {
     /// The first and the last address of which one is chosen where none is given; of a command alone: what is there has one.
     #[serde(skip)]
     pub range: Option<(Ipv4Addr, Ipv4Addr)>,
+    /// It is made beforehand, for whoever asks next; of a command alone: of what is there, the pool is nobody's.
+    #[serde(skip)]
+    pub pooled: bool,
     /// It may send from other addresses.
     #[serde(default)]
     pub allow_spoof: bool,

@@ -220,6 +220,8 @@ pub struct UpRequest {
     pub ip6: Option<Ipv6Addr>,
     /// The first and the last address that may be chosen where none is given; default: those of the subnet.
     pub range: Option<(Ipv4Addr, Ipv4Addr)>,
+    /// Make it beforehand, for the next `up` that it fits, instead of for somebody.
+    pub pooled: bool,
     /// Hardware address inside; default: one made of the address.
     pub mac: Option<HardwareAddress>,
     /// Names by which it is found, besides that of its namespace.
@@ -259,6 +261,7 @@ impl UpRequest {
             ip: None,
             ip6: None,
             range: None,
+            pooled: false,
             mac: None,
             aliases: Vec::new(),
             no_default_route: false,

@@ -54,7 +54,9 @@ impl Scope {
     /// Whether an endpoint that is not desired is in it, where all that is desired is.
     pub(crate) fn covers(&self, desired: &Desired, endpoint: &EndpointRecord) -> bool {
         self.declared.is_none_or(|declared| {
-            let named = declared.prune || desired.networks.contains_key(&endpoint.network);
+            let desired = desired.networks.contains_key(&endpoint.network);
+            // What is nobody's yet is no less than what files say, and goes with its network.
+            let named = if endpoint.marks.pooled { declared.prune && !desired } else { declared.prune || desired };
             named && endpoint.id.owner == EndpointOwner::Cli
         })
     }

@@ -4,6 +4,7 @@ mod limits;
 mod names;
 mod netns;
 mod policy;
+mod taken;
 
 use std::{
     collections::BTreeSet,
@@ -14,7 +15,9 @@ use std::{
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use self::limits::queues;
-pub use self::{limits::EndpointLimits, names::EndpointNames, netns::EndpointNetns, policy::EndpointPolicy};
+pub use self::{
+    limits::EndpointLimits, names::EndpointNames, netns::EndpointNetns, policy::EndpointPolicy, taken::EndpointTaken,
+};
 use super::{super::shell, Acts, Handling, Managed};
 use crate::{
     Actual, Datapath, EndpointRecord, Limits, Marks, TargetRef, Treatment,

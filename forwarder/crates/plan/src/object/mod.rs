@@ -22,7 +22,7 @@ pub use self::{
     bridge::{GatewayAddress, LinkUp},
     endpoint::{
         EndpointAttach, EndpointBridge, EndpointHook, EndpointLimits, EndpointNames, EndpointNetns, EndpointPolicy,
-        EndpointSpec, EndpointXdp,
+        EndpointSpec, EndpointTaken, EndpointXdp,
     },
     inside::{Loopback, NsAddress, NsDefaultRoute, NsIpv6, NsLinkUp, NsNeighbour, NsOffloads, NsRoute},
     loaded::{OtherVersion, RecordMaps},
@@ -175,6 +175,8 @@ objects! {
     EndpointNames(EndpointNames),
     /// The namespace of an endpoint whose interface waited for it.
     EndpointNetns(EndpointNetns),
+    /// An endpoint of the pool, with its namespace, is somebody's from now on.
+    EndpointTaken(EndpointTaken),
     /// An endpoint has other rules about whom it speaks with than before.
     EndpointPolicy(EndpointPolicy),
     /// The XDP program at a host-side veth.

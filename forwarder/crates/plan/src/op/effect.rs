@@ -63,6 +63,7 @@ impl Actual {
             | Object::EndpointLimits(_)
             | Object::EndpointNames(_)
             | Object::EndpointNetns(_)
+            | Object::EndpointTaken(_)
             | Object::EndpointPolicy(_)
             | Object::EndpointXdp(_) => self.make_endpoint(object),
             Object::HostAccess(_) | Object::Published(_) => self.publish(object),
@@ -180,6 +181,7 @@ impl Actual {
                 endpoints.for_each(|endpoint| endpoint.aliases.clone_from(to));
             }
             Object::EndpointNetns(it) => self.arrive(it),
+            Object::EndpointTaken(it) => self.take(it),
             Object::EndpointPolicy(object::EndpointPolicy { host_if, to, .. }) => {
                 let index = index(host_if);
                 let endpoints = records.endpoints.iter_mut().filter(|endpoint| Some(endpoint.index) == index);
@@ -288,9 +290,7 @@ impl Actual {
                 self.unmake_uplink(object);
             }
             Object::Network(spec) => records.networks.retain(|network| Some(network.index) != spec.index),
-            Object::NetworkHook(it) => {
-                it.index.iter().for_each(|index| _ = records.network_hooks.remove(index));
-            }
+            Object::NetworkHook(it) => it.index.iter().for_each(|index| _ = records.network_hooks.remove(index)),
             Object::Endpoint(spec) => records.endpoints.retain(|endpoint| Some(endpoint.index) != spec.index),
             Object::EndpointHook(it) => it.index.iter().for_each(|index| {
                 records.endpoint_hooks.remove(index);
@@ -318,6 +318,7 @@ impl Actual {
             | Object::EndpointLimits(_)
             | Object::EndpointNames(_)
             | Object::EndpointNetns(_)
+            | Object::EndpointTaken(_)
             | Object::EndpointPolicy(_)
             | Object::GatewayAddress(_)
             | Object::LinkUp(_)

@@ -40,7 +40,8 @@ pub fn export(actual: &Actual) -> Desired {
         };
         (network.name.clone(), options)
     });
-    let endpoints = records.endpoints.iter().map(|endpoint| {
+    // The pool is for what comes.
+    let endpoints = records.endpoints.iter().filter(|endpoint| !endpoint.marks.pooled).map(|endpoint| {
         let has_program = actual.network_of(endpoint).is_some_and(|network| network.datapath.is_ebpf());
         Endpoint {
             id: endpoint.id.clone(),
@@ -49,6 +50,7 @@ pub fn export(actual: &Actual) -> Desired {
             netns: Some(orphans::reference(endpoint)),
             addresses: endpoint.addresses().collect(),
             range: None,
+            pooled: false,
             allow_spoof: endpoint.allow_spoof,
             source: endpoint.source,
             // Of an internal network nobody has one.

@@ -13,6 +13,7 @@ mod name_server;
 pub(crate) mod networks;
 pub(crate) mod orphans;
 mod others;
+mod pool;
 pub(crate) mod ports;
 pub(crate) mod replace;
 mod rules;
@@ -32,6 +33,7 @@ pub use self::{
     change::{Change, ChangeKind},
     left_out::partly,
     networks::plan_network,
+    pool::{fits, why_changed},
     ports::plan_ports,
     uplinks::plan_uplinks,
 };
@@ -196,7 +198,8 @@ impl UpRequest {
         let name = network_name(self, actual)?;
         // Who is attached already keeps the name by which he was.
         let meant = actual.target.as_ref().and_then(|target| target.ifname.as_deref());
-        let known = actual.attached().map(|record| record.id.clone());
+        let known = actual.attached().filter(|record| !record.marks.pooled || self.pooled);
+        let known = known.map(|record| record.id.clone());
         let called = self.caller.as_ref().map(|caller| caller.id.clone()).or(known);
         let endpoint = Endpoint {
             id: called.unwrap_or_else(|| self.target.id(meant.unwrap_or(NS_IF))),
@@ -205,6 +208,7 @@ impl UpRequest {
             netns: Some(self.target.clone()),
             addresses: self.ip.map(IpAddr::from).into_iter().chain(self.ip6.map(IpAddr::from)).collect(),
             range: self.range,
+            pooled: self.pooled,
             allow_spoof: self.allow_spoof,
             source: self.source,
             mac: self.mac,

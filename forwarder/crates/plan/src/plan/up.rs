@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{clearing, ipv6, name_server, others::Others, ports, rules};
+use super::{clearing, ipv6, name_server, others::Others, pool, ports, rules};
 
 use crate::{
     Actual, Attachment, Datapath, EndpointRecord, EndpointSpec, Ipv4, Marks, NetworkSpec, Object, Op, ResolvConf,
@@ -94,6 +94,7 @@ fn wanted(
         objects.push(Object::Undo(Undo::Netns { name: name.clone(), cookie: None }));
         objects.push(Object::Netns(object::NamedNetns { name: name.clone() }));
     }
+    objects.extend(pool::taken(asked, actual, &settled.network.name, marks(asked, actual, &[]).resolv_conf));
     objects.extend(uplinks(actual, &settled.network));
     objects.extend(network_objects(actual, &settled.network));
     objects.extend(neighbours_healed(actual, others, settled));
@@ -108,7 +109,8 @@ fn wanted(
     let attached = actual.attached();
     if let (Some(target), ResolvConf::Write(contents)) = (&actual.target, actual.resolv_conf())
         && let Some(ns) = &target.name
-        && attached.is_none_or(|endpoint| endpoint.marks.resolv_conf)
+        && attached.is_none_or(|endpoint| endpoint.marks.resolv_conf || endpoint.marks.pooled)
+        && !asked.pooled
     {
         objects.push(Object::Undo(Undo::ResolvConf { ns: ns.clone() }));
         objects.push(Object::ResolvConf(object::ResolvConf { ns: ns.clone(), contents: contents.clone() }));
@@ -314,19 +316,20 @@ fn endpoint_spec(asked: &Asked, actual: &Actual, settled: &Settled, former: &[En
         limits: endpoint.limits,
         attach: endpoint.attach,
         aliases: endpoint.aliases.clone(),
-        marks: marks(actual, former),
+        marks: marks(asked, actual, former),
     }
 }
 
 /// What is done for the endpoint besides, now or before.
-fn marks(actual: &Actual, former: &[EndpointRecord]) -> Marks {
+fn marks(asked: &Asked, actual: &Actual, former: &[EndpointRecord]) -> Marks {
     let name = actual.target.as_ref().and_then(|target| target.name.as_ref());
     let noted = |entry: &Undo| matches!(entry, Undo::ResolvConf { ns } if Some(ns) == name);
     let written = former.iter().any(|record| record.marks.resolv_conf) || actual.undo.iter().any(noted);
     Marks {
         created: actual.target_netns().is_none_or(|inside| inside.made),
-        resolv_conf: written || matches!(actual.resolv_conf(), ResolvConf::Write(_)),
+        resolv_conf: written || !asked.pooled && matches!(actual.resolv_conf(), ResolvConf::Write(_)),
         awaited: actual.target.as_ref().is_some_and(|target| target.reference.is_awaited()),
+        pooled: asked.pooled,
     }
 }
 

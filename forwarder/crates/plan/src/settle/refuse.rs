@@ -210,7 +210,7 @@ pub(crate) fn network_in_use(network: &NetworkScope, actual: &Actual) -> Result<
         }));
     }
     let dead: Vec<_> = orphans::dead_endpoints(actual).collect();
-    let members = actual.records.endpoints.iter().filter(|it| it.network == *name);
+    let members = actual.records.endpoints.iter().filter(|it| it.network == *name && !it.marks.pooled);
     let labels: Vec<String> = members.filter(|it| !dead.contains(it)).map(|it| it.label()).collect();
     match labels.as_slice() {
         [] => Ok(()),

@@ -101,6 +101,7 @@ impl World {
             Object::EndpointLimits(limits) => self.limit(&limits),
             Object::EndpointNames(names) => self.rename(&names),
             Object::EndpointNetns(arrival) => self.arrive(&arrival),
+            Object::EndpointTaken(taken) => self.take(&taken),
             Object::EndpointPolicy(policy) => self.give_rules(&policy),
             Object::HostAccess(it) => self.give_access(&it),
             Object::Published(it) => self.publish(&it),

@@ -6,6 +6,7 @@ mod awaited;
 mod begin;
 mod by_hand;
 mod ipv6;
+mod pool;
 mod records;
 mod rules;
 mod scoped;

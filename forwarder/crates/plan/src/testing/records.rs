@@ -1,7 +1,7 @@
 //! What operations on records do to the model.
 
 use super::World;
-use crate::{EndpointSpec, NetworkSpec, TargetNetns, object};
+use crate::{EndpointSpec, NetworkSpec, TargetNetns, Undo, object};
 use fwd_dataplane::{Backend, Publication};
 use fwd_kernel::netns::Name;
 
@@ -113,6 +113,21 @@ impl World {
         assert!(std::mem::replace(&mut record.marks.awaited, false));
         (record.cookie, record.inode) = (cookie, inode);
         self.records.publications.iter_mut().filter(|it| it.endpoint == index).for_each(|it| it.cookie = cookie);
+    }
+
+    /// The namespace gets another name, and its record says so.
+    pub(super) fn take(&mut self, taken: &object::EndpointTaken) {
+        let index = self.index(&taken.host_if);
+        let record = self.records.endpoints.iter_mut().find(|endpoint| endpoint.index == index);
+        taken.give(record.expect("it is recorded"));
+        let is_it = |inside: &TargetNetns| inside.cookie == taken.cookie;
+        let (name, inside) = self.namespaces.iter().find(|(_, inside)| is_it(inside)).expect("it exists");
+        let (name, inside) = (name.clone(), inside.clone());
+        self.namespaces.remove(&name);
+        assert!(self.namespaces.insert(taken.to.clone(), inside).is_none(), "the name is free");
+        let of_it = |entry: &Undo| matches!(entry, Undo::Netns { cookie, .. } if *cookie == Some(taken.cookie));
+        self.undo.retain(|entry| !of_it(entry));
+        self.undo.push(Undo::Netns { name: taken.to.clone(), cookie: Some(taken.cookie) });
     }
 
     pub(super) fn give_rules(&mut self, object::EndpointPolicy { host_if, from, to }: &object::EndpointPolicy) {

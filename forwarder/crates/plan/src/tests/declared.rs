@@ -19,6 +19,7 @@ fn endpoint(target: TargetRef, network: &str) -> Endpoint {
         network: network.into(),
         owner_network: None,
         range: None,
+        pooled: false,
         netns: Some(target),
         addresses: Vec::new(),
         mac: None,

@@ -18,6 +18,7 @@ fn endpoint(id: &str, network: &str, netns: TargetRef) -> Endpoint {
         netns: Some(netns),
         addresses: Vec::new(),
         range: None,
+        pooled: false,
         owner_network: None,
         mac: None,
         allow_spoof: false,

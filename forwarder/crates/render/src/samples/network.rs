@@ -1,6 +1,6 @@
 //! Networks.
 
-use crate::{NetworkChange, NetworkView};
+use crate::{NetworkChange, NetworkView, PoolChange, PooledView};
 
 pub(crate) fn network(name: &str, endpoints: usize) -> NetworkView {
     NetworkView {
@@ -27,9 +27,25 @@ pub(crate) fn network(name: &str, endpoints: usize) -> NetworkView {
         mtu: 1500,
         kept: endpoints == 0,
         endpoints,
+        pooled: 0,
     }
 }
 
 pub(crate) fn network_change(changed: bool) -> NetworkChange {
     NetworkChange { network: network("web", 0), changed }
+}
+
+pub(crate) fn pool_change(made: usize, removed: usize) -> PoolChange {
+    PoolChange { network: "web".into(), size: 2, made, removed, up: true }
+}
+
+pub(crate) fn pooled(changed: Option<&str>) -> PooledView {
+    PooledView {
+        network: "web".into(),
+        ns: "fwd-pool-1".into(),
+        addresses: vec!["10.77.2.2".parse().unwrap()],
+        host_if: "fwdv3f9a1b02".into(),
+        attach: "tcx".into(),
+        changed: changed.map(Into::into),
+    }
 }

@@ -2,8 +2,8 @@
 
 use super::{
     super::{
-        DownView, EndpointView, InspectView, InterfaceView, LatencyHead, ProcessView, StepView, UpView, View, samples,
-        write_error, write_warning,
+        DownView, EndpointView, InspectView, InterfaceView, LatencyHead, PooledView, ProcessView, StepView, UpView,
+        View, samples, write_error, write_warning,
     },
     text,
 };
@@ -46,6 +46,8 @@ fn endpoints_and_their_flows() {
     shown(&InspectView { endpoint: endpoint(), ..samples::inspect() });
     shown(&UpView { endpoint: endpoint(), ..samples::up(true) });
     shown(&UpView { endpoint: endpoint(), ..samples::up(false) });
+    let pooled = samples::pooled(Some(HOSTILE));
+    shown(&vec![PooledView { network: HOSTILE.into(), ns: HOSTILE.into(), ..pooled }]);
     let mut flows = samples::flows();
     flows.iter_mut().for_each(|flow| (flow.network, flow.ns) = (Some(HOSTILE.into()), Some(HOSTILE.into())));
     shown(&flows);

@@ -43,7 +43,7 @@ pub(super) fn run(session: &mut Session<'_, '_>, args: &UpArgs, observer: &mut d
 
 /// What was done, and what to say besides.
 fn look(request: &UpRequest, result: &UpResult, plane: Dataplane) -> Result<(UpView, Vec<String>)> {
-    let UpResult { endpoint: (ifindex, endpoint), changed, loaded, room, warnings: _ } = result;
+    let UpResult { endpoint: (ifindex, endpoint), changed, loaded, taken, room, warnings: _ } = result;
     let state = State::of_one(plane, (*ifindex, endpoint.clone()))?;
     let notes = ls::other_build(&state.plane)?;
     let uplink_address = state.uplink_address(endpoint).map(|address| address.to_string());
@@ -51,7 +51,9 @@ fn look(request: &UpRequest, result: &UpResult, plane: Dataplane) -> Result<(UpV
     let endpoint = state.view(*ifindex, endpoint)?;
     let chosen = request.options.datapath.is_none() && loaded.is_some() && endpoint.datapath == Datapath::Tc.name();
     let datapath_reason = chosen.then(|| WHY_TC.into());
-    Ok((UpView { endpoint, changed: *changed, room: *room, datapath_reason, uplink_address, loaded }, notes))
+    let from_pool = taken.clone().map(Into::into);
+    let changed = *changed;
+    Ok((UpView { endpoint, changed, from_pool, room: *room, datapath_reason, uplink_address, loaded }, notes))
 }
 
 /// What the words ask for.

@@ -1,5 +1,7 @@
 //! The record of an endpoint, and the programs at its host-side veth.
 
+mod taken;
+
 use forwarder_common::abi::{Endpoint, endpoint_flags};
 
 use super::{super::record, Execute, Runner, unrecorded};

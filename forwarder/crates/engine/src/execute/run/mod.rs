@@ -114,6 +114,7 @@ fn of(object: &Object) -> &dyn Execute {
         Object::EndpointLimits(it) => it,
         Object::EndpointNames(it) => it,
         Object::EndpointNetns(it) => it,
+        Object::EndpointTaken(it) => it,
         Object::EndpointPolicy(it) => it,
         Object::EndpointXdp(it) => it,
         Object::HostAccess(it) => it,

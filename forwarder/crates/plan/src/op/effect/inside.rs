@@ -1,7 +1,7 @@
 //! What there is inside of a namespace once an operation has run.
 
 use super::{neighbour, route};
-use crate::{Actual, Object, object};
+use crate::{Actual, Object, Undo, object};
 use fwd_kernel::netlink::Route;
 
 impl Actual {
@@ -16,6 +16,22 @@ impl Actual {
             endpoint.marks.awaited = false;
         }
         self.records.publications.iter_mut().filter(|it| it.endpoint == index).for_each(|it| it.cookie = cookie);
+    }
+
+    /// An endpoint of the pool is the target's.
+    pub(super) fn take(&mut self, taken: &object::EndpointTaken) {
+        let Some(index) = self.host.net.link(&taken.host_if).map(|link| link.index) else { return };
+        for endpoint in self.records.endpoints.iter_mut().filter(|endpoint| endpoint.index == index) {
+            taken.give(endpoint);
+        }
+        let is_former = |entry: &Undo| matches!(entry, Undo::Netns { name, cookie } if *cookie == Some(taken.cookie) && *name != taken.to);
+        self.undo.retain(|entry| !is_former(entry));
+        let noted = Undo::Netns { name: taken.to.clone(), cookie: Some(taken.cookie) };
+        if !self.undo.contains(&noted) {
+            self.undo.push(noted);
+        }
+        taken.former().for_each(|name| _ = self.named.remove(name));
+        self.named.insert(taken.to.clone());
     }
 
     /// Inside the target.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Removal, target};
 use crate::{
-    EndpointRecord, NetworkRecord, Object, SysctlRecord, TargetRef, Undo, object, orphans,
+    EndpointNetns, EndpointRecord, NetworkRecord, Object, SysctlRecord, TargetRef, Undo, object, orphans,
     sysctls::{ALL_FORWARDING, ALL_FORWARDING6, ON, routes_since},
 };
 use fwd_kernel::{
@@ -200,15 +200,17 @@ impl Removal<'_> {
     /// Entries about namespaces that are deleted, or gone.
     pub(crate) fn made(&self) -> impl Iterator<Item = Object> {
         let is_gone = orphans::gone(self.actual, orphans::dead_endpoints(self.actual));
-        let there: BTreeSet<u64> = self.actual.namespaces.iter().map(|known| known.cookie).collect();
+        let known = self.actual.namespaces.iter();
+        let (gone, rest): (Vec<_>, Vec<_>) =
+            known.partition(|known| known.name.as_ref().is_some_and(|name| self.doomed.contains(name)));
+        let cookies = |known: Vec<&EndpointNetns>| known.iter().map(|known| known.cookie).collect::<BTreeSet<u64>>();
+        let (gone, rest) = (cookies(gone), cookies(rest));
         let goes = move |entry: &&Undo| match entry {
-            Undo::Netns { name, cookie: Some(cookie) } => {
-                if there.contains(cookie) {
-                    self.doomed.contains(name)
-                } else {
-                    is_gone(*cookie)
-                }
-            }
+            // By whatever name: a killed command may have noted one that it never got.
+            Undo::Netns { name, cookie: Some(cookie) } => match (gone.contains(cookie), rest.contains(cookie)) {
+                (false, false) => is_gone(*cookie),
+                (_, stays) => self.doomed.contains(name) || !stays,
+            },
             _ => false,
         };
         self.actual.undo.iter().filter(goes).cloned().map(Object::Undo)

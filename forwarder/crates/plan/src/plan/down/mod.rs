@@ -30,7 +30,10 @@ pub(crate) struct Going {
 pub(crate) fn going(desired: &Desired, replaced: &Replaced, scope: &Scope, actual: &Actual) -> Going {
     let endpoints = actual.records.endpoints.iter();
     let is_meant = meant(desired, scope, actual);
-    let goes = |endpoint: &&EndpointRecord| is_meant(endpoint) || replaced.endpoints.contains_key(&endpoint.id);
+    let of_replaced = |it: &EndpointRecord| it.marks.pooled && replaced.networks.contains_key(&it.network);
+    let goes = |endpoint: &&EndpointRecord| {
+        is_meant(endpoint) || of_replaced(endpoint) || replaced.endpoints.contains_key(&endpoint.id)
+    };
     let (gone, kept): (Vec<_>, Vec<_>) = endpoints.partition(goes);
     let dead: Vec<&EndpointRecord> = orphans::dead_endpoints(actual).collect();
     let (dead, kept): (Vec<_>, Vec<_>) = kept.into_iter().partition(|endpoint| dead.contains(endpoint));

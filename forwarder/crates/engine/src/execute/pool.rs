@@ -1,0 +1,170 @@
+//! The pool: endpoints that are made before anybody asks for them.
+
+use std::collections::BTreeSet;
+
+use super::{DownResult, HostContext, Observer, down, gather, taking, undo::UndoLog, up};
+use fwd_base::{Error, Kind, Result};
+use fwd_kernel::netns::{self, Name};
+use fwd_plan::{Actual, DownRequest, EndpointRecord, TargetRef, Undo, UpRequest, reference, why_changed};
+
+/// What there is to be in the pool of a network.
+#[derive(Clone, Debug)]
+pub struct PoolRequest {
+    /// What each is to be; its target does not matter.
+    pub endpoint: UpRequest,
+    /// How many.
+    pub size: usize,
+    /// Whether only missing ones are made, and only where the network is there.
+    pub refill: bool,
+}
+
+/// What became of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pool {
+    /// The network.
+    pub network: String,
+    /// How many there are now.
+    pub size: usize,
+    /// How many were made.
+    pub made: usize,
+    /// How many were removed.
+    pub removed: usize,
+    /// Whether the network is there.
+    pub is_up: bool,
+    /// What the user ought to know.
+    pub warnings: Vec<String>,
+}
+
+/// One of the pool.
+#[derive(Clone, Debug)]
+pub struct Pooled {
+    /// Its record.
+    pub record: EndpointRecord,
+    /// Why nobody is going to be given it; none if it is as it was left.
+    pub changed: Option<String>,
+}
+
+/// What is in the pool, network by network.
+///
+/// # Errors
+/// The maps or the kernel cannot be read.
+pub fn pool(context: &HostContext) -> Result<Vec<Pooled>> {
+    let actual = gather::recorded(context)?;
+    let mut pooled: Vec<&EndpointRecord> = actual.records.endpoints.iter().filter(|it| it.marks.pooled).collect();
+    pooled.sort_by_key(|it| (&it.network, it.main_address()));
+    looked_at(&actual, pooled)
+}
+
+fn looked_at(actual: &Actual, pooled: Vec<&EndpointRecord>) -> Result<Vec<Pooled>> {
+    if pooled.is_empty() {
+        return Ok(Vec::new());
+    }
+    let inhabited = netns::inhabited()?;
+    let look =
+        |record: &EndpointRecord| Ok(Pooled { record: record.clone(), changed: changed(actual, record, &inhabited)? });
+    pooled.into_iter().map(look).collect()
+}
+
+/// Why one is not going to be taken.
+fn changed(actual: &Actual, record: &EndpointRecord, inhabited: &BTreeSet<u64>) -> Result<Option<String>> {
+    let Some(ns) = taking::open(record) else { return Ok(Some("its namespace is gone".into())) };
+    if !actual.records.devices.contains(&record.index) {
+        return Ok(Some(format!("{} is gone", record.host_if)));
+    }
+    if inhabited.contains(&ns.inode()?) {
+        return Ok(Some("a process is in it".into()));
+    }
+    Ok(why_changed(record, &gather::inside(&ns)?))
+}
+
+/// Sees to it that so many are there, as they were left: each is a command of its own, so that others have their turn in between.
+///
+/// # Errors
+/// As [`up`] and [`down`]; what was made before stays.
+pub fn fill(context: &HostContext, request: &PoolRequest, observer: &mut dyn Observer) -> Result<Pool> {
+    let mut done = Pool { network: taking::network(&request.endpoint).into(), ..Pool::default() };
+    let actual = gather::recorded(context)?;
+    let found = looked_at(&actual, of_network(&actual, &done.network).collect())?;
+    let useless = found.iter().filter(|it| it.changed.is_some()).map(|it| it.record.index).collect();
+    make_missing(context, request, &useless, &mut done, observer)?;
+    // Last: a network goes with the last that is in it.
+    let actual = gather::recorded(context)?;
+    let own = of_network(&actual, &done.network);
+    let (mut surplus, mut useful): (Vec<_>, Vec<_>) = own.partition(|it| useless.contains(&it.index));
+    useful.sort_by_key(|it| it.index);
+    let kept = if request.refill { useful.len() } else { request.size };
+    surplus.extend(useful.into_iter().skip(kept));
+    done.removed = surplus.len();
+    done.warnings.append(&mut remove(context, surplus.into_iter(), observer)?.warnings);
+    let actual = gather::recorded(context)?;
+    done.size = of_network(&actual, &done.network).count();
+    done.is_up = actual.records.networks.iter().any(|it| it.name == done.network);
+    done.warnings.dedup();
+    Ok(done)
+}
+
+/// Makes what is missing besides `useless` ones, which nobody would be given.
+fn make_missing(
+    context: &HostContext,
+    request: &PoolRequest,
+    useless: &BTreeSet<u32>,
+    done: &mut Pool,
+    observer: &mut dyn Observer,
+) -> Result<()> {
+    // Others may take, make and remove some meanwhile.
+    for _ in 0..request.size.saturating_mul(2) {
+        let actual = gather::recorded(context)?;
+        let is_up = actual.records.networks.iter().any(|it| it.name == done.network);
+        let useful = of_network(&actual, &done.network).filter(|it| !useless.contains(&it.index)).count();
+        if useful >= request.size || (request.refill && !is_up) {
+            break;
+        }
+        let target = TargetRef::Named(free_name(context, &actual)?);
+        let mut result = up(context, &UpRequest { target, pooled: true, ..request.endpoint.clone() }, observer)?;
+        done.made += usize::from(result.changed);
+        done.warnings.append(&mut result.warnings);
+    }
+    Ok(())
+}
+
+/// Removes all that is in a pool.
+///
+/// # Errors
+/// As [`down`]; what was removed before stays so.
+pub fn remove_pool(context: &HostContext, observer: &mut dyn Observer) -> Result<DownResult> {
+    let actual = gather::recorded(context)?;
+    remove(context, actual.records.endpoints.iter().filter(|it| it.marks.pooled), observer)
+}
+
+/// The pool of a network.
+fn of_network<'a>(actual: &'a Actual, network: &'a str) -> impl Iterator<Item = &'a EndpointRecord> {
+    actual.records.endpoints.iter().filter(move |it| it.marks.pooled && it.network == network)
+}
+
+fn remove<'a>(
+    context: &HostContext,
+    pooled: impl Iterator<Item = &'a EndpointRecord>,
+    observer: &mut dyn Observer,
+) -> Result<DownResult> {
+    let mut all = DownResult { changed: false, removed: Vec::new(), nearest: None, warnings: Vec::new() };
+    for record in pooled {
+        let request = DownRequest { target: Some(reference(record)), ..DownRequest::default() };
+        let DownResult { changed, removed, nearest: _, warnings } = down(context, &request, observer)?;
+        all.changed |= changed;
+        all.removed.extend(removed);
+        all.warnings.extend(warnings);
+    }
+    Ok(all)
+}
+
+/// A name that no namespace has, or one that a killed command has left: what is there is completed. All hosts of a machine have their names in
+/// one place, so it begins with that of a host that was named.
+fn free_name(context: &HostContext, actual: &Actual) -> Result<Name> {
+    let host = context.host.as_deref().filter(|host| !host.contains('/')).unwrap_or("fwd");
+    let (taken, noted) = (netns::named()?, UndoLog::of(context, actual.host.cookie)?.read(|_| true)?);
+    let is_left = |name: &Name| noted.iter().any(|entry| matches!(entry, Undo::Netns { name: its, .. } if its == name));
+    let recorded = |name: &Name| actual.records.endpoints.iter().any(|it| it.ns.as_deref() == Some(name.as_str()));
+    let names = (1..=u32::MAX).map_while(|number| Name::try_from(format!("{host}-pool-{number}").as_str()).ok());
+    let mut free = names.filter(|name| !recorded(name) && (is_left(name) || !taken.contains(name)));
+    free.next().ok_or_else(|| Error::new(Kind::Failed, "find", "a name for a namespace of the pool", "none is free"))
+}

@@ -1,0 +1,79 @@
+//! The pool: endpoints that are there before anybody asks for them, each in a namespace of its own. What takes time was done then, above all
+//! to wait for the kernel, which attaches programs.
+
+use crate::{
+    Actual, EndpointRecord, NetConfig, Object, TargetNetns, TargetRef, Undo, UpRequest, desired::Asked, object,
+};
+use fwd_kernel::netns::Name;
+
+/// Whether an endpoint of the pool can become what is asked for. What is left open of the network is the network's.
+#[must_use]
+pub fn fits(request: &UpRequest, network: &str, record: &EndpointRecord) -> bool {
+    let UpRequest { ip, ip6, mac, allow_spoof, source, no_default_route, metric, routes, attach, ifname, .. } = request;
+    record.marks.pooled
+        && record.network == network
+        && request.caller.is_none()
+        && !request.pooled
+        && ip.is_none_or(|ip| record.address == Some(ip))
+        && ip6.is_none_or(|ip| record.address6 == Some(ip))
+        && mac.is_none_or(|mac| record.mac == mac.0)
+        && attach.is_none_or(|attach| record.attach == attach)
+        && ifname.as_ref().is_none_or(|ifname| record.id.ifname == *ifname)
+        && (!allow_spoof || record.allow_spoof)
+        // In an internal network it has none in any case.
+        && (!no_default_route || record.no_default_route)
+        && (*source, *metric, routes.is_empty()) == (record.source, record.metric, record.routes.is_empty())
+}
+
+/// What is not as it was left inside of a namespace of the pool, in words; none if all is. Nobody has been given it, so nobody has anything
+/// to do there: its `lo`, its interface, and their addresses.
+#[must_use]
+pub fn why_changed(record: &EndpointRecord, inside: &TargetNetns) -> Option<String> {
+    if inside.cookie != record.cookie {
+        return Some("another namespace has its name".into());
+    }
+    let NetConfig { links, addresses, .. } = &inside.net;
+    let Some(own) = inside.net.link(&record.id.ifname) else { return Some(format!("it lacks {}", record.id.ifname)) };
+    if own.mac != Some(record.mac) {
+        return Some(format!("the hardware address of {} is another", own.name));
+    }
+    // A kernel may give a namespace interfaces of tunnels (`fb_tunnels_only_for_init_net`), which are down.
+    if let Some(other) = links.iter().find(|link| !link.loopback && link.index != own.index && link.up) {
+        return Some(format!("it has an interface {} of somebody", other.name));
+    }
+    let is_own = |address: std::net::IpAddr| record.addresses().any(|own| own == address) || is_local(address);
+    let other = addresses.iter().find(|(_, address)| !is_own(address.addr()));
+    other.map(|(index, address)| format!("{} has the address {}", inside.net.name_of(*index), address.addr()))
+}
+
+/// Whether the kernel gives it by itself, or it leads nowhere.
+fn is_local(address: std::net::IpAddr) -> bool {
+    match address {
+        std::net::IpAddr::V4(address) => address.is_loopback(),
+        std::net::IpAddr::V6(address) => address.is_loopback() || address.is_unicast_link_local(),
+    }
+}
+
+/// That the target's endpoint is of the pool no more. One that a command was taking when it was killed has two names still, or the undo log
+/// says so.
+pub(super) fn taken(asked: &Asked, actual: &Actual, network: &str, resolv_conf: bool) -> Option<Object> {
+    let (record, cookie) = (actual.attached()?, actual.target_netns()?.cookie);
+    let TargetRef::Named(to) = &asked.target else { return None };
+    let other = |entry: &Undo| match entry {
+        Undo::Netns { name, cookie: Some(its) } if *its == cookie && name != to => Some(name.clone()),
+        _ => None,
+    };
+    let others: Vec<Name> = actual.undo.iter().filter_map(other).collect();
+    let pooled = record.ns.as_deref().filter(|_| record.marks.pooled).and_then(|ns| Name::try_from(ns).ok());
+    let from = pooled.or_else(|| others.first().cloned()).filter(|_| !asked.pooled)?;
+    Some(Object::EndpointTaken(object::EndpointTaken {
+        host_if: actual.host.net.name_of(record.index),
+        ns_if: record.id.ifname.clone(),
+        network: network.into(),
+        cookie,
+        from,
+        to: to.clone(),
+        others,
+        resolv_conf,
+    }))
+}
