@@ -2,9 +2,7 @@
 //! pinned under the number of the cgroup (its inode, which no other cgroup gets while the machine is up).
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs::{self, File},
-    io,
+    fs::File,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
@@ -17,7 +15,7 @@ use aya::programs::{
 
 use crate::{
     Dataplane,
-    attach::discard,
+    attach::{PinnedHooks, discard},
     load::PROGRAMS,
     object::programs::{self, Role},
 };
@@ -66,10 +64,10 @@ impl Dataplane {
     /// # Errors
     /// A pin cannot be removed.
     pub fn detach_host(&self) -> Result<()> {
-        let pins = self.host_pins()?;
+        let pins = self.pinned_hooks()?;
         for (name, _) in HOOKS {
-            for id in pins.get(name).into_iter().flatten() {
-                discard(&self.links().join(pin_of(name, *id)))?;
+            for id in pins.cgroups(name) {
+                discard(&self.links().join(pin_of(name, id)))?;
             }
         }
         Ok(())
@@ -80,27 +78,16 @@ impl Dataplane {
     /// # Errors
     /// The pins cannot be listed.
     pub fn host_cgroup(&self) -> Result<Option<u64>> {
-        let pins = self.host_pins()?;
-        let mut ids = pins.get(HOOKS[0].0).into_iter().flatten().copied();
-        let is_whole = |id: &u64| HOOKS.iter().all(|(name, _)| pins.get(name).is_some_and(|ids| ids.contains(id)));
-        Ok(ids.find(is_whole))
-    }
-
-    /// Whether any of them is attached.
-    ///
-    /// # Errors
-    /// As [`host_cgroup`](Self::host_cgroup).
-    pub fn is_host_attached(&self) -> Result<bool> {
-        Ok(!self.host_pins()?.is_empty())
+        Ok(self.pinned_hooks()?.host_cgroup())
     }
 
     /// Puts the programs pinned in `dir` in the places of those that are attached.
     pub(crate) fn switch_host(&self, dir: &str) -> Result<()> {
-        let pins = self.host_pins()?;
+        let pins = self.pinned_hooks()?;
         for (name, attach_type) in HOOKS {
-            for id in pins.get(name).into_iter().flatten() {
+            for id in pins.cgroups(name) {
                 let object = || format!("program {name} at a cgroup");
-                let link = PinnedLink::from_pin(self.links().join(pin_of(name, *id))).doing("replace", object())?;
+                let link = PinnedLink::from_pin(self.links().join(pin_of(name, id))).doing("replace", object())?;
                 let link = FdLink::from(link).try_into().doing("replace", object())?;
                 self.host_program(dir, name, attach_type)?.attach_to_link(link).doing("replace", object())?;
             }
@@ -112,25 +99,19 @@ impl Dataplane {
         let pin: PathBuf = self.dir.join(dir).join(name);
         CgroupSockAddr::from_pin(pin, attach_type).doing("open", format!("program {name}"))
     }
+}
 
-    /// The cgroups to which each program is attached, by the pins.
-    fn host_pins(&self) -> Result<BTreeMap<&'static str, BTreeSet<u64>>> {
-        let dir = self.links();
-        let entries = match fs::read_dir(&dir) {
-            // It went with the last network, while a reader looked.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
-            entries => entries.doing("list", dir.display().to_string())?,
-        };
-        let mut pins: BTreeMap<&'static str, BTreeSet<u64>> = BTreeMap::new();
-        for entry in entries.flatten() {
-            let name = entry.file_name();
-            let Some((program, id)) = name.to_str().and_then(|name| name.rsplit_once('-')) else { continue };
-            let hook = HOOKS.iter().find(|(name, _)| *name == program);
-            if let (Some((name, _)), Ok(id)) = (hook, id.parse()) {
-                pins.entry(name).or_default().insert(id);
-            }
-        }
-        Ok(pins)
+impl PinnedHooks {
+    /// The number of the cgroup to which all programs for the host's own processes are attached.
+    #[must_use]
+    pub fn host_cgroup(&self) -> Option<u64> {
+        self.cgroups(HOOKS[0].0).find(|id| HOOKS.iter().all(|(name, _)| self.cgroups(name).any(|other| other == *id)))
+    }
+
+    /// Whether any of them is attached.
+    #[must_use]
+    pub fn is_host_attached(&self) -> bool {
+        HOOKS.iter().any(|(name, _)| self.cgroups(name).next().is_some())
     }
 }
 

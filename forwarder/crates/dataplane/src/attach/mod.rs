@@ -250,7 +250,7 @@ impl Dataplane {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(PinnedHooks::default()),
             entries => entries.doing("list", dir.display().to_string())?,
         };
-        let mut noted: BTreeMap<String, BTreeSet<u32>> = BTreeMap::new();
+        let mut noted: BTreeMap<String, BTreeSet<u64>> = BTreeMap::new();
         for entry in entries.flatten() {
             let name = entry.file_name();
             let parts = name.to_str().and_then(|name| name.rsplit_once('-'));
@@ -262,13 +262,18 @@ impl Dataplane {
     }
 }
 
-/// Which interfaces have which programs, by the pins. Whether they have them says the kernel.
+/// Which interfaces and cgroups have which programs, by the pins. Whether they have them says the kernel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PinnedHooks(BTreeMap<String, BTreeSet<u32>>);
+pub struct PinnedHooks(BTreeMap<String, BTreeSet<u64>>);
 
 impl PinnedHooks {
     pub(crate) fn pins(&self, program: &str) -> BTreeSet<u32> {
-        self.0.get(program).cloned().unwrap_or_default()
+        self.cgroups(program).filter_map(|index| index.try_into().ok()).collect()
+    }
+
+    /// The numbers of the cgroups that have a program for processes.
+    fn cgroups(&self, program: &str) -> impl Iterator<Item = u64> {
+        self.0.get(program).into_iter().flatten().copied()
     }
 
     fn of(&self, hooks: impl IntoIterator<Item = Hook>) -> BTreeSet<u32> {

@@ -139,13 +139,16 @@ fn shortened(text: &str) -> String {
 /// Why it is not what this version writes, in words.
 fn read(document: &[u8]) -> Result<Metadata, String> {
     let text = text_of(document);
-    // The version first: what another one writes may look otherwise.
-    let Version { version } = serde_json::from_slice(text).map_err(|error| error.to_string())?;
-    if version != VERSION {
-        return Err(format!("it is of version {version}, and this fwd reads version {VERSION}"));
+    let whole = serde_json::from_slice(text);
+    if let Ok(Versioned { version: VERSION, endpoint }) = whole {
+        return Ok(endpoint);
     }
-    let Versioned { endpoint, .. } = serde_json::from_slice(text).map_err(|error| error.to_string())?;
-    Ok(endpoint)
+    // The version before what is missing or unknown: what another one writes may look otherwise.
+    let Version { version } = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+    match whole {
+        Err(error) if version == VERSION => Err(error.to_string()),
+        _ => Err(format!("it is of version {version}, and this fwd reads version {VERSION}")),
+    }
 }
 
 impl Metadata {
@@ -196,12 +199,12 @@ impl Dataplane {
     /// A map cannot be read.
     pub fn describe(&self, ifindex: u32, record: Endpoint) -> Result<Described> {
         let document = self.document(record.metadata)?;
-        self.described(ifindex, record, document.as_ref())
+        self.described(ifindex, record, document.as_ref().map(Document::as_slice))
     }
 
     /// One whose document cannot be read is described by what the records and its interface tell: nothing else is kept from going on by it.
-    fn described(&self, ifindex: u32, record: Endpoint, document: Option<&Document>) -> Result<Described> {
-        match document.map_or_else(|| Err("there is none".into()), |document| read(document)) {
+    fn described(&self, ifindex: u32, record: Endpoint, document: Option<&[u8]>) -> Result<Described> {
+        match document.map_or_else(|| Err("there is none".into()), read) {
             Ok(metadata) => Ok(Described { record, metadata, unreadable: None }),
             Err(why) => Ok(Described { record, metadata: self.guessed(ifindex, &record)?, unreadable: Some(why) }),
         }
@@ -241,14 +244,18 @@ impl Dataplane {
     pub fn described_endpoints(&self) -> Result<Vec<(u32, Described)>> {
         // The records first: what comes later may have no metadata here yet, but not the other way round.
         let records = self.endpoints()?;
-        let entries: Vec<(u64, Document)> = self.entries(maps::METADATA)?;
-        let documents: HashMap<u64, &Document> = entries.iter().map(|(key, document)| (*key, document)).collect();
+        let mut documents: HashMap<u64, Vec<u8>> = HashMap::new();
+        self.each_entry(maps::METADATA, |key, document| {
+            documents.insert(*key, text_of(document).to_vec());
+        })?;
         let mut described = Vec::new();
         for (ifindex, record) in records {
             match documents.get(&record.metadata) {
                 // It has gone meanwhile.
                 None if self.endpoint(ifindex)?.is_none() => {}
-                document => described.push((ifindex, self.described(ifindex, record, document.copied())?)),
+                document => {
+                    described.push((ifindex, self.described(ifindex, record, document.map(Vec::as_slice))?));
+                }
             }
         }
         Ok(described)

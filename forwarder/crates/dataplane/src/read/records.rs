@@ -30,12 +30,20 @@ pub const INTERFACE_BLOCKS: usize = (COUNTER_BLOCKS - FIRST_BLOCK) as usize;
 impl Dataplane {
     /// Every entry, in no order.
     pub(crate) fn entries<K: Pod, V: Pod>(&self, name: MapOf<K, V>) -> Result<Vec<(K, V)>> {
+        let mut all = Vec::new();
+        self.each_entry(name, |key, value| all.push((*key, *value)))?;
+        Ok(all)
+    }
+
+    /// Reads every entry, in no order, one after another; one may be met twice.
+    pub(crate) fn each_entry<K: Pod, V: Pod>(&self, name: MapOf<K, V>, mut read: impl FnMut(&K, &V)) -> Result<()> {
         let data = self.map_data(name)?;
-        match batch::entries(&data) {
+        match batch::each(&data, &mut read) {
             Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EOPNOTSUPP)) => {
-                self.hash(name)?.iter().collect::<Result<Vec<_>, _>>().doing("read", name)
+                let all = self.hash(name)?;
+                all.iter().try_for_each(|entry| entry.map(|(key, value)| read(&key, &value))).doing("read", name)
             }
-            entries => entries.doing("read", name),
+            done => done.doing("read", name),
         }
     }
 
