@@ -2,7 +2,10 @@
 
 use forwarder::netns::Netns;
 
-use crate::fwd::{Fwd, address, inside, pings};
+use crate::{
+    fwd::{Fwd, address, inside, pings},
+    peers::{ANY, any, at, connect, echo_tcp, echoed, listen},
+};
 
 #[test]
 fn routes_of_vpns_leave_subnets_free() {
@@ -96,7 +99,7 @@ fn firewall(closing: &str, named: &str) {
         let fwd = Fwd::new();
         fwd.on_host(&["sh", "-ec", closing]);
         let name = fwd.name("c1");
-        let output = fwd.call(&["up", "--ns", &name, "--datapath", datapath]);
+        let output = fwd.call(&["up", "--ns", &name, "--datapath", datapath, "-p", "8080:80"]);
         assert!(output.status.success(), "{}", output.stderr);
         assert!(output.stderr.contains(named), "{datapath}: {}", output.stderr);
         assert!(fwd.ok(&["stats"]).contains(named));
@@ -107,7 +110,17 @@ fn firewall(closing: &str, named: &str) {
         assert_eq!(follow(&fwd, &name), 1);
         without_problems(&fwd, &name);
         assert!(pings(&pod, outside) && pings(&pod, other.address), "{datapath}");
+        assert_reached(&fwd, &pod, 8080);
     }
+}
+
+/// Somebody outside reaches a server of the namespace, at port 80, by a published port.
+#[track_caller]
+fn assert_reached(fwd: &Fwd, pod: &Netns, port: u16) {
+    let server = echo_tcp(listen(pod, any(80)), 1);
+    let client = connect(fwd.internet(0), ANY, at(fwd.uplink(0).address, port));
+    echoed(&client.unwrap_or_else(|error| panic!("{port}: {error}")), b"hello");
+    server.join().expect("the server");
 }
 
 #[test]
@@ -143,12 +156,24 @@ fn open_chains_are_no_problem() {
         "iptables -P FORWARD DROP; iptables -A FORWARD -i fwd+ -j ACCEPT; \
         iptables -A FORWARD -m conntrack --ctstate ESTABLISHED -j ACCEPT; iptables-legacy -A FORWARD -i eth7 -j DROP; \
         nft add table ip x; nft 'add chain ip x forward { type filter hook forward priority 0; policy accept; }'; \
-        nft add rule ip x forward tcp dport 25 drop",
+        nft add rule ip x forward tcp dport 25 drop; nft add table inet zones; nft add chain inet zones trusted; \
+        nft add chain inet zones others; nft 'add chain inet zones forward { type filter hook forward priority 10; }'; \
+        nft add rule inet zones trusted accept; nft add rule inet zones others iifname fwd0 goto trusted; \
+        nft add rule inet zones forward ct state established accept; nft add rule inet zones forward jump others; \
+        nft add rule inet zones forward reject with icmpx admin-prohibited",
     ]);
     let output = fwd.call(&["up", "--ns", &fwd.name("c1"), "--datapath", "kernel"]);
     assert_eq!(output.stderr, "");
-    without_problems(&fwd, &fwd.name("c1"));
-    assert!(pings(&crate::fwd::open(&fwd.name("c1")), fwd.uplink(0).outside[0]));
+    let name = fwd.name("c1");
+    without_problems(&fwd, &name);
+    let pod = crate::fwd::open(&name);
+    assert!(pings(&pod, fwd.uplink(0).outside[0]));
+    // What lets replies in lets nobody begin a conversation with a published port.
+    let told = fwd.call(&["up", &name, "-p", "8080:80"]).stderr;
+    assert_eq!(told.matches("its published ports are not reached from outside").count(), 2, "{told}");
+    assert_eq!(follow(&fwd, &name), 2);
+    without_problems(&fwd, &name);
+    assert_reached(&fwd, &pod, 8080);
 }
 
 /// A policy of IPsec that is about packets to the outside.

@@ -1,6 +1,7 @@
 //! What there is: everything that was read before deciding.
 
 pub(crate) mod families;
+mod let_through;
 pub(crate) mod names;
 mod net_config;
 mod record;

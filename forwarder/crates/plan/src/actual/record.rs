@@ -310,3 +310,12 @@ pub struct Records {
     /// ifindexes of host-side veths with a pinned XDP program.
     pub endpoint_xdp: BTreeSet<u32>,
 }
+
+impl Records {
+    /// Whether ports of the host lead to an endpoint of the network with this bridge.
+    #[must_use]
+    pub fn publishes(&self, network: u32) -> bool {
+        let own = |index: u32| self.endpoints.iter().any(|it| it.index == index && it.network_index == network);
+        self.publications.iter().any(|it| own(it.endpoint))
+    }
+}

@@ -4,9 +4,10 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
-use crate::{Datapath, NetworkRecord, shell::on_host};
-use fwd_base::{Error, Kind, Result, text::word};
-use fwd_kernel::netlink::{Direction, ForwardChain, Interface, MarkRule, XfrmPolicy};
+use super::let_through::{Forwarded, let_through};
+use crate::{Datapath, NetworkRecord};
+use fwd_base::{Error, Kind, Result};
+use fwd_kernel::netlink::{Direction, ForwardChain, Interface, MarkRule, Packets, XfrmPolicy};
 
 /// What was read of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,6 +45,8 @@ pub struct Concerned<'a> {
     pub datapath: Datapath,
     /// Policies of IPsec do not count.
     pub ignore_xfrm: bool,
+    /// Ports of the host lead to it.
+    pub published: bool,
 }
 
 impl NetworkRecord {
@@ -60,6 +63,7 @@ impl NetworkRecord {
             addresses,
             datapath: self.datapath,
             ignore_xfrm: self.treatment.ignore_xfrm,
+            published: false,
         }
     }
 }
@@ -128,9 +132,10 @@ impl Surroundings {
     #[must_use]
     pub fn passed_by_ports(&self, uplink: Interface<'_>) -> Option<String> {
         let nowhere = Interface { name: "", index: 0 };
-        let chain = self.input.iter().find(|chain| chain.drops_between(uplink, nowhere, false))?;
+        let chain = self.input.iter().find(|chain| chain.drops_between(uplink, nowhere, Packets::All))?;
         Some(format!(
-            "published ports are reached past {chain}, which keeps out what else comes in by {}: whom they are not for has to be kept out              inside the namespace",
+            "published ports are reached past {chain}, which keeps out what else comes in by {}: whom they are not for has to be kept out inside \
+             the namespace",
             uplink.name
         ))
     }
@@ -138,10 +143,11 @@ impl Surroundings {
     /// What a chain keeps from getting through.
     fn closed(&self, chain: &ForwardChain, network: &Concerned<'_>, host: Option<&str>) -> Option<String> {
         let Concerned { bridge, uplink, .. } = *network;
-        let out = chain.drops_between(bridge, uplink, false);
-        let back = chain.drops_between(uplink, bridge, true);
-        let between = self.bridged && chain.drops_between(bridge, bridge, false);
+        let out = chain.drops_between(bridge, uplink, Packets::All);
+        let back = chain.drops_between(uplink, bridge, Packets::Replies);
+        let between = self.bridged && chain.drops_between(bridge, bridge, Packets::All);
         let kernel = !network.datapath.is_ebpf();
+        let ports = kernel && network.published && chain.drops_between(uplink, bridge, Packets::ToPorts);
         let mut lost = Vec::new();
         match (kernel, out, back) {
             (true, true, _) => lost.push("nothing gets outside"),
@@ -153,6 +159,9 @@ impl Surroundings {
             }
             (_, false, false) => {}
         }
+        if ports {
+            lost.push("its published ports are not reached from outside");
+        }
         if between {
             lost.push(match kernel {
                 true => "nor do its namespaces reach each other (net.bridge.bridge-nf-call-iptables is 1)",
@@ -162,16 +171,14 @@ impl Surroundings {
         if lost.is_empty() {
             return None;
         }
-        let mut commands = Vec::new();
-        commands.extend((out || between).then(|| accept(chain, bridge.name, Forwarded::Outbound)));
-        commands.extend(
-            back.then(|| accept(chain, bridge.name, if kernel { Forwarded::Replies } else { Forwarded::Inbound })),
-        );
+        let outbound = (out || between).then_some(Forwarded::Outbound);
+        let inbound = (back || ports).then_some(if kernel { Forwarded::Invited } else { Forwarded::Inbound });
+        let packets: Vec<_> = outbound.into_iter().chain(inbound).collect();
         Some(format!(
             "{chain} drops what the kernel forwards for network {}: {}; let it through: {}",
             network.name,
             lost.join(", "),
-            listed(commands, host)
+            let_through(chain, bridge.name, &packets, host)
         ))
     }
 }
@@ -184,58 +191,23 @@ fn closed6(chain: &ForwardChain, network: &Concerned<'_>, host: Option<&str>) ->
     if !network.ipv6 || is_told {
         return None;
     }
-    let out = chain.drops_between(bridge, uplink, false);
-    let back = chain.drops_between(uplink, bridge, true);
+    let out = chain.drops_between(bridge, uplink, Packets::All);
+    let back = chain.drops_between(uplink, bridge, Packets::Replies);
     let lost = match (out, back) {
         (true, _) => "nothing gets outside",
         (false, true) => "no answer from outside gets in",
         (false, false) => return None,
     };
-    let outbound = out.then(|| accept(chain, bridge.name, Forwarded::Outbound));
-    let replies = back.then(|| accept(chain, bridge.name, Forwarded::Replies));
-    let commands = listed(outbound.into_iter().chain(replies).collect(), host);
+    let outbound = out.then_some(Forwarded::Outbound);
+    let packets: Vec<_> = outbound.into_iter().chain(back.then_some(Forwarded::Invited)).collect();
+    let commands = let_through(chain, bridge.name, &packets, host);
     Some(format!("{chain} drops the IPv6 of network {}: {lost}; let it through: {commands}", network.name))
-}
-
-/// Command lines in a sentence.
-fn listed(commands: Vec<String>, host: Option<&str>) -> String {
-    let commands = commands.into_iter().map(|line| host.map_or(line.clone(), |host| on_host(line, host)));
-    commands.map(|line| format!("`{line}`")).collect::<Vec<_>>().join(" and ")
-}
-
-/// Which packets a rule lets through.
-enum Forwarded {
-    Outbound,
-    Inbound,
-    Replies,
-}
-
-/// The command that lets packets of a bridge through a chain.
-fn accept(chain: &ForwardChain, bridge: &str, packets: Forwarded) -> String {
-    let ForwardChain { family, table, name, .. } = chain;
-    let tool = match chain.iptables() {
-        Some(tool) => tool,
-        None => {
-            let bridge = word(&format!("\"{bridge}\""));
-            let rule = match packets {
-                Forwarded::Outbound => format!("iifname {bridge}"),
-                Forwarded::Inbound => format!("oifname {bridge}"),
-                Forwarded::Replies => format!("oifname {bridge} ct state established,related"),
-            };
-            return format!("nft insert rule {family} {} {} {rule} accept", word(table), word(name));
-        }
-    };
-    let bridge = word(bridge);
-    let rule = match packets {
-        Forwarded::Outbound => format!("-i {bridge}"),
-        Forwarded::Inbound => format!("-o {bridge}"),
-        Forwarded::Replies => format!("-o {bridge} -m conntrack --ctstate ESTABLISHED,RELATED"),
-    };
-    format!("{tool} -I FORWARD {rule} -j ACCEPT")
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use fwd_kernel::netlink::Maker;
 
     use super::*;
@@ -251,6 +223,7 @@ mod tests {
             addresses: vec![Ipv4Addr::new(198, 51, 100, 2)],
             datapath,
             ignore_xfrm: false,
+            published: false,
         }
     }
 
@@ -294,7 +267,7 @@ mod tests {
 
     fn chain(maker: Maker, family: &str, table: &str, name: &str) -> ForwardChain {
         let (family, table, name) = (family.into(), table.into(), name.into());
-        ForwardChain { maker, family, table, name, drops: true, rules: Some(Vec::new()) }
+        ForwardChain { maker, family, table, name, drops: true, rules: Some(Vec::new()), others: BTreeMap::new() }
     }
 
     #[track_caller]
@@ -348,7 +321,7 @@ mod tests {
             Datapath::Kernel,
             &[
                 "nothing gets outside, nor do its namespaces reach each other (net.bridge",
-                "`iptables -I FORWARD -o fwd0 -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT`",
+                "`iptables -I FORWARD -o fwd0 -m conntrack --ctstate ESTABLISHED,RELATED,DNAT -j ACCEPT`",
             ],
         );
         told(
@@ -358,14 +331,21 @@ mod tests {
             &["iptables-legacy drops", "`iptables-legacy -I FORWARD -i fwd0 -j ACCEPT`"],
         );
         told(
-            chain(Maker::Nftables, "inet", "firewalld", "filter FORWARD"),
+            chain(Maker::Nftables, "inet", "lan", "filter FORWARD"),
             false,
             Datapath::Kernel,
             &[
-                "the nftables chain inet firewalld filter FORWARD",
-                r#"`nft insert rule inet firewalld 'filter FORWARD' iifname '"fwd0"' accept`"#,
-                r#"oifname '"fwd0"' ct state established,related accept`"#,
+                "the nftables chain inet lan filter FORWARD",
+                r#"`nft insert rule inet lan 'filter FORWARD' iifname '"fwd0"' accept`"#,
+                r#"oifname '"fwd0"' ct state established,related accept` and `nft insert"#,
+                r#"oifname '"fwd0"' ct status dnat accept`"#,
             ],
+        );
+        told(
+            chain(Maker::Nftables, "inet", "firewalld", "filter_FORWARD"),
+            false,
+            Datapath::Tc,
+            &["`firewall-cmd --zone=trusted --add-interface=fwd0` and `firewall-cmd --permanent --zone=trusted"],
         );
         let open = ForwardChain { drops: false, ..iptables() };
         let all = Surroundings { chains: vec![open], bridged: true, ..Surroundings::default() };

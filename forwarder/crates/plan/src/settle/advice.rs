@@ -1,7 +1,7 @@
 //! What users ought to know of an `up` that works.
 
 use crate::{
-    Actual, Datapath, Object, ResolvConf, Target,
+    Actual, Concerned, Datapath, Object, ResolvConf, Target,
     desired::Asked,
     forwarding, ipv6, name_server, overlap, published,
     settled::{MOST_PORTS, Network, Settled},
@@ -70,6 +70,7 @@ pub(crate) fn warnings(asked: &Asked, actual: &Actual, settled: &Settled) -> Vec
     }
     warnings.extend(switched_off(actual, settled).filter(|_| !is_new));
     if let Some(concerned) = network.concerned(actual) {
+        let concerned = Concerned { published: !settled.publish.is_empty(), ..concerned };
         warnings.extend(actual.host.surroundings.warnings(&concerned, actual.host.given.as_deref()));
         if !settled.publish.is_empty() {
             warnings.extend(actual.host.surroundings.passed_by_ports(concerned.uplink));

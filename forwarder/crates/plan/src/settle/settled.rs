@@ -153,6 +153,7 @@ impl Network {
             addresses: addresses.filter_map(v4).collect(),
             datapath: self.datapath,
             ignore_xfrm: self.treatment.ignore_xfrm,
+            published: false,
         })
     }
 }

@@ -25,8 +25,8 @@ use fwd_kernel::{
     sysctl,
 };
 use fwd_plan::{
-    ALL_FORWARDING6, Actual, Datapath, EndpointRecord, NetConfig, NetworkRecord, Records, Surroundings, UpRequest,
-    forwarding, led_by, network_name, route_mtus, unguarded,
+    ALL_FORWARDING6, Actual, Concerned, Datapath, EndpointRecord, NetConfig, NetworkRecord, Records, Surroundings,
+    UpRequest, forwarding, led_by, network_name, route_mtus, unguarded,
 };
 
 const OTHER_MTUS: &str = "the MTUs that routes of this host ask for have changed since fwd read them, so that packets of namespaces may be \
@@ -262,9 +262,18 @@ pub(crate) fn effects(records: &Records, surroundings: &Surroundings, host: Opti
     let mut found = Vec::new();
     for (record, link, addresses) in leaving(&Netlink::here()?, records, None)? {
         let uplink = Interface { name: &link.name, index: link.index };
-        found.extend(surroundings.warnings(&record.concerned(uplink, addresses), host));
+        found.extend(surroundings.warnings(&concerned(records, record, uplink, addresses), host));
     }
     Ok(found)
+}
+
+fn concerned<'a>(
+    records: &Records,
+    record: &'a NetworkRecord,
+    uplink: Interface<'a>,
+    addresses: Vec<Ipv4Addr>,
+) -> Concerned<'a> {
+    Concerned { published: records.publishes(record.index), ..record.concerned(uplink, addresses) }
 }
 
 fn look(records: &Records, host: Option<&str>, network: Option<&str>) -> Result<Vec<String>> {
@@ -284,7 +293,7 @@ fn look(records: &Records, host: Option<&str>, network: Option<&str>) -> Result<
             problems.extend(host.no_way_out(link.index));
         }
         let uplink = Interface { name: &link.name, index: link.index };
-        problems.extend(surroundings.warnings(&record.concerned(uplink, addresses), host));
+        problems.extend(surroundings.warnings(&concerned(records, record, uplink, addresses), host));
     }
     Ok(problems)
 }

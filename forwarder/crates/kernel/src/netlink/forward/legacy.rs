@@ -1,6 +1,7 @@
 //! The chains FORWARD and INPUT of the former iptables, read by its socket options (include/uapi/linux/netfilter_ipv4/ip_tables.h).
 
 use std::{
+    collections::BTreeMap,
     fs, io,
     os::fd::{AsRawFd, OwnedFd},
 };
@@ -64,6 +65,7 @@ pub(super) fn chain(hook: &Hook) -> Result<Option<ForwardChain>> {
         name: hook.name.into(),
         drops: false,
         rules: None,
+        others: BTreeMap::new(),
     };
     Ok(Some(match read() {
         Ok((info, entries)) => match rules(hook, &info, &entries) {
@@ -136,7 +138,8 @@ fn rule(entry: &[u8]) -> Option<Rule> {
     };
     let asks_for_packets = entry.get(..IN_NAME)?.iter().any(|byte| *byte != 0) || short(entry, 80)? != 0;
     let more = target != ENTRY_LEN || inverted != 0 || asks_for_packets || entry.get(82) != Some(&0);
-    Some(Rule { from: pattern(entry, IN_NAME, IN_MASK)?, to: pattern(entry, OUT_NAME, OUT_MASK)?, more, effect })
+    let (from, to) = (pattern(entry, IN_NAME, IN_MASK)?, pattern(entry, OUT_NAME, OUT_MASK)?);
+    Some(Rule { from, to, more, status: false, effect })
 }
 
 /// A name and how much of it counts: with its NUL all of it.

@@ -1,12 +1,12 @@
 //! What netfilter does to packets that the kernel forwards, or takes for itself: the chains of these hooks, whoever made them, with as much of
 //! their rules as it takes to tell whether packets of a network get through.
 //!
-//! Rules that ask for more than interfaces are not evaluated, nor are chains that they lead to.
+//! Rules that ask for more than interfaces are not evaluated. Chains that rules lead to are, but of the former iptables.
 
 mod legacy;
 mod nftables;
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use fwd_base::Result;
 
@@ -24,13 +24,19 @@ pub enum Pattern {
 }
 
 /// What a rule does with the packets that it is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// Lets them through this chain.
     Accept,
     /// Drops or rejects them.
     Drop,
-    /// Counts them, leads to other chains, or something else.
+    /// Goes on in the chain of this name, and behind the rule with what comes to its end.
+    Jump(String),
+    /// The same, but what comes to that one's end has come to the end of this one, too.
+    Goto(String),
+    /// Ends this chain.
+    Return,
+    /// Counts them, or something else.
     Other,
 }
 
@@ -43,6 +49,8 @@ pub struct Rule {
     pub to: Option<Pattern>,
     /// It asks for more than that.
     pub more: bool,
+    /// Among that for what conntrack has done with the connection (`ct status`), such as that it was translated.
+    pub status: bool,
     /// What is done.
     pub effect: Effect,
 }
@@ -71,6 +79,8 @@ pub struct ForwardChain {
     pub drops: bool,
     /// Its rules, in order; none if they could not be read.
     pub rules: Option<Vec<Rule>>,
+    /// Those of the other chains of its table, to which its own may lead.
+    pub others: BTreeMap<String, Vec<Rule>>,
 }
 
 /// An interface that packets pass.
@@ -93,23 +103,69 @@ impl Pattern {
     }
 }
 
+impl Rule {
+    fn concerns(&self, way: &Between<'_>) -> bool {
+        let is = |pattern: &Option<Pattern>, interface| pattern.as_ref().is_none_or(|it| it.matches(interface));
+        is(&self.from, way.from) && is(&self.to, way.to)
+    }
+}
+
+/// Which packets are asked about. Of some it is enough if a rule lets a part of them through, whatever part that is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Packets {
+    /// All.
+    All,
+    /// Those of established connections: any rule.
+    Replies,
+    /// Those that begin a connection to a published port, and are translated: rules about translated connections, or about an interface by which
+    /// packets leave.
+    ToPorts,
+}
+
+/// Packets from one interface to another.
+struct Between<'a> {
+    from: Interface<'a>,
+    to: Interface<'a>,
+    packets: Packets,
+}
+
+/// No chain leads deeper (`NFT_JUMP_STACK_SIZE`).
+const DEEPEST: usize = 16;
+
 impl ForwardChain {
     /// Whether packets on their way from one interface to another are dropped at its end, or by a rule that is about all of them.
-    ///
-    /// `reply` says that a rule for a part of them is enough to let them through: that of established connections.
     #[must_use]
-    pub fn drops_between(&self, from: Interface<'_>, to: Interface<'_>, reply: bool) -> bool {
+    pub fn drops_between(&self, from: Interface<'_>, to: Interface<'_>, packets: Packets) -> bool {
         let Some(rules) = &self.rules else { return self.drops };
-        for Rule { from: by, to: onto, more, effect } in rules {
-            let concerns = by.as_ref().is_none_or(|pattern| pattern.matches(from))
-                && onto.as_ref().is_none_or(|pattern| pattern.matches(to));
-            match effect {
-                Effect::Accept if concerns && (!more || reply) => return false,
-                Effect::Drop if concerns && !more => return true,
-                Effect::Accept | Effect::Drop | Effect::Other => {}
+        self.dropped_by(rules, &Between { from, to, packets }, 0).unwrap_or(self.drops)
+    }
+
+    /// Whether these rules drop what goes this way; none if they leave it to what comes behind them.
+    fn dropped_by(&self, rules: &[Rule], way: &Between<'_>, depth: usize) -> Option<bool> {
+        for rule in rules.iter().filter(|rule| rule.concerns(way)) {
+            let all = !rule.more;
+            let some = match way.packets {
+                Packets::All => all,
+                Packets::Replies => true,
+                Packets::ToPorts => all || rule.status || rule.to.is_some(),
+            };
+            match &rule.effect {
+                Effect::Accept if some => return Some(false),
+                Effect::Drop if all => return Some(true),
+                Effect::Return if all => return None,
+                Effect::Jump(chain) | Effect::Goto(chain) if some && depth < DEEPEST => {
+                    let rules = self.others.get(chain).map_or(&[][..], Vec::as_slice);
+                    match self.dropped_by(rules, way, depth + 1) {
+                        // What the rule is not about goes on behind it.
+                        Some(dropped) if all || !dropped => return Some(dropped),
+                        None if all && matches!(rule.effect, Effect::Goto(_)) => return None,
+                        _ => {}
+                    }
+                }
+                _ => {}
             }
         }
-        self.drops
+        None
     }
 
     /// Whether iptables shows it, or ip6tables.
@@ -177,7 +233,7 @@ mod tests {
     const UPLINK: Interface<'_> = Interface { name: "eth0", index: 2 };
 
     fn rule(from: Option<Pattern>, to: Option<Pattern>, more: bool, effect: Effect) -> Rule {
-        Rule { from, to, more, effect }
+        Rule { from, to, more, status: false, effect }
     }
 
     fn chain(drops: bool, rules: Vec<Rule>) -> ForwardChain {
@@ -188,12 +244,13 @@ mod tests {
             name: "FORWARD".into(),
             drops,
             rules: Some(rules),
+            others: BTreeMap::new(),
         }
     }
 
     #[track_caller]
     fn dropped(chain: &ForwardChain) -> [bool; 2] {
-        [chain.drops_between(BRIDGE, UPLINK, false), chain.drops_between(UPLINK, BRIDGE, true)]
+        [chain.drops_between(BRIDGE, UPLINK, Packets::All), chain.drops_between(UPLINK, BRIDGE, Packets::Replies)]
     }
 
     #[test]
@@ -235,5 +292,57 @@ mod tests {
         );
         assert_eq!(dropped(&late), [true, false]);
         assert_eq!(dropped(&ForwardChain { rules: None, ..chain(true, vec![]) }), [true, true]);
+    }
+    #[test]
+    fn ports_are_reached_by_rules_for_what_is_translated_or_for_the_network() {
+        let closed = |rule: Rule| chain(true, vec![rule]).drops_between(UPLINK, BRIDGE, Packets::ToPorts);
+        let some = rule(None, None, true, Effect::Accept);
+        assert!(closed(some.clone()), "of established connections");
+        assert!(!closed(Rule { status: true, ..some.clone() }));
+        assert!(!closed(Rule { to: Some(Pattern::Name("fwd0".into())), ..some.clone() }));
+        assert!(closed(Rule { to: Some(Pattern::Name("eth7".into())), ..some.clone() }));
+        assert!(!closed(Rule { more: false, ..some }));
+    }
+
+    /// As firewalld has it (a zone for each interface, and a rejection behind them), and ufw (a policy, and a chain for the rules of users).
+    #[test]
+    fn chains_that_rules_lead_to_are_followed() {
+        let name = |name: &str| Some(Pattern::Name(name.into()));
+        let to = |by: Option<Pattern>, effect: fn(String) -> Effect, chain: &str| {
+            rule(by, None, false, effect(chain.to_owned()))
+        };
+        let all = |effect| rule(None, None, false, effect);
+        let established = rule(None, None, true, Effect::Accept);
+        let firewalld = |zones: Vec<Rule>| ForwardChain {
+            others: BTreeMap::from([
+                ("zones".to_owned(), zones),
+                ("trusted".to_owned(), vec![to(None, Effect::Jump, "pre"), all(Effect::Accept)]),
+                ("pre".to_owned(), vec![all(Effect::Return), all(Effect::Drop)]),
+                ("public".to_owned(), vec![rule(name("eth7"), None, false, Effect::Accept)]),
+            ]),
+            ..chain(false, vec![established.clone(), to(None, Effect::Jump, "zones"), all(Effect::Drop)])
+        };
+        let public = to(None, Effect::Goto, "public");
+        assert_eq!(dropped(&firewalld(vec![public.clone()])), [true, false]);
+        assert_eq!(dropped(&firewalld(vec![to(name("fwd0"), Effect::Goto, "trusted"), public.clone()])), [false; 2]);
+        assert_eq!(dropped(&firewalld(vec![to(name("lan0"), Effect::Goto, "trusted"), public])), [true, false]);
+        let ufw = |rules: Vec<Rule>| ForwardChain {
+            others: BTreeMap::from([("before".to_owned(), vec![established.clone()]), ("user".to_owned(), rules)]),
+            ..chain(true, vec![to(None, Effect::Jump, "before"), to(None, Effect::Jump, "user")])
+        };
+        assert_eq!(dropped(&ufw(vec![])), [true, false]);
+        assert_eq!(dropped(&ufw(vec![rule(name("fwd0"), None, false, Effect::Accept)])), [false, false]);
+        assert_eq!(dropped(&ufw(vec![rule(name("fwd0"), None, true, Effect::Accept)])), [true, false], "for a part");
+        // A jump for a part of the packets drops no others, and a chain that leads to itself ends.
+        let some = |chain: &str| rule(None, None, true, Effect::Jump(chain.to_owned()));
+        let drops = |rules| ForwardChain {
+            others: BTreeMap::from([("drop".to_owned(), vec![all(Effect::Drop)])]),
+            ..chain(false, rules)
+        };
+        assert_eq!(dropped(&drops(vec![some("drop")])), [false, false]);
+        assert_eq!(dropped(&drops(vec![to(None, Effect::Jump, "drop")])), [true, true]);
+        let endless = BTreeMap::from([("on".to_owned(), vec![to(None, Effect::Jump, "on")])]);
+        let endless = ForwardChain { others: endless, ..chain(true, vec![to(None, Effect::Jump, "on")]) };
+        assert_eq!(dropped(&endless), [true, true]);
     }
 }

@@ -1,5 +1,7 @@
 //! Chains of nf_tables: those of nft, of firewalld, and of iptables where it is the one that speaks to nf_tables.
 
+use std::collections::BTreeMap;
+
 use super::{
     super::{
         modules,
@@ -14,9 +16,12 @@ const IIF: u32 = 4;
 const OIF: u32 = 5;
 const IIFNAME: u32 = 6;
 const OIFNAME: u32 = 7;
-// Verdicts (include/uapi/linux/netfilter.h).
+// Verdicts (include/uapi/linux/netfilter.h, and NFT_* of netfilter/nf_tables.h).
 const NF_DROP: u32 = 0;
 const NF_ACCEPT: u32 = 1;
+const JUMP: u32 = (-3_i32).cast_unsigned();
+const GOTO: u32 = (-4_i32).cast_unsigned();
+const RETURN: u32 = (-5_i32).cast_unsigned();
 
 /// The chains of type filter at a hook.
 ///
@@ -35,11 +40,15 @@ pub(super) fn chains(hook: &Hook) -> Result<Vec<ForwardChain>> {
 }
 
 fn read(chain: Chain) -> Result<ForwardChain> {
-    let rules = nft::rules_of_chain(&chain)?;
+    let mut table: BTreeMap<String, Vec<Rule>> = BTreeMap::new();
+    for (of, expressions) in nft::rules_of_table(&chain)? {
+        table.entry(of).or_default().push(rule(&expressions));
+    }
     Ok(ForwardChain {
         maker: Maker::Nftables,
         drops: chain.policy == Some(NF_DROP),
-        rules: Some(rules.iter().map(|expressions| rule(expressions)).collect()),
+        rules: Some(table.remove(&chain.name).unwrap_or_default()),
+        others: table,
         family: chain.family,
         table: chain.table,
         name: chain.name,
@@ -48,7 +57,7 @@ fn read(chain: Chain) -> Result<ForwardChain> {
 
 /// What a rule says, by its expressions.
 fn rule(expressions: &[Expression]) -> Rule {
-    let mut rule = Rule { from: None, to: None, more: false, effect: Effect::Other };
+    let mut rule = Rule { from: None, to: None, more: false, status: false, effect: Effect::Other };
     let mut loaded = None;
     for expression in expressions {
         match expression {
@@ -71,10 +80,14 @@ fn rule(expressions: &[Expression]) -> Rule {
             Expression::Counter => {}
             Expression::Verdict(NF_ACCEPT) => rule.effect = Effect::Accept,
             Expression::Verdict(NF_DROP) | Expression::Reject => rule.effect = Effect::Drop,
-            Expression::Verdict(_) => {}
-            Expression::Meta(_) | Expression::Other => {
+            Expression::Verdict(RETURN) => rule.effect = Effect::Return,
+            Expression::Leads(JUMP, chain) => rule.effect = Effect::Jump(chain.clone()),
+            Expression::Leads(GOTO, chain) => rule.effect = Effect::Goto(chain.clone()),
+            Expression::Verdict(_) | Expression::Leads(..) => {}
+            Expression::Meta(_) | Expression::Status | Expression::Other => {
                 loaded = None;
                 rule.more = true;
+                rule.status |= *expression == Expression::Status;
             }
         }
     }
@@ -102,8 +115,8 @@ mod tests {
     #[test]
     fn rules_about_interfaces_are_understood() {
         let accept = |expressions: &[Expression]| {
-            let Rule { from, to, more, effect } = rule(expressions);
-            assert_eq!(effect, Effect::Accept);
+            let Rule { from, to, more, status, effect } = rule(expressions);
+            assert_eq!((effect, status), (Effect::Accept, expressions.contains(&Expression::Status)));
             (from, to, more)
         };
         let name = |text: &str| Some(Pattern::Name(text.into()));
@@ -118,9 +131,14 @@ mod tests {
         let [by_index, is] = by_name(OIF, &7_u32.to_ne_bytes());
         assert_eq!(accept(&[by_index, is, verdict.clone()]), (None, Some(Pattern::Index(7)), false));
         assert_eq!(accept(&[load, compare, Expression::Other, verdict.clone()]), (name("fwd0"), None, true));
+        assert_eq!(accept(&[Expression::Status, Expression::Other, verdict.clone()]), (None, None, true));
         let mark = [Expression::Meta(3), Expression::Equals(vec![1, 0, 0, 0]), verdict];
         assert_eq!(accept(&mark), (None, None, true));
         assert_eq!(rule(&[Expression::Reject]).effect, Effect::Drop);
-        assert_eq!(rule(&[Expression::Verdict(u32::MAX - 2)]).effect, Effect::Other);
+        assert_eq!(rule(&[Expression::Verdict(u32::MAX)]).effect, Effect::Other);
+        assert_eq!(rule(&[Expression::Verdict(RETURN)]).effect, Effect::Return);
+        let other = || "other".to_owned();
+        assert_eq!(rule(&[Expression::Leads(u32::MAX - 2, other())]).effect, Effect::Jump(other()));
+        assert_eq!(rule(&[Expression::Leads(u32::MAX - 3, other())]).effect, Effect::Goto(other()));
     }
 }

@@ -21,7 +21,7 @@ mod source;
 
 use ipnet::Ipv4Net;
 
-pub(super) use self::ruleset::{Chain, Expression, chains, rules_of_chain};
+pub(super) use self::ruleset::{Chain, Expression, chains, rules_of_table};
 pub use self::{
     flowtable::make_flowtable,
     ipv6::{Rules6, ensure_rules6, networks_with_rules6, remove_rules6},

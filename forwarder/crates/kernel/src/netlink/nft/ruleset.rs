@@ -8,19 +8,23 @@ use super::{
 };
 use fwd_base::Result;
 
-// Attributes of include/uapi/linux/netfilter/nf_tables.h: NFTA_EXPR_*, NFTA_META_*, NFTA_CMP_*, NFTA_IMMEDIATE_*, NFTA_DATA_*,
+// Attributes of include/uapi/linux/netfilter/nf_tables.h: NFTA_EXPR_*, NFTA_META_*, NFTA_CT_*, NFTA_CMP_*, NFTA_IMMEDIATE_*, NFTA_DATA_*,
 // NFTA_VERDICT_*.
 const EXPR_NAME: u16 = 1;
 const EXPR_DATA: u16 = 2;
 const META_KEY: u16 = 2;
+const CT_KEY: u16 = 2;
 const CMP_OP: u16 = 2;
 const CMP_DATA: u16 = 3;
 const IMMEDIATE_DATA: u16 = 2;
 const DATA_VALUE: u16 = 1;
 const DATA_VERDICT: u16 = 2;
 const VERDICT_CODE: u16 = 1;
+const VERDICT_CHAIN: u16 = 2;
 /// `NFT_CMP_EQ`.
 const EQUAL: u32 = 0;
+/// `NFT_CT_STATUS`.
+const STATUS: u32 = 2;
 
 /// A chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,12 +47,16 @@ pub(in crate::netlink) struct Chain {
 pub(in crate::netlink) enum Expression {
     /// Loads this of a packet (`NFT_META_*`).
     Meta(u32),
+    /// Loads what conntrack has done with the connection (`ct status`): such as that it was translated.
+    Status,
     /// Goes on if what was loaded is this.
     Equals(Vec<u8>),
     /// Counts.
     Counter,
     /// Ends with this verdict.
     Verdict(u32),
+    /// Goes on in another chain of the table, by this verdict.
+    Leads(u32, String),
     /// Drops with an answer.
     Reject,
     /// Anything else.
@@ -65,18 +73,21 @@ pub(in crate::netlink) fn chains() -> Result<Vec<Chain>> {
     Ok(found.iter().map(chain).collect())
 }
 
-/// The rules of a chain, each as its expressions.
+/// The rules of the table that a chain is in: the name of the chain of each, and its expressions.
 ///
 /// # Errors
 /// The kernel refuses.
-pub(in crate::netlink) fn rules_of_chain(chain: &Chain) -> Result<Vec<Vec<Expression>>> {
-    let query = Message::get_rules_of(chain.number, vec![text(TABLE, &chain.table), text(RULE_CHAIN, &chain.name)]);
+pub(in crate::netlink) fn rules_of_table(chain: &Chain) -> Result<Vec<(String, Vec<Expression>)>> {
+    let query = Message::get_rules_of(chain.number, vec![text(TABLE, &chain.table)]);
     let found = Socket::open().and_then(|socket| socket.list(&query));
-    let found =
-        found.map_err(|failure| failure.doing("list", format!("the rules of {} {}", chain.table, chain.name)))?;
-    let of_chain = found.iter().filter(|rule| rule.string(RULE_CHAIN).as_deref() == Some(chain.name.as_str()));
-    let list = |rule: &Message| attribute(rule.attributes(), EXPRESSIONS).unwrap_or_default();
-    Ok(of_chain.map(|rule| attributes(&list(rule)).map(|(_, element)| expression(&element)).collect()).collect())
+    let found = found.map_err(|failure| failure.doing("list", format!("the rules of {}", chain.table)))?;
+    let of_table = found.iter().filter(|rule| rule.string(TABLE).as_deref() == Some(chain.table.as_str()));
+    let read = |rule: &Message| {
+        let list = attribute(rule.attributes(), EXPRESSIONS).unwrap_or_default();
+        let expressions = attributes(&list).map(|(_, element)| expression(&element)).collect();
+        (rule.string(RULE_CHAIN).unwrap_or_default(), expressions)
+    };
+    Ok(of_table.map(read).collect())
 }
 
 fn chain(message: &Message) -> Chain {
@@ -102,13 +113,15 @@ fn expression(element: &[u8]) -> Expression {
     let inner = |kind| attribute(&data, kind).unwrap_or_default();
     let understood = match string(element, EXPR_NAME).as_deref() {
         Some("meta") => number(&data, META_KEY).map(Expression::Meta),
+        Some("ct") if number(&data, CT_KEY) == Some(STATUS) => Some(Expression::Status),
         Some("cmp") if number(&data, CMP_OP) == Some(EQUAL) => {
             attribute(&inner(CMP_DATA), DATA_VALUE).map(Expression::Equals)
         }
         Some("counter") => Some(Expression::Counter),
-        Some("immediate") => attribute(&inner(IMMEDIATE_DATA), DATA_VERDICT)
-            .and_then(|verdict| number(&verdict, VERDICT_CODE))
-            .map(Expression::Verdict),
+        Some("immediate") => attribute(&inner(IMMEDIATE_DATA), DATA_VERDICT).and_then(|verdict| {
+            let code = number(&verdict, VERDICT_CODE)?;
+            Some(string(&verdict, VERDICT_CHAIN).map_or(Expression::Verdict(code), |to| Expression::Leads(code, to)))
+        }),
         Some("reject") => Some(Expression::Reject),
         _ => None,
     };
