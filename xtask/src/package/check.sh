@@ -31,6 +31,7 @@ ip route add default via 198.51.100.1
 
 for file in /usr/share/man/man1/fwd.1.gz /usr/share/man/man1/fwd-up.1.gz /usr/share/bash-completion/completions/fwd \
     /usr/share/zsh/vendor-completions/_fwd /usr/share/fish/vendor_completions.d/fwd.fish /usr/share/doc/fwd/copyright \
+    /usr/lib/udev/rules.d/85-fwd.rules /usr/lib/systemd/network/10-fwd.network \
     /usr/lib/systemd/system/fwd-docker.socket /usr/lib/systemd/system/fwd-docker.service \
     /usr/lib/systemd/system/fwd-pool.timer /usr/lib/systemd/system/fwd-pool.service /usr/share/doc/fwd/fwd.cdx.json.gz /usr/share/doc/fwd/changelog.Debian.gz; do
     [ -s "$file" ] || [ -s "${file%.gz}" ] || fail "$file is not there"

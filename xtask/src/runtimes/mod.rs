@@ -1,5 +1,5 @@
 //! `./x runtimes`: `--container` with docker, podman and containerd as Debian has them, podman by netavark in a Debian that is made for it,
-//! dockerd with `fwd` as its network driver, and containerd with `fwd` as its CNI plugin.
+//! dockerd with `fwd` as its network driver, and containerd with `fwd` as its CNI plugin; and what else manages a host's network, beside `fwd`.
 //!
 //! No part of `./x test`: the runtimes are a hundred and fifty megabytes. What they write into files is what the tests of `fwd-container` have.
 
@@ -17,11 +17,12 @@ use crate::{
 };
 
 /// What is tried, and the script that does it as root, with the path of `fwd` and of the directory of the scripts.
-const SCRIPTS: [(&str, &str); 4] = [
+const SCRIPTS: [(&str, &str); 5] = [
     ("containers", include_str!("runtimes.sh")),
     ("netavark", include_str!("netavark.sh")),
     ("docker", include_str!("docker.sh")),
     (CONTAINERD, include_str!("containerd.sh")),
+    ("managers", include_str!("managers.sh")),
 ];
 
 const CONTAINERD: &str = "containerd";
@@ -33,7 +34,7 @@ const fn package(name: &'static str, command: &'static str, reason: &'static str
 }
 
 /// What it takes besides what tests take.
-const NEEDED: [Package; 8] = [
+const NEEDED: [Package; 14] = [
     package("docker.io", "dockerd", "containers of docker"),
     package("podman", "podman", "containers of podman"),
     package("containerd", "ctr", "containers of containerd"),
@@ -41,6 +42,12 @@ const NEEDED: [Package; 8] = [
     package("busybox-static", "busybox", "what is in the containers"),
     package("containernetworking-plugins", "/usr/lib/cni/loopback", "what containerd calls besides for each pod"),
     package("python3-pip", "pip3", "fetches a client of CRI"),
+    package("ufw", "ufw", "a firewall by iptables"),
+    package("firewalld", "firewalld", "a firewall by nftables"),
+    package("network-manager", "NetworkManager", "what configures interfaces that it finds"),
+    package("systemd", "networkctl", "systemd-networkd, which configures interfaces that its files match"),
+    package("udev", "udevadm", "tells it which are not for it"),
+    package("dbus", "dbus-daemon", "by which these are spoken to"),
     package("mmdebstrap", "mmdebstrap", "a Debian with a podman that has plugins"),
 ];
 
@@ -52,7 +59,7 @@ pub(crate) struct Arguments {
     only: Option<String>,
 }
 
-/// Installs the runtimes without starting a service, builds `fwd`, and has each of them use it.
+/// Installs the programs without starting a service, builds `fwd`, and has each of them use it, or live beside it.
 pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
     let root = setup::as_root(workspace)?;
     packages::require(&NEEDED)?;
