@@ -384,8 +384,7 @@ fn whole_is_applied_at_once_and_exported_again() {
     ["a", "pod", "c"].iter().for_each(|ns| host.assert_reaches(ns));
     assert!(!apply(&desired).unwrap().changed, "the second run changes nothing");
     let said = host.inside(execute::export).unwrap();
-    assert_eq!((said.networks.len(), said.endpoints.len()), (3, 3));
-    assert_eq!(said.endpoints[1].id, desired.endpoints[1].id);
+    assert_eq!((said.networks.len(), said.endpoints.len(), &said.endpoints[1].id), (3, 3, &desired.endpoints[1].id));
     assert!(!apply(&said).unwrap().changed, "what is said is what is there");
     desired.endpoints[0].publish = vec!["53:53/udp".parse().unwrap()];
     assert!(apply(&desired).unwrap().changed);

@@ -95,4 +95,6 @@ pub mod feature {
     pub const NO_TRANSIT: u32 = 1 << 18;
     /// Some endpoint has rules about whom it speaks with.
     pub const POLICY: u32 = 1 << 14;
+    /// Some network counts what its endpoints speak with neighbours.
+    pub const EAST_WEST: u32 = 1 << 22;
 }

@@ -28,6 +28,8 @@ pub mod endpoint_flags {
     pub const CLSACT: u32 = 1 << 10;
     /// Its runtime has not made the namespace yet: the interface inside waits in the host's own, whose cookie the record has meanwhile.
     pub const AWAITED: u32 = 1 << 11;
+    /// What its endpoints speak with neighbours is counted by conversation (`--flows east-west`). Of the network.
+    pub const EAST_WEST: u32 = 1 << 12;
     /// Leaves by its uplink alone (`--uplink`), wherever the host's own routes lead. Of the network.
     pub const UPLINK_BOUND: u32 = 1 << 16;
     /// A runtime has asked for it: what it publishes the host's own programs reach, whoever listens there on the host.

@@ -3,11 +3,11 @@
 use core::{fmt, marker::PhantomData};
 
 use super::{
-    Addr, CONVERSATIONS as CONVERSATIONS_KEPT, COUNTER_BLOCKS, Config, Conversation, CounterBlock, Endpoint,
-    EndpointFlows, ExpiryRecord, External, FlowAlloc, FlowEnds, FlowSlot, HOST_VETH_PLACES, HostPeers, Internal,
-    Layout, Limits, METADATA_LEN, Mapping, Network, NetworkPair, POLICY_COUNTS as COUNTS_OF_RULES, POLICY_PREFIXES,
-    PUBLISHED_WORDS, PolicyNode, PolicyPrefix, PortPrefix, PortUse, Prefix, PrefixV6, Publication, RETRY_CLASSES,
-    RoutePrefix, SenderPrefix, TrafficBlock, Tuple, Uplink,
+    Addr, CONVERSATIONS as CONVERSATIONS_KEPT, COUNTER_BLOCKS, Config, Conversation, ConversationRecord, CounterBlock,
+    Endpoint, EndpointFlows, ExpiryRecord, External, FlowAlloc, FlowEnds, FlowSlot, HOST_VETH_PLACES, HostPeers,
+    Internal, Layout, Limits, METADATA_LEN, Mapping, Network, NetworkPair, POLICY_COUNTS as COUNTS_OF_RULES,
+    POLICY_PREFIXES, PUBLISHED_WORDS, PolicyNode, PolicyPrefix, PortPrefix, PortUse, Prefix, PrefixV6, Publication,
+    RETRY_CLASSES, RoutePrefix, SenderPrefix, TrafficBlock, Tuple, Uplink,
     fragment::{BUCKETS, Bucket},
     layout::Hash,
 };
@@ -228,8 +228,8 @@ maps! {
     FlowTable {
         /// Interface and prefix → MTU of a route.
         ROUTE_MTUS: LpmTrie<RoutePrefix, u32>[4096],
-        /// Conversation between neighbours → when it was last seen.
-        CONVERSATIONS: LruHash<Conversation, u32>[CONVERSATIONS_KEPT],
+        /// Conversation between neighbours → how far it has come.
+        CONVERSATIONS: LruHash<Conversation, ConversationRecord>[CONVERSATIONS_KEPT],
         /// Tuple → slot.
         FLOW_INDEX: Hash<Tuple, u32>[SIZED],
         /// Flows.
@@ -280,7 +280,7 @@ maps! {
         /// The tuple of a packet from outside.
         INBOUND: PerCpuArray<u32, Tuple>[1],
         /// The conversation between neighbours that a packet is of, and its part in it.
-        SPOKEN: PerCpuArray<u32, [u8; 52]>[1],
+        SPOKEN: PerCpuArray<u32, [u8; 64]>[1],
         /// An ICMP error.
         ICMP_ERROR: PerCpuArray<u32, [u8; 208]>[1],
         /// An error of ICMPv6.

@@ -37,8 +37,8 @@ pub use network::{
     Network, NetworkPair, Prefix, PrefixV6, ROUTE_INTERFACE_BITS, ROUTE_OF_IPV6, RoutePrefix, Uplink, uplink_flags,
 };
 pub use policy::{
-    CONVERSATIONS, Conversation, POLICY_COUNTS, POLICY_OWNER_BITS, POLICY_PREFIXES, POLICY_RULES, PolicyKey,
-    PolicyNode, PolicyPrefix, PolicyRule, neighbour_key, policy_action, policy_owner,
+    CONVERSATIONS, Conversation, ConversationRecord, POLICY_COUNTS, POLICY_OWNER_BITS, POLICY_PREFIXES, POLICY_RULES,
+    PolicyKey, PolicyNode, PolicyPrefix, PolicyRule, neighbour_key, policy_action, policy_owner,
 };
 pub use publish::{
     ALL_V4, ALL_V6, HOST_PEERS, HOST_SOCKET_BITS, HostPeer, HostPeers, HostSocket, PUBLISHED_WORDS, PortPrefix,

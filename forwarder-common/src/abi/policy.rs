@@ -1,6 +1,6 @@
 //! Rules of endpoints: whom each may speak with.
 
-use crate::abi::{Addr, record};
+use crate::abi::{Addr, Counter, record};
 
 /// What a rule does with what it applies to: see [`PolicyRule::action`].
 pub mod policy_action {
@@ -70,7 +70,8 @@ record! {
 /// Prefixes of all endpoints together.
 pub const POLICY_PREFIXES: usize = 16_384;
 
-/// Conversations of neighbours that are remembered where one of them has rules; the one that was silent longest makes room for another.
+/// Conversations of neighbours that are remembered where one of them has rules, or has them counted; the one that was silent longest makes
+/// room for another.
 pub const CONVERSATIONS: usize = 16_384;
 
 /// Elements of the map `POLICY_COUNTS`.
@@ -106,6 +107,25 @@ record! {
         pub query: u8,
         /// Explicit padding.
         pub _pad: [u8; 2],
+    }
+}
+
+record! {
+    /// Value of the map `CONVERSATIONS`: how far a conversation has come.
+    #[derive(Default)]
+    pub struct ConversationRecord {
+        /// When it was last seen, jiffies (the low 32 bits).
+        pub seen: u32,
+        /// When it began, likewise.
+        pub began: u32,
+        /// FIN and RST of TCP that the one who began it has sent since the last SYN, as they stand in the header.
+        pub ended: u32,
+        /// Those of the other end.
+        pub ended_by_other: u32,
+        /// What the one who began it has sent.
+        pub sent: Counter,
+        /// What came back.
+        pub received: Counter,
     }
 }
 

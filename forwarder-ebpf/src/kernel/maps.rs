@@ -8,10 +8,10 @@ use aya_ebpf::{
 };
 use forwarder_common::{
     abi::{
-        Addr, COUNTER_BLOCKS, Config, Conversation, CounterBlock, Endpoint, EndpointFlows, ExpiryRecord, External,
-        FlowAlloc, FlowEnds, FlowSlot, HostPeers, HostSocket, Internal, Limits, Mapping, Network, NetworkPair,
-        POLICY_PREFIXES, PUBLISHED_WORDS, PolicyKey, PolicyNode, PortUse, Publication, RETRY_CLASSES, Secret,
-        SocketSender, TrafficBlock, Tuple, Uplink,
+        Addr, COUNTER_BLOCKS, Config, Conversation, ConversationRecord, CounterBlock, Endpoint, EndpointFlows,
+        ExpiryRecord, External, FlowAlloc, FlowEnds, FlowSlot, HostPeers, HostSocket, Internal, Limits, Mapping,
+        Network, NetworkPair, POLICY_PREFIXES, PUBLISHED_WORDS, PolicyKey, PolicyNode, PortUse, Publication,
+        RETRY_CLASSES, Secret, SocketSender, TrafficBlock, Tuple, Uplink,
         fragment::{BUCKETS, Bucket},
     },
     decide::icmp_error::notice::{Notice, ipv6::Notice as Notice6},
@@ -114,10 +114,13 @@ pub(crate) static LIMITS: Array<Limits, { COUNTER_BLOCKS as usize }> = Array::ne
 #[btf_map]
 pub(crate) static POLICIES: LpmTrie<PolicyKey, PolicyNode, POLICY_PREFIXES> = LpmTrie::new();
 
-/// Conversation between neighbours → when it was last seen.
+/// Conversation between neighbours → how far it has come.
 #[btf_map]
-pub(crate) static CONVERSATIONS: LruHashMap<Conversation, u32, { forwarder_common::abi::CONVERSATIONS }> =
-    LruHashMap::new();
+pub(crate) static CONVERSATIONS: LruHashMap<
+    Conversation,
+    ConversationRecord,
+    { forwarder_common::abi::CONVERSATIONS },
+> = LruHashMap::new();
 
 /// Conversations that a rule has refused.
 #[btf_map]

@@ -218,6 +218,12 @@ pub(crate) struct Spoken {
     pub(crate) conversation: Conversation,
     /// Which part the packet has in it: a [`Part`](forwarder_common::decide::policy::conversation::Part).
     pub(crate) part: u32,
+    /// Flags of its segment of TCP.
+    pub(crate) tcp_flags: u32,
+    /// What it adds to the counters of the conversation.
+    pub(crate) packets: u32,
+    /// IP bytes.
+    pub(crate) bytes: u32,
 }
 
 /// As [`IcmpError`], of ICMPv6: element 0 of the map `ICMP_ERROR6`.

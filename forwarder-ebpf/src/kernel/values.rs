@@ -1,7 +1,8 @@
 //! What stands beside the slots in the maps of the flow table.
 
 use forwarder_common::abi::{
-    Counter, CounterBlock, EndpointFlows, FROM_OUTSIDE, FlowAlloc, Internal, Mapping, PortUse, TrafficBlock,
+    ConversationRecord, Counter, CounterBlock, EndpointFlows, FROM_OUTSIDE, FlowAlloc, Internal, Mapping, PortUse,
+    TrafficBlock,
 };
 
 use super::{
@@ -75,6 +76,18 @@ shared_fields! {
     CounterBlock {
         /// Counters by code.
         by_code: [Counter; forwarder_common::abi::CODES] = by_code;
+    }
+    ConversationRecord {
+        /// When it was last seen.
+        seen: u32 = seen;
+        /// How the one who began it has ended it.
+        ended: u32 = ended;
+        /// How the other end has.
+        ended_by_other: u32 = ended_by_other;
+        /// What the one who began it has sent.
+        sent: Counter = sent;
+        /// What came back.
+        received: Counter = received;
     }
     Counter {
         /// Packets.

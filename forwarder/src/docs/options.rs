@@ -7,7 +7,7 @@ use super::markdown::{code, table};
 use crate::{
     cli::{declaration, defaults},
     dataplane::Sizes,
-    reconcile::{Datapath, IDLE_TIMES, IdleTime, Nat, seconds},
+    reconcile::{Datapath, Flows, IDLE_TIMES, IdleTime, Nat, seconds},
 };
 
 /// Every command with what it does.
@@ -85,6 +85,13 @@ const OPTIONS: &[Row] = &[
         options: &["no-icc"],
         what: || "keeps the namespaces of a network from reaching each other".into(),
         default: || "off".into(),
+    },
+    Row {
+        options: &["flows"],
+        what: || {
+            "`east-west` shows [what namespaces speak with each other](docs/networks.md#flows-between-namespaces) as flows, too".into()
+        },
+        default: || code(Flows::default().name()),
     },
     Row {
         options: &["no-default-route"],

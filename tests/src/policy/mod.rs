@@ -1,5 +1,6 @@
 //! What networks and endpoints may do less than others.
 
+mod east_west;
 mod forged;
 mod icc;
 mod internal;

@@ -112,12 +112,27 @@ impl Conversation {
     }
 }
 
-/// Whether a conversation of this protocol that was last seen at `seen` still goes on, by the idle times of flows that were answered. In jiffies
-/// (wrapping).
+/// What a segment of TCP with these flags makes of the ends that its sender has told before: a SYN begins anew.
 #[inline(always)]
 #[must_use]
-pub fn lasts(proto: u8, seen: u32, now: u32, timeouts: &[u32; TIMEOUTS]) -> bool {
+pub const fn ends(told: u32, tcp_flags: u8) -> u32 {
+    if tcp_flags & tcp_flag::SYN != 0 { 0 } else { told | (tcp_flags & (tcp_flag::FIN | tcp_flag::RST)) as u32 }
+}
+
+/// Whether a TCP connection is over of which the two ends have told so: by a reset, or both by a FIN.
+#[inline(always)]
+#[must_use]
+pub const fn is_over(ended: u32, by_other: u32) -> bool {
+    (ended | by_other) & tcp_flag::RST as u32 != 0 || ended & by_other & tcp_flag::FIN as u32 != 0
+}
+
+/// Whether a conversation of this protocol that was last seen at `seen` still goes on, or [`is_over`], by the idle times of flows that were
+/// answered. In jiffies (wrapping).
+#[inline(always)]
+#[must_use]
+pub fn lasts(proto: u8, is_over: bool, seen: u32, now: u32, timeouts: &[u32; TIMEOUTS]) -> bool {
     let which = match proto {
+        TCP if is_over => Timeout::TcpClosing,
         TCP => Timeout::TcpEstablished,
         UDP => Timeout::UdpEstablished,
         ICMP => Timeout::Icmp,
@@ -176,6 +191,16 @@ mod tests {
     }
 
     #[test]
+    fn connection_is_over_by_a_reset_or_when_both_have_finished_and_a_syn_begins_anew() {
+        let (fin, rst, ack) = (tcp_flag::FIN | tcp_flag::ACK, tcp_flag::RST, tcp_flag::ACK);
+        let told = |flags: &[u8]| flags.iter().fold(0, |told, flags| ends(told, *flags));
+        assert!(!is_over(told(&[tcp_flag::SYN, ack]), told(&[tcp_flag::SYN | ack, ack])));
+        assert!(!is_over(told(&[fin, ack]), told(&[ack])) && is_over(told(&[fin, ack]), told(&[fin])));
+        assert!(is_over(told(&[rst]), 0) && is_over(0, told(&[rst, ack])));
+        assert!(!is_over(told(&[fin, rst, tcp_flag::SYN]), told(&[fin])), "the same ports again");
+    }
+
+    #[test]
     fn conversation_lasts_as_long_as_a_flow_that_was_answered() {
         let mut timeouts = [0; TIMEOUTS];
         for (class, limit) in timeouts.iter_mut().zip(1..) {
@@ -185,8 +210,11 @@ mod tests {
             [(6, Timeout::TcpEstablished), (17, Timeout::UdpEstablished), (1, Timeout::Icmp), (47, Timeout::Other)]
         {
             let limit = timeouts[class as usize];
-            assert!(lasts(proto, u32::MAX, limit - 1, &timeouts) && !lasts(proto, u32::MAX, limit, &timeouts));
-            assert!(lasts(proto, 5, 4, &timeouts), "another CPU was a moment ahead");
+            assert!(lasts(proto, false, u32::MAX, limit - 1, &timeouts));
+            assert!(!lasts(proto, false, u32::MAX, limit, &timeouts));
+            assert!(lasts(proto, false, 5, 4, &timeouts), "another CPU was a moment ahead");
         }
+        let limit = timeouts[Timeout::TcpClosing as usize];
+        assert!(lasts(TCP, true, 0, limit, &timeouts) && !lasts(TCP, true, 0, limit + 1, &timeouts));
     }
 }

@@ -22,6 +22,8 @@ pub struct Head {
     pub query: u8,
     /// Of ICMP that is neither a query nor its answer [`Part::Alone`].
     pub part: Part,
+    /// Flags of TCP.
+    pub tcp_flags: u8,
 }
 
 /// Flags of TCP from the start of its header, bytes.
@@ -63,10 +65,10 @@ pub fn read<P: PacketBytes>(packet: &P, proto: u8, at: usize) -> Result<Head, Dr
         let (kind, id) = (p0, [i0, i1]);
         let is_query = icmp::is_request(kind) || icmp::is_reply(kind);
         let part = if is_query { Part::with(proto, 0, kind, false) } else { Part::Alone };
-        return Ok(Head { sport: id, dport: id, query: icmp::query(kind), part });
+        return Ok(Head { sport: id, dport: id, query: icmp::query(kind), part, tcp_flags: 0 });
     }
     let [flags] = if proto == TCP { packet.load::<1>(at.wrapping_add(FLAGS))? } else { [0] };
-    Ok(Head { sport: [p0, p1], dport: [q0, q1], query: 0, part: Part::with(proto, flags, 0, false) })
+    Ok(Head { sport: [p0, p1], dport: [q0, q1], query: 0, part: Part::with(proto, flags, 0, false), tcp_flags: flags })
 }
 
 #[cfg(test)]

@@ -16,15 +16,13 @@ use forwarder_common::{
         direction::Direction,
         verdict::{Code, DropReason, PuntReason, Verdict},
     },
-    wire::{
-        ethernet,
-        ipv6::{self, field},
-        l4::tcp_flag,
-        packet::L3_OFF,
-    },
+    wire::{ethernet, ipv6::field, l4::tcp_flag, packet::L3_OFF},
 };
 
-use super::{apply, icmp_error, notice, policy, read::fwd_read6};
+use super::{
+    apply, icmp_error, notice, policy,
+    read::{HEADERS, fwd_read6},
+};
 use crate::{
     kernel::{
         clock::now,
@@ -55,9 +53,6 @@ use crate::{
         state,
     },
 };
-
-/// Bytes that each segment repeats, of those of TCP without options.
-const HEADERS: usize = ipv6::LEN + 20;
 
 /// Of a later fragment, which lacks its ports.
 const LATER: Code = Verdict::Dropped(DropReason::Fragment).code();

@@ -17,7 +17,10 @@ use forwarder_common::{
     },
 };
 
-use super::{icmp_error, read::fwd_read6};
+use super::{
+    icmp_error,
+    read::{HEADERS, fwd_read6},
+};
 use crate::{
     kernel::{
         maps::{PACKET6, SPOKEN},
@@ -27,7 +30,7 @@ use crate::{
     },
     path::policy::{
         is_asked,
-        neighbours::{are_ruled, fwd_policy_judge},
+        neighbours::{Kept, fwd_policy_judge, weigh},
     },
 };
 
@@ -57,11 +60,16 @@ pub(super) fn between(skb: Skb, peer: u32) -> Result<(), Code> {
 
 #[inline(always)]
 fn judged(skb: Skb, peer: u32) -> Result<(), Code> {
-    if !are_ruled(skb.ifindex(), peer) {
+    let kept = Kept::of(skb.ifindex(), peer);
+    if !kept.is_at_all() {
         return Ok(());
     }
-    fwd_policy_name6(skb)?;
-    fwd_policy_judge(skb.ifindex(), peer)
+    weigh(skb, HEADERS);
+    let said = match fwd_policy_name6(skb) {
+        Ok(()) => fwd_policy_judge(skb.ifindex(), peer),
+        broken => broken,
+    };
+    kept.settle(said)
 }
 
 /// Whether a packet that is left to the bridge may go where that takes it: by an address of the link it would reach a neighbour past the rules.
@@ -91,7 +99,8 @@ fn link_peer(skb: Skb) -> u32 {
 #[inline(always)]
 fn name(skb: Skb) -> Result<(), Code> {
     let read = fwd_read6(skb, L3_OFF as u32, Direction::Outbound, skb.ifindex());
-    let (Some(Spoken { conversation, part }), Some(packet)) = (scratch(&SPOKEN), scratch(&PACKET6)) else {
+    let (Some(Spoken { conversation, part, tcp_flags, .. }), Some(packet)) = (scratch(&SPOKEN), scratch(&PACKET6))
+    else {
         return Err(DropReason::Contended.into());
     };
     conversation.src = packet.src;
@@ -101,6 +110,7 @@ fn name(skb: Skb) -> Result<(), Code> {
     conversation.proto = protocol(packet.number);
     conversation.query = 0;
     conversation._pad = [0; 2];
+    *tcp_flags = packet.tcp_flags.into();
     *part = match read {
         Ok(()) => Part::with(conversation.proto, packet.tcp_flags, packet.icmp_type, true),
         Err(LATER) => Part::Aside,
@@ -114,7 +124,7 @@ fn name(skb: Skb) -> Result<(), Code> {
 /// The same of ICMPv6 that is no echo request: an error is of the conversation of what it embeds, which went the other way.
 #[inline(always)]
 fn name_message(skb: Skb) -> Result<(), Code> {
-    let (Some(Packet6 { upper_off, dst, .. }), Some(Spoken { conversation, part })) =
+    let (Some(Packet6 { upper_off, dst, .. }), Some(Spoken { conversation, part, .. })) =
         (scratch(&PACKET6), scratch(&SPOKEN))
     else {
         return Err(DropReason::Contended.into());

@@ -27,6 +27,9 @@ use crate::{
     table::state::Segment,
 };
 
+/// Bytes that each segment repeats, of those of TCP without options.
+pub(super) const HEADERS: usize = ipv6::LEN + 20;
+
 /// Of a later fragment there is no transport header.
 const WITHOUT: l4::Header =
     l4::Header { proto: Proto::Udp, src_port: [0; 2], dst_port: [0; 2], tcp_flags: 0, icmp_type: 0, len: 0 };

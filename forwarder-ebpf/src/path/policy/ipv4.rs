@@ -9,7 +9,7 @@ use forwarder_common::{
 
 use super::{
     is_asked,
-    neighbours::{are_ruled, fwd_policy_judge},
+    neighbours::{Kept, fwd_policy_judge, weigh},
 };
 use crate::{
     kernel::{
@@ -39,9 +39,17 @@ pub(in crate::path) fn between(skb: Skb, peer: u32) -> Result<(), Code> {
 
 #[inline(always)]
 fn judged(skb: Skb, peer: u32) -> Result<(), Code> {
-    if !is_asked() || !are_ruled(skb.ifindex(), peer) {
+    if !is_asked() {
         return Ok(());
     }
+    let kept = Kept::of(skb.ifindex(), peer);
+    if kept.is_at_all() { kept.settle(speaks(skb, peer)) } else { Ok(()) }
+}
+
+/// Finds out of which conversation the packet is, judges and counts it.
+#[inline(always)]
+fn speaks(skb: Skb, peer: u32) -> Result<(), Code> {
+    weigh(skb, 2 * ipv4::MIN_LEN);
     let at = fwd_policy_name(skb);
     if at & REFUSED != 0 {
         return Err(Code::from_raw(at & !REFUSED));
@@ -65,7 +73,9 @@ const REFUSED: u32 = 1 << 31;
 /// In steps that are global functions: of what stands in a map by then the verifier knows nothing.
 #[inline(always)]
 fn name(skb: Skb) -> u32 {
-    let Some(Spoken { conversation, part }) = scratch(&SPOKEN) else { return REFUSED | DropReason::Contended as u32 };
+    let Some(Spoken { conversation, part, tcp_flags, .. }) = scratch(&SPOKEN) else {
+        return REFUSED | DropReason::Contended as u32;
+    };
     let ip = match ipv4::parse(&Anywhere(skb), L3_OFF) {
         Ok(ip) => ip,
         Err(reason) => return REFUSED | reason as u32,
@@ -77,6 +87,7 @@ fn name(skb: Skb) -> u32 {
     conversation.proto = ip.proto;
     conversation.query = 0;
     conversation._pad = [0; 2];
+    *tcp_flags = 0;
     match head::transport(&ip) {
         Ok(Ok(at)) => at as u32,
         Ok(Err(found)) => {
@@ -90,7 +101,9 @@ fn name(skb: Skb) -> u32 {
 /// Tells in the map `SPOKEN` what the transport header knows. [`Code::PASS`] if the packet may be an error of ICMP.
 #[inline(always)]
 fn transport(skb: Skb, at: u32) -> Code {
-    let Some(Spoken { conversation, part }) = scratch(&SPOKEN) else { return DropReason::Contended.into() };
+    let Some(Spoken { conversation, part, tcp_flags, .. }) = scratch(&SPOKEN) else {
+        return DropReason::Contended.into();
+    };
     let head = match head::read(&Anywhere(skb), conversation.proto, at as usize) {
         Ok(head) => head,
         Err(reason) => return reason.into(),
@@ -99,6 +112,7 @@ fn transport(skb: Skb, at: u32) -> Code {
     conversation.dport = head.dport;
     conversation.query = head.query;
     *part = head.part as u32;
+    *tcp_flags = head.tcp_flags.into();
     if matches!(head.part, Part::Alone) { Code::PASS } else { Code::FORWARDED }
 }
 
@@ -106,7 +120,7 @@ fn transport(skb: Skb, at: u32) -> Code {
 #[inline(always)]
 fn tells(skb: Skb) {
     let embedded = if fwd_icmp_error_read(skb, L3_OFF as u32) == 0 { error() } else { None };
-    let Some(Spoken { conversation, part }) = scratch(&SPOKEN) else { return };
+    let Some(Spoken { conversation, part, .. }) = scratch(&SPOKEN) else { return };
     let Some(IcmpError { ip, embedded, .. }) = embedded else { return };
     if ip.dst != embedded.ip.src {
         return;

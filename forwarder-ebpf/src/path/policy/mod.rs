@@ -26,10 +26,10 @@ use crate::kernel::{
 /// Endpoints with rules.
 const RULED: u32 = endpoint_flags::POLICY_OUT | endpoint_flags::POLICY_IN;
 
-/// Whether some endpoint has rules.
+/// Whether some endpoint has rules, or counts what it speaks with neighbours.
 #[inline(always)]
 pub(super) fn is_asked() -> bool {
-    config().is_some_and(|config| config.features & feature::POLICY != 0)
+    config().is_some_and(|config| config.features & (feature::POLICY | feature::EAST_WEST) != 0)
 }
 
 /// Whether `endpoint` may begin, or (`inward`) others may begin with it, the conversation of a flow of IPv4 with the outbound tuple `tuple`.

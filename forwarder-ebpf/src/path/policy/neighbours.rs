@@ -1,17 +1,19 @@
-//! Neighbours have no flows: while some endpoint has rules, what has begun between two of which one has some stands in the map `CONVERSATIONS`,
-//! by which answers pass, and errors about it.
+//! Neighbours have no flows: what has begun between two of which one has rules, or counts what it speaks, stands in the map `CONVERSATIONS`. By
+//! that answers pass, and errors about it; and it is what `fwd flows` shows of neighbours.
 
 use forwarder_common::{
-    abi::{Conversation, Endpoint},
-    decide::policy::conversation::{Part, lasts},
+    abi::{Conversation, ConversationRecord, Counter, Endpoint, endpoint_flags},
+    decide::policy::conversation::{Part, ends, is_over, lasts},
     types::verdict::{Code, DropReason},
-    wire::l4::Proto,
+    wire::{l4::Proto, packet::L3_OFF},
 };
 
 use super::{RULED, UNCOUNTED, asked, word};
 use crate::kernel::{
     clock::now,
+    counters::Amount,
     maps::{CONVERSATIONS, SPOKEN, config},
+    packet::skb::Skb,
     records,
     scratch::{Spoken, scratch},
     shared::Shared,
@@ -21,20 +23,55 @@ global_fn! {
     /// See [`judge`].
     pub(in crate::path) fn fwd_policy_judge(from: u32, to: u32) -> Result<(), Code> = judge;
     /// See [`is_known`].
-    fn fwd_policy_known() -> bool = is_known;
+    fn fwd_policy_known(answers: bool) -> bool = is_known;
+    /// See [`goes_on`].
+    fn fwd_policy_goes_on(proto: u32, ended: u32, by_other: u32, seen: u32) -> bool = goes_on;
     /// See [`note`].
-    fn fwd_policy_note() -> Result<(), Code> = note;
+    fn fwd_policy_note(answers: bool) -> Result<(), Code> = note;
     /// See [`turn`].
     fn fwd_policy_turn() -> () = turn;
     /// See [`may_begin`].
     fn fwd_policy_begins(counts: bool) -> Result<(), Code> = may_begin;
 }
 
-/// Whether one of the endpoints behind these host-side veths has rules.
+/// The flags of the endpoints behind these host-side veths, together.
 #[inline(always)]
-pub(in crate::path) fn are_ruled(from: u32, to: u32) -> bool {
+fn flags_of(from: u32, to: u32) -> u32 {
     let flags = |host_veth| records::endpoint(host_veth).map_or(0, |endpoint| endpoint.flags);
-    (flags(from) | flags(to)) & RULED != 0
+    flags(from) | flags(to)
+}
+
+/// What is done about a packet between the endpoints behind two host-side veths.
+#[derive(Clone, Copy)]
+pub(in crate::path) struct Kept(u32);
+
+impl Kept {
+    /// As their records say.
+    #[inline(always)]
+    pub(in crate::path) fn of(from: u32, to: u32) -> Self {
+        Self(flags_of(from, to))
+    }
+
+    /// Whether it is kept what they speak: one of them has rules, or counts it.
+    #[inline(always)]
+    pub(in crate::path) const fn is_at_all(self) -> bool {
+        self.0 & (RULED | endpoint_flags::EAST_WEST) != 0
+    }
+
+    /// What becomes of a packet of which this was `said`: where neither has rules nothing is refused, whatever could not be counted.
+    #[inline(always)]
+    pub(in crate::path) fn settle(self, said: Result<(), Code>) -> Result<(), Code> {
+        if self.0 & RULED != 0 { said } else { Ok(()) }
+    }
+}
+
+/// Notes in the map `SPOKEN` what the packet adds to the counters of its conversation, each segment of which repeats so many bytes of `headers`:
+/// as much as to those of its endpoint.
+#[inline(always)]
+pub(in crate::path) fn weigh(skb: Skb, headers: usize) {
+    let Some(Spoken { packets, bytes, .. }) = scratch(&SPOKEN) else { return };
+    *packets = skb.segments(L3_OFF.wrapping_add(headers));
+    *bytes = Amount::whole(skb, L3_OFF).bytes;
 }
 
 /// Whether the packet whose part in a conversation stands in the map `SPOKEN` may go from one endpoint to the other: it is of one that has
@@ -44,46 +81,67 @@ pub(in crate::path) fn are_ruled(from: u32, to: u32) -> bool {
 /// begun it: it can begin none. So does the kernel's conntrack take connections up (`nf_conntrack_tcp_loose`).
 #[inline(always)]
 fn judge(from: u32, to: u32) -> Result<(), Code> {
-    let Some(Spoken { conversation, part }) = scratch(&SPOKEN) else { return Err(DropReason::Contended.into()) };
+    let Some(Spoken { conversation, part, .. }) = scratch(&SPOKEN) else { return Err(DropReason::Contended.into()) };
     let part = Part::of(*part);
     conversation.from = from;
     conversation.to = to;
-    if matches!(part, Part::Aside) || part.may_go_on() && fwd_policy_known() {
+    if matches!(part, Part::Aside) || part.may_go_on() && fwd_policy_known(false) {
         return Ok(());
     }
     fwd_policy_turn();
-    if part.may_answer() && fwd_policy_known() {
+    if part.may_answer() && fwd_policy_known(true) {
         return Ok(());
     }
     if matches!(part, Part::GoesOn) && fwd_policy_begins(false).is_ok() {
-        return fwd_policy_note();
+        return fwd_policy_note(true);
     }
     fwd_policy_turn();
     if matches!(part, Part::Tells) {
         conversation.proto = Proto::Icmp as u8;
     }
     fwd_policy_begins(true)?;
-    if part.begins() { fwd_policy_note() } else { Ok(()) }
+    if part.begins() { fwd_policy_note(false) } else { Ok(()) }
 }
 
-/// Whether the conversation in the map `SPOKEN` has begun and is not idle; it is not idle then.
+/// Whether the conversation in the map `SPOKEN` has begun and is not idle; it is not idle then, and has counted the packet, which the other end
+/// has sent if it `answers`.
 #[inline(always)]
-fn is_known() -> bool {
-    let Some(Spoken { conversation, .. }) = scratch(&SPOKEN) else { return false };
-    let (Some(seen), Some(config)) = (Shared::recent(&CONVERSATIONS, conversation), config()) else { return false };
-    let (then, now) = (seen.read(), now());
-    let lasts = lasts(conversation.proto, then, now, &config.timeouts);
-    if lasts && then != now {
-        seen.write(now);
+fn is_known(answers: bool) -> bool {
+    let Some(Spoken { conversation, tcp_flags, packets, bytes, .. }) = scratch(&SPOKEN) else { return false };
+    let Some(found) = Shared::recent(&CONVERSATIONS, conversation) else { return false };
+    let (ended, by_other) = (found.ended().read(), found.ended_by_other().read());
+    if !fwd_policy_goes_on(conversation.proto.into(), ended, by_other, found.seen().read()) {
+        return false;
     }
-    lasts
+    found.seen().write(now());
+    let (counter, told) =
+        if answers { (found.received(), found.ended_by_other()) } else { (found.sent(), found.ended()) };
+    counter.packets().add((*packets).into());
+    counter.bytes().add((*bytes).into());
+    told.write(ends(told.read(), *tcp_flags as u8));
+    true
 }
 
-/// Notes that the conversation in the map `SPOKEN` has begun.
+/// Whether a conversation of this protocol that was last seen at `seen`, and of which the two ends have told such ends, still goes on. A function of
+/// its own: what follows would be verified for each of its ways.
 #[inline(always)]
-fn note() -> Result<(), Code> {
-    let noted = scratch(&SPOKEN).is_some_and(|spoken| CONVERSATIONS.insert(&spoken.conversation, &now(), 0).is_ok());
-    if noted { Ok(()) } else { Err(DropReason::Contended.into()) }
+fn goes_on(proto: u32, ended: u32, by_other: u32, seen: u32) -> bool {
+    config().is_some_and(|config| lasts(proto as u8, is_over(ended, by_other), seen, now(), &config.timeouts))
+}
+
+/// Notes that the conversation in the map `SPOKEN` has begun with the packet, which the other end has sent if it `answers`.
+#[inline(always)]
+fn note(answers: bool) -> Result<(), Code> {
+    let Some(Spoken { conversation, tcp_flags, packets, bytes, .. }) = scratch(&SPOKEN) else {
+        return Err(DropReason::Contended.into());
+    };
+    let now = now();
+    let mut begun = ConversationRecord { seen: now, began: now, ..ConversationRecord::default() };
+    let (counter, told) =
+        if answers { (&mut begun.received, &mut begun.ended_by_other) } else { (&mut begun.sent, &mut begun.ended) };
+    *counter = Counter { packets: (*packets).into(), bytes: (*bytes).into() };
+    *told = ends(0, *tcp_flags as u8);
+    CONVERSATIONS.insert(conversation, &begun, 0).map_err(|_| DropReason::Contended.into())
 }
 
 /// Makes of the conversation in the map `SPOKEN` that which the other end would have begun.

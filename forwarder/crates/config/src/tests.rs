@@ -9,8 +9,8 @@ use fwd_base::{Error, Kind, Result};
 use fwd_dataplane::{Backend, EndpointId, EndpointOwner, Rule};
 use fwd_kernel::netns::Name;
 use fwd_plan::{
-    AskedLimits, Datapath, Desired, Endpoint, IDLE_TIMES, Ipv4, Ipv6, Nat, Network, RateLimit, TableRequest, TargetRef,
-    UplinkChoice,
+    AskedLimits, Datapath, Desired, Endpoint, Flows, IDLE_TIMES, Ipv4, Ipv6, Nat, Network, RateLimit, TableRequest,
+    TargetRef, UplinkChoice,
 };
 
 fn source(text: &str) -> Source {
@@ -61,6 +61,7 @@ const EVERYTHING: &str = r#"
         clamp-mss = true
         ignore-xfrm = true
         no-icc = true
+        flows = "east-west"
         allow-networks = ["vault"]
         dns = true
         keep = true
@@ -122,6 +123,7 @@ fn every_key_of_table_and_networks_arrives() {
         clamp_mss: true,
         ignore_xfrm: true,
         no_icc: true,
+        flows: Flows::EastWest,
         allow_networks: ["vault".to_owned()].into(),
         kept: true,
         dns: true,
@@ -313,6 +315,7 @@ fn networks() -> impl Strategy<Value = BTreeMap<String, Network>> {
             clamp_mss,
             ignore_xfrm,
             no_icc,
+            flows: if dns && kept { Flows::EastWest } else { Flows::Outside },
             allow_networks: Default::default(),
             kept,
             dns,

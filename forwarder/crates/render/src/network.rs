@@ -52,6 +52,8 @@ pub struct NetworkView {
     pub internal: bool,
     /// Whether endpoints of the network do not reach each other.
     pub no_icc: bool,
+    /// Whether what endpoints of the network speak with each other has flows.
+    pub east_west: bool,
     /// Networks that may reach it, whether they are there and have allowed it or not.
     pub allows: Vec<Untrusted>,
     /// Those of them that do, and are reached by it.
@@ -95,6 +97,7 @@ impl NetworkView {
             (self.clamp_mss, "clamp-mss"),
             (self.ignore_xfrm, "ignore-xfrm"),
             (self.no_icc, "no-icc"),
+            (self.east_west, "flows east-west"),
             (self.name_server.is_some(), "dns"),
             (!self.kept, "goes with its last namespace"),
         ];

@@ -19,6 +19,8 @@ pub struct PolicyView {
     pub internal: bool,
     /// Whether endpoints of the network do not reach each other.
     pub no_icc: bool,
+    /// Whether what endpoints of the network speak with each other has flows.
+    pub east_west: bool,
     /// Whether a default route was set inside.
     pub default_route: bool,
     /// Metric of the default route, where one was asked for.
@@ -78,6 +80,7 @@ impl PolicyView {
             (self.clamp_mss, "clamp-mss"),
             (self.ignore_xfrm, "ignore-xfrm"),
             (self.no_icc, "no-icc"),
+            (self.east_west, "flows east-west"),
         ]
         .into_iter();
         options.filter(|(given, _)| *given).map(|(_, option)| option.into())

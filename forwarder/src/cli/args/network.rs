@@ -12,7 +12,7 @@ use ipnet::IpNet;
 use super::{choice, defaults, parsed, told_apart};
 use crate::{
     Error, Kind, Result,
-    reconcile::{Datapath, Ipv4, Ipv6, Nat, Network, UplinkChoice},
+    reconcile::{Datapath, Flows, Ipv4, Ipv6, Nat, Network, UplinkChoice},
 };
 
 /// What a network is to be.
@@ -60,6 +60,9 @@ pub(crate) struct NetworkArgs {
     /// Keep the network's namespaces from reaching each other; gateway and way out stay
     #[arg(long)]
     pub(crate) no_icc: bool,
+    #[arg(long, value_name = "KIND", value_parser = choice(&Flows::ALL, Flows::name))]
+    #[arg(help = defaults::told(&format!("Of what there are flows; {}", told_apart(&Flows::ALL, Flows::name, Flows::what)), Flows::default().name()))]
+    pub(crate) flows: Option<Flows>,
     /// Make the network one with a name server at its gateway: namespaces find one another by
     /// NAME and NAME.NETWORK, and what is outside as the host does
     #[arg(long)]
@@ -86,6 +89,7 @@ impl NetworkArgs {
             ignore_xfrm,
             internal,
             no_icc,
+            flows,
             dns,
         } = self;
         let gateway = gateway.as_deref();
@@ -102,6 +106,7 @@ impl NetworkArgs {
             clamp_mss: *clamp_mss,
             ignore_xfrm: *ignore_xfrm,
             no_icc: *no_icc,
+            flows: flows.unwrap_or_default(),
             dns: *dns,
             ..Network::default()
         })

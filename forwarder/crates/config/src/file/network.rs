@@ -9,7 +9,7 @@ use toml::Spanned;
 
 use super::{anywhere, words};
 use fwd_base::{Error, Result};
-use fwd_plan::{self as plan, Datapath, Ipv4, Ipv6, Nat, UplinkChoice};
+use fwd_plan::{self as plan, Datapath, Flows, Ipv4, Ipv6, Nat, UplinkChoice};
 
 /// A network. What is left out and depends on the host (uplink's MTU, free subnet, best data path, IPv6) is as it is, or as the host
 /// has it; everything else that is left out is not to be.
@@ -62,6 +62,10 @@ pub struct Network {
     /// Its namespaces do not reach each other.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub no_icc: bool,
+    /// With whom what its namespaces speak has flows; without it, with the outside.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "words::flows")]
+    pub flows: Option<Flows>,
     /// Networks that may reach it: they do once each has allowed the other.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     #[schemars(with = "BTreeSet<String>")]
@@ -94,6 +98,7 @@ impl Network {
             clamp_mss,
             ignore_xfrm,
             no_icc,
+            flows,
             allow_networks,
             dns,
             keep,
@@ -122,6 +127,7 @@ impl Network {
             clamp_mss: *clamp_mss,
             ignore_xfrm: *ignore_xfrm,
             no_icc: *no_icc,
+            flows: flows.unwrap_or_default(),
             allow_networks: allow_networks.iter().map(|other| other.get_ref().clone()).collect(),
             kept: *keep,
             dns: *dns,
@@ -143,6 +149,7 @@ impl Network {
             clamp_mss,
             ignore_xfrm,
             no_icc,
+            flows,
             allow_networks,
             kept,
             dns,
@@ -161,6 +168,7 @@ impl Network {
             clamp_mss: *clamp_mss,
             ignore_xfrm: *ignore_xfrm,
             no_icc: *no_icc,
+            flows: Some(*flows).filter(|flows| *flows != Flows::default()),
             allow_networks: allow_networks.iter().cloned().map(anywhere).collect(),
             dns: *dns,
             keep: *kept,

@@ -3,7 +3,7 @@
 use schemars::{Schema, SchemaGenerator, json_schema};
 
 use fwd_dataplane::Backend;
-use fwd_plan::{Datapath, IDLE_TIMES, Ipv4, Ipv6, Nat};
+use fwd_plan::{Datapath, Flows, IDLE_TIMES, Ipv4, Ipv6, Nat};
 
 fn one_of(names: &[&str]) -> Schema {
     json_schema!({ "type": "string", "enum": names })
@@ -15,6 +15,10 @@ pub(super) fn attach(_: &mut SchemaGenerator) -> Schema {
 
 pub(super) fn datapath(_: &mut SchemaGenerator) -> Schema {
     one_of(&Datapath::ALL.map(Datapath::name))
+}
+
+pub(super) fn flows(_: &mut SchemaGenerator) -> Schema {
+    one_of(&Flows::ALL.map(Flows::name))
 }
 
 pub(super) fn ipv4(_: &mut SchemaGenerator) -> Schema {

@@ -4,8 +4,8 @@ use std::fmt;
 
 use forwarder_common::{
     abi::{
-        ABI_VERSION, CONVERSATIONS, COUNTER_BLOCKS, Config, Conversation, CounterBlock, FlowSlot, PortUse, TIMEOUTS,
-        Timeout, TrafficBlock,
+        ABI_VERSION, CONVERSATIONS, COUNTER_BLOCKS, Config, Conversation, ConversationRecord, CounterBlock, FlowSlot,
+        PortUse, TIMEOUTS, Timeout, TrafficBlock,
     },
     decide::ports,
     flow::cache,
@@ -91,7 +91,8 @@ impl Sizes {
         let mappings = 2 * u64::from(self.max_flows).next_power_of_two() * BUCKET;
         let ports = u64::from(self.port_uses()) * size_of::<PortUse>() as u64;
         let counters = u64::from(COUNTER_BLOCKS) * size_of::<CounterBlock>() as u64;
-        let conversations = CONVERSATIONS as u64 * (ELEMENT + size_of::<Conversation>() as u64 + WORD + BUCKET);
+        let conversation = ELEMENT + (size_of::<Conversation>() + size_of::<ConversationRecord>()) as u64 + BUCKET;
+        let conversations = CONVERSATIONS as u64 * conversation;
         counters
             + conversations
             + slots * size_of::<FlowSlot>() as u64

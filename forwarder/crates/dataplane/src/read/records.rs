@@ -324,7 +324,7 @@ fn addresses(endpoint: &Endpoint) -> impl Iterator<Item = Addr> {
 }
 
 /// What [`features_of`] networks can be.
-const OF_NETWORKS: u32 = feature::EIM | feature::EIF | feature::IPV6 | feature::ROUTED_V6;
+const OF_NETWORKS: u32 = feature::EIM | feature::EIF | feature::IPV6 | feature::ROUTED_V6 | feature::EAST_WEST;
 
 /// What a network needs of the programs.
 fn features_of(network: &Network) -> u32 {
@@ -332,6 +332,7 @@ fn features_of(network: &Network) -> u32 {
         (abi::endpoint_flags::NAT_EIM, feature::EIM),
         (abi::endpoint_flags::NAT_EIF, feature::EIF),
         (abi::endpoint_flags::ROUTED_V6, feature::ROUTED_V6),
+        (abi::endpoint_flags::EAST_WEST, feature::EAST_WEST),
     ];
     let ipv6 = if subnet_v6(network).is_some() { feature::IPV6 } else { 0 };
     features.into_iter().filter(|(flag, _)| network.flags & flag != 0).fold(ipv6, |all, (_, feature)| all | feature)

@@ -22,7 +22,7 @@ pub struct Flows {
 }
 
 impl Flows {
-    /// The flows of one namespace, or all.
+    /// The flows of one namespace, or all; what neighbours speak is of both.
     ///
     /// # Errors
     /// The namespace is not up, or the maps cannot be read.
@@ -31,11 +31,16 @@ impl Flows {
             Some(target) => state.of(target)?.into_iter().collect(),
             None => state.endpoints.iter().cloned().collect(),
         };
+        let everybody: BTreeMap<u32, Described> = state.endpoints.iter().cloned().collect();
         let mut flows = state.plane.flows_unsorted()?;
+        // What somebody has spoken who is gone by now is nobody's.
+        let is_there = |flow: &Flow| everybody.contains_key(&flow.endpoint);
+        flows.extend(state.plane.neighbour_flows()?.into_iter().filter(is_there));
         if target.is_some() {
-            flows.retain(|flow| shown.contains_key(&flow.endpoint));
+            let is_shown = |host_veth: &u32| shown.contains_key(host_veth);
+            flows.retain(|flow| is_shown(&flow.endpoint) || flow.peer.as_ref().is_some_and(is_shown));
         }
-        let owners = owners(&shown);
+        let owners = owners(&everybody);
         flows.sort_by_cached_key(|flow| order(flow, owners.get(&flow.endpoint)));
         Ok(Self { flows, owners })
     }
@@ -107,8 +112,8 @@ fn view(flow: &Flow, owner: Option<&Owner>) -> FlowView {
         src_port: port(&flow.src),
         dst_addr: flow.dst.ip(),
         dst_port: port(&flow.dst),
-        nat_addr: Some(flow.nat.ip()),
-        nat_port: port(&flow.nat),
+        nat_addr: flow.peer.is_none().then(|| flow.nat.ip()),
+        nat_port: port(&flow.nat).filter(|_| flow.peer.is_none()),
         icmp_id: flow.icmp_id,
         state: state(flow).into(),
         tx_packets: flow.tx.0,

@@ -9,7 +9,7 @@ use super::State;
 use crate::execute;
 use fwd_base::Result;
 use fwd_dataplane::{NetworkMetadata, name_of};
-use fwd_plan::{Datapath, Ipv4, Treatment};
+use fwd_plan::{Datapath, Flows, Ipv4, Treatment};
 use fwd_render::{NetworkView, UPLINK_STATES};
 
 impl State {
@@ -34,7 +34,7 @@ impl State {
         let reaches = allows().filter(is_mutual).cloned().map(Into::into).collect();
         let allows = allows().cloned().map(Into::into).collect();
         let treatment = Treatment::of_flags(record.flags);
-        let Treatment { nat, clamp_mss, ignore_xfrm, internal, no_icc, bound, dns, routed6: _ } = treatment;
+        let Treatment { nat, clamp_mss, ignore_xfrm, internal, no_icc, flows, bound, dns, routed6: _ } = treatment;
         let datapath = Datapath::of_flags(record.flags);
         let gateways = execute::gateways(record);
         let subnets = gateways.iter().map(IpNet::trunc).collect();
@@ -66,6 +66,7 @@ impl State {
             ignore_xfrm,
             internal,
             no_icc,
+            east_west: flows == Flows::EastWest,
             allows,
             reaches,
             mtu: record.mtu,

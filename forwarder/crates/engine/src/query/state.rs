@@ -19,7 +19,7 @@ use fwd_kernel::{
     netlink::{Link, Netlink},
     netns::{self, Name},
 };
-use fwd_plan::{Datapath, Ipv4, Limits, Owner, RateLimit, TargetRef, Treatment};
+use fwd_plan::{Datapath, Flows, Ipv4, Limits, Owner, RateLimit, TargetRef, Treatment};
 use fwd_render::{EndpointView, FlowCounts, PolicyView, RateView, RuleView, UPLINK_STATES, XdpView};
 
 /// The records of one host.
@@ -218,7 +218,8 @@ impl State {
         let (default, others): (Vec<_>, Vec<_>) = routes.iter().partition(|route| route.to.prefix_len() == 0);
         let is_set = |flag| record.flags & flag != 0;
         let treatment = Treatment::of_flags(record.flags);
-        let Treatment { nat: _, clamp_mss, ignore_xfrm, internal, no_icc, bound: _, dns: _, routed6: _ } = treatment;
+        let Treatment { nat: _, clamp_mss, ignore_xfrm, internal, no_icc, flows, bound: _, dns: _, routed6: _ } =
+            treatment;
         let Limits { outbound, inbound } = execute::limits(&self.plane.limits(record)?);
         let (rules, refusals) = self.plane.policy(record)?;
         let limit = |RateLimit { rate, burst }: RateLimit| (rate != 0).then_some(RateView { rate, burst });
@@ -229,6 +230,7 @@ impl State {
             ignore_xfrm,
             internal,
             no_icc,
+            east_west: flows == Flows::EastWest,
             default_route: !is_set(endpoint_flags::NO_DEFAULT_ROUTE),
             metric: default.first().and_then(|route| route.metric),
             routes: others.iter().map(|route| format!("{} via {}", route.to, route.via)).collect(),

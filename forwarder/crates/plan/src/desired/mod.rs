@@ -26,7 +26,7 @@ pub use self::{
     datapath::Datapath,
     endpoint::{AskedLimits, Endpoint, HardwareAddress, Limits, RateLimit, RouteRequest},
     network::{Ipv4, Ipv6, Network, Treatment, UplinkChoice},
-    options::{IDLE_TIMES, IdleTime, Nat, TableRecord, TableRequest, range, seconds},
+    options::{Flows, IDLE_TIMES, IdleTime, Nat, TableRecord, TableRequest, range, seconds},
     place::Places,
     policy::AskedRules,
     request::{Caller, NetworkRequest, PortRequest, TargetRef, UpRequest, UplinkRequest},

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::options::unsupported;
 
 pub use self::{ipv4::Ipv4, ipv6::Ipv6, uplink::UplinkChoice};
-use crate::{Datapath, Nat};
+use crate::{Datapath, Flows, Nat};
 use fwd_base::{Error, Kind, Result};
 
 /// A network. It may have no endpoint yet.
@@ -47,6 +47,8 @@ pub struct Network {
     pub ignore_xfrm: bool,
     /// Its endpoints do not reach each other.
     pub no_icc: bool,
+    /// Of what its endpoints speak there are flows.
+    pub flows: Flows,
     /// Networks that may reach it: they do once each has allowed the other.
     pub allow_networks: BTreeSet<String>,
     /// It stays when its last endpoint goes; one in which none is desired does in any case.
@@ -68,6 +70,8 @@ pub struct Treatment {
     pub internal: bool,
     /// Its endpoints do not reach each other.
     pub no_icc: bool,
+    /// Of what its endpoints speak there are flows.
+    pub flows: Flows,
     /// It leaves by its uplink alone, wherever the host's own routes lead.
     pub bound: bool,
     /// A name server answers at its gateway.
@@ -91,7 +95,7 @@ pub(crate) struct Switch {
 }
 
 /// Every option of a network that is on or off, but `--internal`, which is a choice of the uplink.
-pub(crate) const SWITCHES: [Switch; 4] = [
+pub(crate) const SWITCHES: [Switch; 5] = [
     Switch {
         option: "--clamp-mss",
         what: "MSS clamping",
@@ -114,6 +118,13 @@ pub(crate) const SWITCHES: [Switch; 4] = [
         has: |treatment| treatment.no_icc,
     },
     Switch {
+        option: "--flows east-west",
+        what: "counting of what neighbours speak",
+        states: ["off", "on"],
+        asked: |network| network.flows == Flows::EastWest,
+        has: |treatment| treatment.flows == Flows::EastWest,
+    },
+    Switch {
         option: "--dns",
         what: "name server",
         states: ["off", "on"],
@@ -132,6 +143,7 @@ impl Network {
             ignore_xfrm: self.ignore_xfrm,
             internal,
             no_icc: self.no_icc,
+            flows: self.flows,
             bound: self.uplink.interface().is_some(),
             dns: self.dns,
             // Of an internal network nothing comes to where it could be translated.
@@ -170,6 +182,7 @@ impl Treatment {
             ignore_xfrm: is_set(endpoint_flags::IGNORE_XFRM),
             internal: is_set(endpoint_flags::INTERNAL),
             no_icc: is_set(endpoint_flags::NO_ICC),
+            flows: if is_set(endpoint_flags::EAST_WEST) { Flows::EastWest } else { Flows::Outside },
             bound: is_set(endpoint_flags::UPLINK_BOUND),
             dns: is_set(endpoint_flags::DNS),
             routed6: is_set(endpoint_flags::ROUTED_V6),
@@ -189,6 +202,7 @@ impl Treatment {
             | flag(self.ignore_xfrm, endpoint_flags::IGNORE_XFRM)
             | flag(self.internal, endpoint_flags::INTERNAL)
             | flag(self.no_icc, endpoint_flags::NO_ICC)
+            | flag(self.flows == Flows::EastWest, endpoint_flags::EAST_WEST)
             | flag(self.bound, endpoint_flags::UPLINK_BOUND)
             | flag(self.dns, endpoint_flags::DNS)
             | flag(self.routed6, endpoint_flags::ROUTED_V6)
@@ -206,8 +220,8 @@ impl Treatment {
 
     /// A network that would be treated so. What leads outside, and IPv6, is said elsewhere.
     pub(crate) fn as_asked(self) -> Network {
-        let Self { nat, clamp_mss, ignore_xfrm, no_icc, dns, internal: _, bound: _, routed6: _ } = self;
-        Network { nat: Some(nat), clamp_mss, ignore_xfrm, no_icc, dns, ..Network::default() }
+        let Self { nat, clamp_mss, ignore_xfrm, no_icc, flows, dns, internal: _, bound: _, routed6: _ } = self;
+        Network { nat: Some(nat), clamp_mss, ignore_xfrm, no_icc, flows, dns, ..Network::default() }
     }
 
     /// The options by which a network is asked for that is treated so: those that are not the usual.
@@ -242,6 +256,10 @@ impl Treatment {
         if self.clamp_mss {
             let why = "fwd makes no rule for it in nftables";
             return Err(unsupported("--clamp-mss", why).remedy(remedy));
+        }
+        if self.flows == Flows::EastWest {
+            let why = "the bridge passes on what namespaces speak with each other, and counts no flows";
+            return Err(unsupported("--flows east-west", why).remedy(remedy));
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! How ports are mapped, and options of the flow table, as they are asked for and as they are found.
+//! How ports are mapped, of what there are flows, and options of the flow table, as they are asked for and as they are found.
 
 use forwarder_common::abi::Timeout;
 use serde::{Deserialize, Serialize};
@@ -40,6 +40,40 @@ impl Nat {
             Self::Symmetric => "a port per destination",
             Self::Eim => "one for all (RFC 4787)",
             Self::EimEif => "the same, and open to everybody",
+        }
+    }
+}
+
+/// Of what the endpoints of a network speak there are flows: with whom.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Flows {
+    /// With the outside, which is translated.
+    #[default]
+    Outside,
+    /// With neighbours as well: other endpoints of the host, in whichever network.
+    EastWest,
+}
+
+impl Flows {
+    /// Every kind.
+    pub const ALL: [Self; 2] = [Self::Outside, Self::EastWest];
+
+    /// `outside` or `east-west`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Outside => "outside",
+            Self::EastWest => "east-west",
+        }
+    }
+
+    /// What it is, for the help and the README.
+    #[must_use]
+    pub const fn what(self) -> &'static str {
+        match self {
+            Self::Outside => "of what is spoken with the outside",
+            Self::EastWest => "between namespaces as well",
         }
     }
 }

@@ -3,7 +3,7 @@
 use forwarder_common::abi::Timeout;
 
 use super::super::{
-    Datapath, Nat, Object, ResolvConf, TableRequest, Treatment, UpRequest,
+    Datapath, Flows, Nat, Object, ResolvConf, TableRequest, Treatment, UpRequest,
     testing::{World, down, name, named},
 };
 use fwd_base::Kind;
@@ -58,6 +58,7 @@ fn options_are_recorded_and_shown() {
         it.nat = Some(Nat::EimEif);
         it.clamp_mss = true;
         it.no_icc = true;
+        it.flows = Flows::EastWest;
     });
     let request =
         UpRequest { allow_spoof: true, no_default_route: true, ..request }.with_options(|it| it.ignore_xfrm = true);
@@ -66,7 +67,7 @@ fn options_are_recorded_and_shown() {
     for line in [
         "# flow table: 1000 flows, 100 of a namespace, ports 2000-3000, ",
         "udp-half-open 1m30s",
-        "# with --nat eim-eif, --clamp-mss, --ignore-xfrm, --no-icc",
+        "# with --nat eim-eif, --clamp-mss, --no-icc, --flows east-west, --ignore-xfrm",
         " isolated on",
         "# 10.77.0.2 may send from other addresses (--allow-spoof)",
         "# 10.77.0.2 gets no default route (--no-default-route)",
@@ -80,6 +81,7 @@ fn options_are_recorded_and_shown() {
         ignore_xfrm: true,
         internal: false,
         no_icc: true,
+        flows: Flows::EastWest,
         bound: false,
         dns: false,
         routed6: false,

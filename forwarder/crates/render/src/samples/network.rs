@@ -21,6 +21,7 @@ pub(crate) fn network(name: &str, endpoints: usize) -> NetworkView {
         ignore_xfrm: false,
         internal: false,
         no_icc: true,
+        east_west: false,
         allows: vec!["app".into(), "db".into()],
         reaches: vec!["db".into()],
         name_server: None,

@@ -11,7 +11,7 @@ use super::slots::FoundFlow;
 use crate::{Clock, Dataplane};
 use fwd_base::Result;
 
-const ICMP: u8 = 1;
+pub(super) const ICMP: u8 = 1;
 
 /// One flow.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub struct Flow {
     pub src: SocketAddr,
     /// The socket outside.
     pub dst: SocketAddr,
-    /// What the outside sees as the source; for ICMP the port is the identifier outside.
+    /// What the outside sees as the source; for ICMP the port is the identifier outside. Between neighbours it is the source.
     pub nat: SocketAddr,
     /// Identifier of an ICMP echo inside.
     pub icmp_id: Option<u16>,
@@ -38,6 +38,8 @@ pub struct Flow {
     pub idle: Duration,
     /// The endpoint's host-side veth; 0 for a socket of the host itself.
     pub endpoint: u32,
+    /// The host-side veth of the neighbour with whom it is spoken: nothing is translated then.
+    pub peer: Option<u32>,
     /// Round trip of the TCP handshake, where the SYN went out and was answered at once.
     pub handshake_rtt: Option<Duration>,
 }
@@ -88,6 +90,7 @@ impl Flow {
             age: clock.since(shared.created),
             idle: clock.since(shared.last_seen),
             endpoint: shared.endpoint,
+            peer: None,
             handshake_rtt: handshake.known().map(|rtt| Duration::from_micros(rtt.into())),
         }
     }

@@ -2,6 +2,7 @@
 
 pub(crate) mod clock;
 pub(crate) mod flows;
+pub(crate) mod neighbours;
 pub(crate) mod occupancy;
 mod slots;
 

@@ -1,0 +1,123 @@
+//! `--flows east-west`: what neighbours speak is shown like what they speak with the outside.
+
+use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
+
+use forwarder::testbed::{TestbedSpec, wait_until};
+use serde_json::{Value, json};
+
+use crate::{
+    fwd::{Fwd, LIMIT, Pod, inside, number, pings},
+    ipv6::address6,
+    peers::{ANY, any, at, connect, echo_tcp, echoed, listen, udp},
+};
+
+/// Header of IPv4 and of UDP or ICMP, bytes.
+const HEADERS: u64 = 28;
+
+/// The only flow of this protocol that is shown for a namespace.
+#[track_caller]
+fn flow(fwd: &Fwd, pod: &Pod, proto: &str) -> Value {
+    let flows = fwd.list(&["flows", "--ns", &pod.name]);
+    let mut found: Vec<_> = flows.iter().filter(|flow| flow["proto"] == proto).collect();
+    assert_eq!(found.len(), 1, "{flows:#?}");
+    found.remove(0).clone()
+}
+
+/// What was sent and received, in packets and IP bytes.
+#[track_caller]
+fn traffic(flow: &Value) -> [u64; 4] {
+    ["tx_packets", "tx_bytes", "rx_packets", "rx_bytes"].map(|key| number(&flow[key]))
+}
+
+#[test]
+fn what_neighbours_speak_is_counted_to_the_byte_where_their_network_wants_it() {
+    let fwd = Fwd::with(&TestbedSpec { ipv6: true, ..TestbedSpec::default() });
+    let [one, other] = ["c1", "c2"].map(|role| fwd.up(role, &["--flows", "east-west"]));
+    assert_eq!(one.shown["east_west"], true);
+    assert!(fwd.ok(&["inspect", &one.name]).contains("flows east-west"));
+    assert!(fwd.ok(&["network", "ls"]).contains("flows east-west"));
+    assert!(fwd.ok(&["export"]).contains("flows = \"east-west\""));
+
+    let (client, server) = (udp(&one, ANY), udp(&other, any(7000)));
+    let mut buffer = [0; 2048];
+    for _ in 0..10 {
+        client.send_to(&[7; 100], at(other.address, 7000)).expect("it leaves");
+        server.recv(&mut buffer).expect("it arrives");
+    }
+    let port = client.local_addr().expect("a socket").port();
+    let half = flow(&fwd, &one, "udp");
+    assert_eq!((half["state"].as_str(), traffic(&half)), (Some("half-open"), [10, 10 * (100 + HEADERS), 0, 0]));
+    for _ in 0..7 {
+        server.send_to(&[7; 900], at(one.address, port)).expect("it leaves");
+        client.recv(&mut buffer).expect("it arrives");
+    }
+    // It is of both, and shown as the flow of who began it.
+    for pod in [&one, &other] {
+        let flow = flow(&fwd, pod, "udp");
+        assert_eq!(traffic(&flow), [10, 10 * (100 + HEADERS), 7, 7 * (900 + HEADERS)], "{flow:#}");
+        for (key, value) in [
+            ("network", json!("fwd0")),
+            ("ns", json!(one.name)),
+            ("src_addr", json!(one.address)),
+            ("src_port", json!(port)),
+            ("dst_addr", json!(other.address)),
+            ("dst_port", json!(7000)),
+            ("nat_addr", Value::Null),
+            ("nat_port", Value::Null),
+            ("state", json!("established")),
+        ] {
+            assert_eq!(flow[key], value, "{key} in {flow:#}");
+        }
+    }
+
+    inside(&other, &["ping", "-n", "-q", "-c", "3", "-i", "0.1", "-s", "100", &one.address.to_string()]);
+    let ping = flow(&fwd, &one, "icmp");
+    assert_eq!((&ping["ns"], traffic(&ping)), (&json!(other.name), [3, 3 * (100 + HEADERS), 3, 3 * (100 + HEADERS)]));
+    assert!(ping["icmp_id"].is_u64() && ping["src_port"].is_null(), "{ping:#}");
+
+    // The whole of a TCP connection, its segments as on the wire.
+    let served = echo_tcp(listen(&other, any(7100)), 1);
+    let stream = connect(&one, ANY, at(other.address, 7100)).expect("it connects");
+    echoed(&stream, &[7; 100_000]);
+    let open = flow(&fwd, &one, "tcp");
+    assert_eq!(open["state"], "established");
+    let [sent, bytes, received, back] = traffic(&open);
+    assert!(sent >= 100_000 / 1448 && received >= 100_000 / 1448 && bytes >= 100_000 && back >= 100_000, "{open:#}");
+    drop(stream);
+    served.join().expect("the server");
+    let closes = || Ok((flow(&fwd, &one, "tcp")["state"] == "closing").then_some(()));
+    wait_until(LIMIT, "both ends have finished", closes).unwrap_or_else(|error| panic!("{error}"));
+
+    // And of IPv6.
+    let [from, to] = [&one, &other].map(address6);
+    let server = udp(&other, SocketAddrV6::new(Ipv6Addr::UNSPECIFIED, 7200, 0, 0));
+    let client = udp(&one, SocketAddr::from((from, 0)));
+    client.send_to(&[7; 100], SocketAddr::from((to, 7200))).expect("it leaves");
+    server.recv(&mut buffer).expect("it arrives");
+    let flows = fwd.list(&["flows", "--ns", &other.name]);
+    let found = flows.iter().find(|flow| flow["dst_port"] == 7200).unwrap_or_else(|| panic!("{flows:#?}"));
+    assert_eq!((&found["dst_addr"], traffic(found)), (&json!(to), [1, 148, 0, 0]), "{found:#}");
+
+    // What somebody spoke who is gone is nobody's.
+    fwd.down("c1");
+    assert_eq!(fwd.list(&["flows", "--ns", &other.name]).iter().filter(|flow| flow["ns"] == one.name).count(), 0);
+}
+
+#[test]
+fn nothing_between_neighbours_is_shown_where_nobody_asked_for_it() {
+    const CONFLICT: i32 = 4;
+    const UNSUPPORTED: i32 = 5;
+    let fwd = Fwd::new();
+    let pods = [fwd.up("c1", &[]), fwd.up("c2", &[])];
+    assert!(pings(&pods[0], pods[1].address));
+    assert_eq!(fwd.list(&["flows"]), [Value::Null; 0]);
+    assert_eq!(pods[0].shown["east_west"], false);
+    let ns = fwd.name("c3");
+    fwd.expect_error(&["up", "--ns", &ns, "--flows", "east-west"], CONFLICT, &["neighbours", "--network"]);
+    let kernel = ["network", "add", "web", "--flows", "east-west", "--datapath", "kernel"];
+    fwd.expect_error(&kernel, UNSUPPORTED, &["--flows east-west", "--datapath tc"]);
+    // Who has rules has them for it already.
+    fwd.up("c1", &["--deny-out", "192.0.2.0/24"]);
+    assert!(pings(&pods[0], pods[1].address));
+    assert!(fwd.list(&["flows"]).iter().any(|flow| flow["proto"] == "icmp" && flow["nat_addr"].is_null()));
+}
