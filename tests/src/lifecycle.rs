@@ -357,6 +357,7 @@ fn whole_is_applied_at_once_and_exported_again() {
         range: None,
         pooled: false,
         owner_network: None,
+        announce: false,
         allow_spoof: false,
         source: None,
         mac: None,

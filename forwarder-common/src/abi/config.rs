@@ -95,6 +95,8 @@ pub mod feature {
     pub const NO_TRANSIT: u32 = 1 << 18;
     /// Some endpoint has rules about whom it speaks with.
     pub const POLICY: u32 = 1 << 14;
+    /// Some address is answered for that the host does not have: see `ANNOUNCED`.
+    pub const ANNOUNCED: u32 = 1 << 21;
     /// Some network counts what its endpoints speak with neighbours.
     pub const EAST_WEST: u32 = 1 << 22;
 }

@@ -209,6 +209,8 @@ maps! {
         PUBLISHED_TO: LpmTrie<SenderPrefix, u64>[16_384],
         /// Addresses of the host → its interface that has it.
         HOST_ADDRESSES: Hash<Addr, u32>[1024],
+        /// Address for which the programs answer, because the host does not have it → the interface at which they do.
+        ANNOUNCED: Hash<Addr, u32>[1024],
         /// Verdicts by interface.
         COUNTERS: Array<u32, CounterBlock>[COUNTER_BLOCKS as usize],
         /// Common verdicts by interface and CPU.

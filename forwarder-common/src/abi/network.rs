@@ -108,6 +108,10 @@ record! {
         pub counters_out: u32,
         /// See [`uplink_flags`].
         pub flags: u32,
+        /// Its hardware address, as it was at the last command; zero where it has none.
+        pub mac: [u8; 6],
+        /// Explicit padding.
+        pub _pad: [u8; 2],
         /// Name of the uplink.
         pub ifname: IfName,
     }

@@ -30,7 +30,7 @@ pub fn arp<P: PacketBytes>(frame: &P, mac: [u8; 6], addr: [u8; 4]) -> Result<(),
     }
     let sender_mac = frame.load::<6>(arp.wrapping_add(8))?;
     let sender = frame.load::<4>(arp.wrapping_add(14))?;
-    let _target: [u8; 4] = frame.load::<4>(arp.wrapping_add(24))?;
+    let _target: [u8; 4] = frame.load::<4>(ARP_TARGET)?;
     let honest = frame.load::<6>(ethernet::field::SRC)? == mac && sender_mac == mac;
     if honest && (sender == addr || sender == [0; 4]) { Ok(()) } else { Err(DropReason::ArpSpoof) }
 }
@@ -86,6 +86,9 @@ pub fn to_bridge<P: PacketBytes>(frame: &P, endpoint: &Endpoint, punt: Code) -> 
 /// Length of an ARP frame about IPv4 on Ethernet, bytes.
 pub const ARP_FRAME: usize = ethernet::LEN + 28;
 
+/// Where an ARP frame says whose hardware address is asked for, bytes.
+pub const ARP_TARGET: usize = ethernet::LEN + 24;
+
 /// The answer to an ARP request for `addr`, which has the hardware address `mac`; `None` if the frame is no such request.
 #[inline(always)]
 #[must_use]
@@ -93,7 +96,7 @@ pub fn arp_answer<P: PacketBytes>(frame: &P, mac: [u8; 6], addr: [u8; 4]) -> Opt
     const REQUEST: [u8; 2] = [0, 1];
     let arp = ethernet::LEN;
     let is_request = frame.load::<6>(arp).ok()? == ARP_OF_IPV4 && frame.load::<2>(arp.wrapping_add(6)).ok()? == REQUEST;
-    if !is_request || frame.load::<4>(arp.wrapping_add(24)).ok()? != addr {
+    if !is_request || frame.load::<4>(ARP_TARGET).ok()? != addr {
         return None;
     }
     let [d0, d1, d2, d3, d4, d5] = frame.load::<6>(arp.wrapping_add(8)).ok()?;

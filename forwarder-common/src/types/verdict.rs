@@ -247,6 +247,8 @@ reasons! {
         HeaderChecksum = 48 => "A program inside sends broken packets: `tcpdump -e` at the interface shows them.",
         /// Addressed to bridges themselves (01:80:c2:00:00:0X, IEEE 802.1D): it would reach the host past the rules for its bridge.
         BridgeGroup = 49 => "Nothing, if a program inside speaks to its switch (LLDP, STP). IPv4 and ARP so addressed are forged.",
+        /// To an address that is announced for a namespace (`--announce`), and of no flow: the host itself does not have it.
+        Announced = 50 => "Nothing: only answers and published ports get to a namespace. Let it open the conversation, or publish a port.",
         /// Multicast that the host would route out of a network or into one from outside: groups stay in their network.
         MulticastOutside = 51 => "`ip mroute` on the host shows what it routes. For names (mDNS), run a reflector on the host: what a program there sends itself passes.",
         /// The host's route leaves by an interface that is no uplink of `fwd` yet: no program would see that nothing leaves untranslated. The

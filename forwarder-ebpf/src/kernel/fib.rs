@@ -22,6 +22,7 @@ use forwarder_common::{
 use crate::kernel::{
     maps::{FIB_QUERY, HOST_ADDRESSES, PACKET6, ROUTE_MTUS, secret},
     packet::skb::Skb,
+    records,
     scratch::scratch,
 };
 
@@ -330,7 +331,8 @@ fn is_local_ipv6(skb: Skb, input: u32) -> bool {
     ask(skb, query, 0) != NOT_FWDED
 }
 
-/// Whether `addr` (an address in network byte order) is the host's own: packets to it are not forwarded, though others are.
+/// Whether `addr` (an address in network byte order) is the host's own: packets to it are not forwarded, though others are. Or it is announced,
+/// so that packets to it come here all the same.
 ///
 /// The kernel answers the same for what is its own and for what it knows no way to. So the last command must have found it among the host's,
 /// or an address that nobody has (RFC 7600 §6) must be forwarded: without a default route no other passes for the host's.
@@ -344,7 +346,7 @@ fn is_local(skb: Skb, addr: u32, input: u32) -> bool {
     query.ifindex = input;
     query.__bindgen_anon_4.ipv4_dst = addr;
     if ask(skb, &mut query, 0) != NOT_FWDED {
-        return false;
+        return records::announced_at(addr.to_ne_bytes()).is_some();
     }
     if HOST_ADDRESSES.get_ptr(&mapped(addr.to_ne_bytes())).is_some() {
         return true;

@@ -97,6 +97,10 @@ pub(crate) static HOST_PEERS: SkStorage<HostPeers> = SkStorage::new();
 #[btf_map]
 pub(crate) static UPLINKS: HashMap<u32, Uplink, 256, LAZY> = HashMap::new();
 
+/// Address for which the programs answer → the interface at which they do.
+#[btf_map]
+pub(crate) static ANNOUNCED: HashMap<Addr, u32, 1024, LAZY> = HashMap::new();
+
 /// Counters of a hook of an interface. Block 0 takes what belongs to no known interface. Shared: a block for each CPU would take
 /// 4 MiB a CPU.
 #[btf_map]

@@ -7,10 +7,10 @@
 //! look-ups have returned alike.
 
 use aya_ebpf::btf_maps::HashMap;
-use forwarder_common::abi::{Addr, Endpoint, Network, NetworkPair, Uplink, mapped, uplink_flags};
+use forwarder_common::abi::{Addr, Endpoint, Network, NetworkPair, Uplink, feature, mapped, uplink_flags};
 
 use super::{
-    maps::{ADDRESSES, ENDPOINT, ENDPOINTS, NETWORKS, REACHES, UPLINKS},
+    maps::{ADDRESSES, ANNOUNCED, ENDPOINT, ENDPOINTS, NETWORKS, REACHES, UPLINKS, config},
     scratch::scratch,
     shared::Shared,
 };
@@ -125,6 +125,18 @@ pub(crate) fn is_guarded(ifindex: u32) -> bool {
 #[inline(always)]
 pub(crate) fn uplink(ifindex: u32) -> Option<&'static Uplink> {
     record(&UPLINKS, &ifindex)
+}
+
+/// Whether programs answer for some address that the host does not have.
+#[inline(always)]
+pub(crate) fn any_announced() -> bool {
+    config().is_some_and(|config| config.features & feature::ANNOUNCED != 0)
+}
+
+/// The interface at which programs answer for `addr`, because the host does not have it.
+#[inline(always)]
+pub(crate) fn announced_at(addr: [u8; 4]) -> Option<u32> {
+    if any_announced() { Some(Shared::value(&ANNOUNCED, &mapped(addr))?.read()) } else { None }
 }
 
 /// The host-side veth of the endpoint with address `addr`.

@@ -61,6 +61,12 @@ impl Action {
         if code.is_drop() { Self::DROP } else { Self::NEXT }
     }
 
+    /// Whether it leaves the packet to the kernel.
+    #[inline(always)]
+    pub(crate) fn is_next(self) -> bool {
+        self.kind == Kind::Next
+    }
+
     /// Whether it drops the packet.
     #[inline(always)]
     pub(crate) fn is_drop(self) -> bool {

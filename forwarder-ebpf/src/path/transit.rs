@@ -51,7 +51,8 @@ fn refuse(skb: Skb, l3: u32) -> bool {
     let l3 = (l3 & 0x3f) as usize;
     let bytes = skb.linear();
     let Ok(ip) = ipv4::parse(&bytes, l3) else { return false };
-    if !transit::is_forwardable(ip.src, ip.dst) {
+    // What is announced for a namespace is not for somebody else, though the kernel would take it for that.
+    if !transit::is_forwardable(ip.src, ip.dst) || records::announced_at(ip.dst).is_some() {
         return false;
     }
     // Rules may ask for the ports, and for the type of service, which is read where it mostly stands.

@@ -109,6 +109,13 @@ const OPTIONS: &[Row] = &[
         default: || "the one that the host would take".into(),
     },
     Row {
+        options: &["announce"],
+        what: || {
+            "answers at the uplink for [the address of `--source`](docs/ways-out.md#routes), which the host does not have".into()
+        },
+        default: || "off".into(),
+    },
+    Row {
         options: &["allow-spoof"],
         what: || "lets a namespace send from addresses other than its own (a router inside)".into(),
         default: || "off".into(),

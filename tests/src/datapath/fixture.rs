@@ -162,7 +162,15 @@ fn register(
         },
     )?;
     let ifname = name("eth0")?;
-    let record = Uplink { v4: nat.octets(), counters_in: blocks[0], counters_out: blocks[1], flags: 0, ifname };
+    let record = Uplink {
+        v4: nat.octets(),
+        counters_in: blocks[0],
+        counters_out: blocks[1],
+        flags: 0,
+        mac: [0; 6],
+        _pad: [0; 2],
+        ifname,
+    };
     dataplane.note_device(uplink)?;
     dataplane.put_uplink(uplink, &record)
 }

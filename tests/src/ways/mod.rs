@@ -1,5 +1,6 @@
 //! Ways out: by which interface a network leaves, and from which address.
 
+mod announced;
 mod bound;
 mod command;
 mod published;

@@ -15,7 +15,7 @@ use crate::{
 const USAGE: i32 = 2;
 const NOT_FOUND: i32 = 3;
 const CONFLICT: i32 = 4;
-const PORT: u16 = 7000;
+pub(super) const PORT: u16 = 7000;
 
 /// Further addresses of the host at `eth0`.
 fn addresses(fwd: &Fwd) -> [Ipv4Addr; 2] {
@@ -29,7 +29,7 @@ fn addresses(fwd: &Fwd) -> [Ipv4Addr; 2] {
 
 /// From where the internet behind `eth0` sees a connection and a question of `pod`.
 #[track_caller]
-fn seen_from(fwd: &Fwd, pod: &Pod) -> [Ipv4Addr; 2] {
+pub(super) fn seen_from(fwd: &Fwd, pod: &Pod) -> [Ipv4Addr; 2] {
     let server = at(remote(fwd), PORT);
     let clients = echo_tcp(listen(fwd.internet(0), server), 1);
     echoed(&connect(pod, ANY, server).expect("it connects"), b"from where?");
@@ -119,7 +119,7 @@ fn source_that_cannot_be_is_refused_before_anything_is_made() {
         fwd.expect_error(&[&["up", "--ns", &ns], options].concat(), code, words);
         assert_eq!(fwd.list(&["ls"]), [Value::Null; 0]);
     };
-    up(&["--source", "192.0.2.77"], NOT_FOUND, &["192.0.2.77", "ip addr add 192.0.2.77/32"]);
+    up(&["--source", "192.0.2.77"], NOT_FOUND, &["192.0.2.77", "ip addr add 192.0.2.77/32", "--announce"]);
     up(&["--source", "127.0.0.1"], USAGE, &["no address of a host"]);
     up(&["--source", "nonsense"], USAGE, &["--source"]);
     up(&["--source", &source, "--internal"], USAGE, &["internal"]);

@@ -31,7 +31,7 @@ use crate::{
         ipv6::guard,
         networks::in_fwd_network,
         rate,
-        slow::{clamp, fragments, icmp_error, unsolicited},
+        slow::{announced, clamp, fragments, icmp_error, unsolicited},
         tail_call::{tail_call, tail_call_ipv6},
         transit, validate, vlan,
     },
@@ -59,6 +59,13 @@ pub(crate) fn from_uplink(skb: Skb) -> Action {
 /// host, which is left alone and not counted.
 #[inline(always)]
 pub(crate) fn slow<const L3: usize>(skb: Skb) -> Action {
+    let action = sort::<L3>(skb);
+    if L3 == NO_HEADER { action } else { announced::kept_from_host(skb, action) }
+}
+
+/// The same, but for what is for an address that the host does not have.
+#[inline(always)]
+fn sort<const L3: usize>(skb: Skb) -> Action {
     let bytes = skb.headers();
     if L3 != NO_HEADER && vlan::is_tagged(skb) {
         return Action::NEXT;
@@ -66,6 +73,7 @@ pub(crate) fn slow<const L3: usize>(skb: Skb) -> Action {
     match protocol::<L3>(skb, &bytes) {
         ethertype::IPV4 => {}
         ethertype::IPV6 => return guard::from_uplink::<L3>(skb, &bytes),
+        ethertype::ARP if L3 != NO_HEADER => return announced::arp(skb),
         ethertype::VLAN | ethertype::SERVICE_VLAN if L3 != NO_HEADER => return vlan::arrives(skb),
         _ => return Action::NEXT,
     }

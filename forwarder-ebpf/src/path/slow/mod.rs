@@ -1,7 +1,9 @@
 //! The slow path: one file per hook, a packet from top to bottom. A packet that does not name its flow by ports of its own goes on to
-//! [`fragments`], [`address_only`] or [`icmp_error`], and from there to [`send`].
+//! [`fragments`], [`address_only`] or [`icmp_error`], and from there to [`send`]. What the host has no address for is
+//! [`announced`].
 
 mod address_only;
+mod announced;
 pub(crate) mod clamp;
 mod fragments;
 pub(crate) mod from_ns;

@@ -81,6 +81,7 @@ const EVERYTHING: &str = r#"
         aliases = ["WWW", "a.b"]
         metric = 7
         routes = ["10.9.0.0/16"]
+        announce = true
         allow-spoof = true
         source = "192.0.2.7"
         allow-out = ["any:53", "10.0.0.0/8:443/tcp"]
@@ -144,6 +145,7 @@ fn every_key_of_endpoints_arrives() {
         pooled: false,
         netns: Some(TargetRef::Named("a".try_into().expect("a name"))),
         addresses: vec!["10.0.0.9".parse().expect("one"), "fd00:77::9".parse().expect("one")],
+        announce: true,
         allow_spoof: true,
         source: Some([192, 0, 2, 7].into()),
         mac: Some("02:00:00:00:00:01".parse().expect("one")),
@@ -347,6 +349,7 @@ prop_compose! {
                 pooled: false,
                 netns: Some(target),
                 addresses: port.then(|| Ipv4Addr::new(10, 0, at, byte).into()).into_iter().collect(),
+                announce: mac,
                 allow_spoof: spoof,
                 source: mac.then_some(Ipv4Addr::new(192, 0, 2, byte)),
                 mac: mac.then_some(fwd_plan::HardwareAddress(bytes)),

@@ -191,7 +191,7 @@ fn asked(place: &Origin<'_>, endpoint: &Endpoint) -> Result<plan::Endpoint> {
     let (target, rules) = (target(place, endpoint)?, rules(source_text, endpoint)?);
     #[rustfmt::skip]
     let Endpoint {
-        ns: _, pid: _, netns: _, network, ifname, ip, ip6, mac, aliases, source, metric, no_default_route, routes, allow_spoof,
+        ns: _, pid: _, netns: _, network, ifname, ip, ip6, mac, aliases, source, metric, no_default_route, routes, announce, allow_spoof,
         allow_out: _, deny_out: _, allow_in: _, deny_in: _, rate_out, burst_out, rate_in, burst_in, attach, publish,
     } = endpoint;
     if *no_default_route && metric.is_some() {
@@ -214,6 +214,7 @@ fn asked(place: &Origin<'_>, endpoint: &Endpoint) -> Result<plan::Endpoint> {
         // Files name one address, or leave it open.
         range: None,
         pooled: false,
+        announce: *announce,
         allow_spoof: *allow_spoof,
         source: *source,
         mac: *mac,

@@ -39,7 +39,7 @@ pub use plan::{
     Attachment, Change, ChangeKind, Group, Plan, export, fits, orphans::reference, partly, plan, plan_arrivals,
     plan_down, plan_network, plan_ports, plan_up, plan_uplinks, why_changed,
 };
-pub use settle::{Followed, free_subnets, interface, led_by, network_name, refuse_others, unguarded};
+pub use settle::{Followed, free_subnets, interface, led_by, network_name, refuse_others, to_be_announced, unguarded};
 pub(crate) use settle::{
     advice, allowed, host_address, ipv6, name_server, overlap, published, refuse, settled, subnet, uplink, ways,
 };

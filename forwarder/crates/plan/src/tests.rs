@@ -1,5 +1,6 @@
 //! Behaviour of the plans, over a model of a host.
 
+mod announced;
 mod declared;
 mod interfaces;
 mod interrupted;

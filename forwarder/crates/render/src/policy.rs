@@ -29,6 +29,8 @@ pub struct PolicyView {
     pub routes: Vec<String>,
     /// Whether the namespace may send from addresses other than its own.
     pub allow_spoof: bool,
+    /// Whether the host answers for that address of `source` at the uplink, because it does not have it.
+    pub announced: bool,
     /// Address of the host behind which its packets appear, where one was asked for.
     pub source: Option<String>,
     /// What may leave the namespace in a second; none without limit.
@@ -84,6 +86,12 @@ impl PolicyView {
         ]
         .into_iter();
         options.filter(|(given, _)| *given).map(|(_, option)| option.into())
+    }
+
+    /// The address behind which its packets appear, where one was asked for; empty otherwise.
+    pub(super) fn source(&self) -> String {
+        let how = if self.announced { "--source, --announce" } else { "--source" };
+        self.source.as_ref().map(|source| format!("{source} ({how})")).unwrap_or_default()
     }
 
     /// What is not as usual about the routes, in words; empty if all is.

@@ -1,5 +1,6 @@
 //! What the pinned maps say: networks, endpoints, uplinks, flows and counters.
 
+mod announced;
 pub(crate) mod batch;
 pub(crate) mod examine;
 pub(crate) mod flow_table;

@@ -103,7 +103,7 @@ impl Dataplane {
         for addr in addresses(endpoint) {
             self.put(maps::ADDRESSES, &addr, &ifindex)?;
         }
-        Ok(())
+        self.follow_announced(Some(endpoint))
     }
 
     /// Removes an endpoint and ends its flows, before its address can be given to another.
@@ -128,7 +128,7 @@ impl Dataplane {
             }
             self.forget_metadata(endpoint.metadata)?;
         }
-        Ok(())
+        self.follow_announced(record.as_ref())
     }
 
     /// Ends the flows of the endpoint with host-side veth `ifindex`: all, or those that began by ports that are `withdrawn`.

@@ -141,6 +141,7 @@ fn endpoint(
         address: given4(record.v4),
         address6: given(record.v6),
         mac: record.mac,
+        announce: is_set(endpoint_flags::ANNOUNCED),
         allow_spoof: is_set(endpoint_flags::ALLOW_SPOOF),
         source: source(&record),
         no_default_route: is_set(endpoint_flags::NO_DEFAULT_ROUTE),
@@ -233,6 +234,7 @@ pub(super) fn of_endpoint(spec: &EndpointSpec, numbers: &Numbers) -> abi::Endpoi
         (resolv_conf, endpoint_flags::RESOLV_CONF),
         (awaited, endpoint_flags::AWAITED),
         (pooled, endpoint_flags::POOLED),
+        (spec.announce, endpoint_flags::ANNOUNCED),
         (spec.allow_spoof, endpoint_flags::ALLOW_SPOOF),
         (spec.id.owner.is_runtime(), endpoint_flags::RUNTIME),
         (spec.no_default_route, endpoint_flags::NO_DEFAULT_ROUTE),
@@ -266,7 +268,8 @@ pub(super) fn of_uplink(
     counters_in: u32,
     counters_out: u32,
 ) -> Result<abi::Uplink> {
-    // Before anybody has looked how it checks sources (`surroundings::follow_routes`), it checks strictly.
+    // Before anybody has looked how it checks sources (`surroundings::follow_routes`), it checks strictly; its hardware address is noted then, too.
     let flags = uplink_flags::STRICT | if transit { 0 } else { uplink_flags::NO_TRANSIT };
-    Ok(abi::Uplink { v4: address.octets(), counters_in, counters_out, flags, ifname: name(ifname)? })
+    let (mac, _pad) = ([0; 6], [0; 2]);
+    Ok(abi::Uplink { v4: address.octets(), counters_in, counters_out, flags, mac, _pad, ifname: name(ifname)? })
 }

@@ -234,6 +234,7 @@ impl State {
             default_route: !is_set(endpoint_flags::NO_DEFAULT_ROUTE),
             metric: default.first().and_then(|route| route.metric),
             routes: others.iter().map(|route| format!("{} via {}", route.to, route.via)).collect(),
+            announced: is_set(endpoint_flags::ANNOUNCED),
             allow_spoof: is_set(endpoint_flags::ALLOW_SPOOF),
             source: execute::source(record).map(|source| source.to_string()),
             rate_out: limit(outbound),

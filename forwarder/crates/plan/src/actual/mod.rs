@@ -13,7 +13,7 @@ mod undo;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
+    net::{IpAddr, Ipv4Addr},
     path::PathBuf,
 };
 
@@ -34,7 +34,7 @@ pub use self::{
 use super::TargetRef;
 use fwd_dataplane::Transport;
 use fwd_kernel::{
-    netlink::{FdbEntry, Link},
+    netlink::{FdbEntry, Link, Mac},
     netns::{Name, resolv::Resolver},
 };
 
@@ -104,6 +104,8 @@ pub struct Host {
     pub resolvers: Vec<Listener>,
     /// Tells this machine from others: random, and the same for as long as it is installed.
     pub machine: u64,
+    /// Who has an address that is to be announced, on the link where it would be.
+    pub taken: BTreeMap<Ipv4Addr, Mac>,
     /// Sockets of the host to which anybody may write, on ports that are to be published.
     pub listeners: Vec<Listener>,
     /// Values of the sysctls that matter, by path below /proc/sys.

@@ -79,6 +79,8 @@ pub struct EndpointRecord {
     pub address6: Option<Ipv6Addr>,
     /// Hardware address inside.
     pub mac: Mac,
+    /// The host answers for the address behind which its packets appear, which it does not have.
+    pub announce: bool,
     /// It may send from addresses other than its own.
     pub allow_spoof: bool,
     /// Address of the host behind which its packets appear, where one was asked for.

@@ -41,6 +41,9 @@ pub struct Endpoint {
     /// It is made beforehand, for whoever asks next; of a command alone: of what is there, the pool is nobody's.
     #[serde(skip)]
     pub pooled: bool,
+    /// The host answers for the address behind which its packets appear, which it does not have.
+    #[serde(default)]
+    pub announce: bool,
     /// It may send from other addresses.
     #[serde(default)]
     pub allow_spoof: bool,

@@ -236,6 +236,8 @@ pub struct UpRequest {
     pub limits: AskedLimits,
     /// Whom it speaks with; none where that stays as it is.
     pub policy: AskedRules,
+    /// Let the host answer for the address of [`Self::source`], which it does not have.
+    pub announce: bool,
     /// Let the namespace send from addresses other than its own.
     pub allow_spoof: bool,
     /// Address of the host behind which its packets appear; default: the one that the host would take.
@@ -269,6 +271,7 @@ impl UpRequest {
             routes: Vec::new(),
             limits: AskedLimits::default(),
             policy: None,
+            announce: false,
             allow_spoof: false,
             source: None,
             attach: None,

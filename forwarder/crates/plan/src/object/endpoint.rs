@@ -70,6 +70,8 @@ pub struct EndpointSpec {
     pub datapath: Datapath,
     /// How they are treated: as all of the network.
     pub treatment: Treatment,
+    /// The host answers for the address behind which its packets appear, which it does not have.
+    pub announce: bool,
     /// It may send from addresses other than its own.
     pub allow_spoof: bool,
     /// Address of the host behind which its packets appear, where one was asked for.
@@ -150,6 +152,7 @@ impl EndpointSpec {
             container,
             host_if,
             mac,
+            announce,
             allow_spoof,
             source,
             no_default_route,
@@ -162,7 +165,6 @@ impl EndpointSpec {
             ..
         } = self.clone();
         let (path, address) = (self.target.recorded_path(), self.address.map(|address| address.addr()));
-        let address6 = self.address6.map(|address| address.addr());
         EndpointRecord {
             id,
             index,
@@ -178,8 +180,9 @@ impl EndpointSpec {
             inode,
             host_if,
             address,
-            address6,
+            address6: self.address6.map(|address| address.addr()),
             mac,
+            announce,
             allow_spoof,
             source,
             no_default_route,
@@ -207,13 +210,13 @@ impl Managed for EndpointSpec {
 
     fn equivalent(&self, make: bool, pins: &str) -> Vec<String> {
         let mut lines = vec![shell::record("ENDPOINTS", &self.host_if, make, pins)];
-        let note = || format!("# {} may send from other addresses (--allow-spoof)", self.main_address());
+        let (address, how) = (self.main_address(), if self.announce { "--source, --announce" } else { "--source" });
+        let note = || format!("# {address} may send from other addresses (--allow-spoof)");
         lines.extend((self.allow_spoof && make).then(note));
-        let behind = |source| format!("# {} appears behind {source} (--source)", self.main_address());
-        lines.extend(self.source.map(behind).filter(|_| make));
-        let without = || format!("# {} gets no default route (--no-default-route)", self.main_address());
+        lines.extend(self.source.map(|it| format!("# {address} appears behind {it} ({how})")).filter(|_| make));
+        let without = || format!("# {address} gets no default route (--no-default-route)");
         lines.extend((self.no_default_route && make).then(without));
-        let alias = |alias: &HostName| format!("# {} is found as {alias}, too (--alias)", self.main_address());
+        let alias = |alias: &HostName| format!("# {address} is found as {alias}, too (--alias)");
         lines.extend(self.aliases.iter().map(alias).filter(|_| make));
         if make && self.limits != Limits::default() {
             lines.extend(self.limits.options().into_iter().map(|option| format!("# {option}")));

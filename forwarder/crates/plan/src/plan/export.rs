@@ -51,6 +51,7 @@ pub fn export(actual: &Actual) -> Desired {
             addresses: endpoint.addresses().collect(),
             range: None,
             pooled: false,
+            announce: endpoint.announce,
             allow_spoof: endpoint.allow_spoof,
             source: endpoint.source,
             // Of an internal network nobody has one.

@@ -209,6 +209,7 @@ impl UpRequest {
             addresses: self.ip.map(IpAddr::from).into_iter().chain(self.ip6.map(IpAddr::from)).collect(),
             range: self.range,
             pooled: self.pooled,
+            announce: self.announce,
             allow_spoof: self.allow_spoof,
             source: self.source,
             mac: self.mac,

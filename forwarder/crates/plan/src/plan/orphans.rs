@@ -123,6 +123,7 @@ fn endpoint_spec(endpoint: &EndpointRecord, network: Option<&NetworkRecord>) -> 
         mtu: network.map_or(0, |network| network.mtu),
         datapath: network.map_or(crate::Datapath::Tc, |network| network.datapath),
         treatment: network.map_or_else(Default::default, |network| network.treatment),
+        announce: endpoint.announce,
         allow_spoof: endpoint.allow_spoof,
         source: endpoint.source,
         no_default_route: endpoint.no_default_route,

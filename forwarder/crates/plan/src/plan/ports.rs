@@ -55,6 +55,7 @@ pub fn plan_ports(request: &PortRequest, actual: &Actual) -> Result<Plan> {
         internal: network.uplink == 0,
         ipv4: endpoint.address.is_some(),
         ipv6: endpoint.address6.is_some(),
+        announced: endpoint.source.filter(|_| endpoint.announce),
     };
     published::check(add, &publisher, &rest)?;
     ops.extend(in_the_way(&rest, add).map(Op::remove));

@@ -308,6 +308,7 @@ fn endpoint_spec(asked: &Asked, actual: &Actual, settled: &Settled, former: &[En
         mtu: network.mtu,
         datapath: network.datapath,
         treatment: network.treatment,
+        announce: endpoint.announce,
         allow_spoof: endpoint.allow_spoof,
         source: endpoint.source,
         no_default_route: endpoint.no_default_route,

@@ -1,5 +1,6 @@
 //! Settles what is left open of an endpoint.
 
+pub(super) mod announced;
 pub(super) mod routes;
 mod source;
 
@@ -38,6 +39,9 @@ pub(super) fn existing(asked: &Asked, actual: &Actual, network: &Network, record
     if let Some(mac) = asked.mac.filter(|mac| mac.0 != record.mac) {
         return Err(refuse(format!("its hardware address is {}, not {mac}", HardwareAddress(record.mac))));
     }
+    if asked.announce && !record.announce {
+        return Err(refuse("it was attached without --announce".into()));
+    }
     if asked.allow_spoof && !record.allow_spoof {
         return Err(refuse("it was attached without --allow-spoof".into()));
     }
@@ -60,6 +64,7 @@ pub(super) fn existing(asked: &Asked, actual: &Actual, network: &Network, record
             address: record.address,
             address6: record.address6,
             mac: record.mac,
+            announce: record.announce,
             allow_spoof: record.allow_spoof,
             source: record.source,
             no_default_route: record.no_default_route,
@@ -81,6 +86,9 @@ pub(super) fn existing(asked: &Asked, actual: &Actual, network: &Network, record
 /// # Errors
 /// The words.
 fn exact(asked: &Asked, actual: &Actual, record: &EndpointRecord, network: &Network) -> Result<(), String> {
+    if record.announce && !asked.announce {
+        return Err("it was attached with --announce".into());
+    }
     if record.allow_spoof && !asked.allow_spoof {
         return Err("it was attached with --allow-spoof".into());
     }
@@ -105,6 +113,7 @@ pub(super) fn new(asked: &Asked, actual: &Actual, network: &Network, former: &[E
     let addresses = kept.map(|record| (record.address, record.address6)).unwrap_or_default();
     // Of what is asked for to the last, nothing else is kept.
     let kept = kept.filter(|_| !asked.no_others);
+    let announce = asked.announce || kept.is_some_and(|record| record.announce && asked.source.is_none());
     let allow_spoof = asked.allow_spoof || kept.is_some_and(|record| record.allow_spoof);
     let source = source::settled(asked, actual, network, kept)?;
     let no_default_route = routes::has_no_default(asked, actual, network, kept);
@@ -137,6 +146,7 @@ pub(super) fn new(asked: &Asked, actual: &Actual, network: &Network, former: &[E
                 address,
                 address6,
                 mac,
+                announce,
                 allow_spoof,
                 source,
                 no_default_route,

@@ -17,6 +17,7 @@ use std::collections::BTreeSet;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
+pub use self::endpoint::announced::to_be_announced;
 pub(crate) use self::published::host_address;
 pub(crate) use self::subnet::overlap;
 pub use self::{
@@ -79,6 +80,7 @@ pub(super) fn settle(asked: &Asked, actual: &Actual, former: &[EndpointRecord]) 
         internal: network.uplink.is_none(),
         ipv4: network.gateway.is_some(),
         ipv6: network.gateway6.is_some(),
+        announced: endpoint.source.filter(|_| endpoint.announce),
     };
     published::check(&asked.publish, &publisher, actual)?;
     Ok(Settled { network, endpoint, publish: asked.publish.clone(), table })

@@ -23,6 +23,8 @@ pub(crate) struct Publisher<'a> {
     pub(crate) ipv4: bool,
     /// It has IPv6.
     pub(crate) ipv6: bool,
+    /// The address that is announced for it, and which the host does not have.
+    pub(crate) announced: Option<Ipv4Addr>,
 }
 
 /// Refuses what cannot be published of the ports that are `asked` for.
@@ -47,7 +49,7 @@ pub(crate) fn check(asked: &[PublishedPorts], publisher: &Publisher<'_>, actual:
             let error = refusal(Kind::Usage, ports, format!("{other} has some of them, too"));
             return Err(error.remedy("publish each port once"));
         }
-        check_address(ports, actual)?;
+        check_address(ports, publisher, actual)?;
         check_others(ports, publisher, actual)?;
     }
     Ok(())
@@ -95,8 +97,8 @@ fn check_kernel(ports: &PublishedPorts, network: &str) -> Result<()> {
     .remedy("use a network with --datapath tc; a range of ports can lead to the same ports inside"))
 }
 
-/// Ports can be published at addresses that the host has, and that mean this host to others.
-fn check_address(ports: &PublishedPorts, actual: &Actual) -> Result<()> {
+/// Ports can be published at addresses that the host has, and that mean this host to others; and at that which is announced for the endpoint.
+fn check_address(ports: &PublishedPorts, publisher: &Publisher<'_>, actual: &Actual) -> Result<()> {
     let Some(host) = ports.host.filter(|host| !host.is_unspecified()) else { return Ok(()) };
     if host.is_loopback() {
         let Some(why) = &actual.no_host_access else { return Ok(()) };
@@ -104,6 +106,9 @@ fn check_address(ports: &PublishedPorts, actual: &Actual) -> Result<()> {
         return Err(refusal(Kind::Unsupported, ports, why).remedy(
             "let programs of the host use the namespace's own address, or mount cgroup2 and name it by --cgroup",
         ));
+    }
+    if publisher.announced.is_some_and(|announced| host == announced) {
+        return Ok(());
     }
     let option = if host.is_ipv4() { "-4" } else { "-6" };
     let remedy =

@@ -59,6 +59,8 @@ pub(crate) struct Endpoint {
     pub(crate) address: Option<Ipv4Addr>,
     pub(crate) address6: Option<Ipv6Addr>,
     pub(crate) mac: Mac,
+    /// The host answers for [`Self::source`], which it does not have.
+    pub(crate) announce: bool,
     pub(crate) allow_spoof: bool,
     /// Address of the host behind which its packets appear, where one was asked for.
     pub(crate) source: Option<Ipv4Addr>,

@@ -213,7 +213,7 @@ impl World {
         named.chain(self.records.endpoints.iter().filter(|it| it.ns.is_none()).map(orphans::reference))
     }
 
-    fn read(&self) -> Actual {
+    pub(super) fn read(&self) -> Actual {
         Actual {
             host: self.host.clone(),
             records: self.records.clone(),

@@ -23,6 +23,7 @@ fn endpoint(target: TargetRef, network: &str) -> Endpoint {
         netns: Some(target),
         addresses: Vec::new(),
         mac: None,
+        announce: false,
         allow_spoof: false,
         source: None,
         policy: Some(Vec::new()),
@@ -291,6 +292,7 @@ fn files() -> impl Strategy<Value = Desired> {
             let ports = format!("{}:80", 8000 + at).parse().expect("ports");
             let limit = if rate { RateLimit::of_rate(1_000_000) } else { RateLimit::default() };
             desired.endpoints.push(Endpoint {
+                announce: false,
                 allow_spoof: spoof,
                 limits: AskedLimits { outbound: Some(limit), inbound: Some(RateLimit::default()) },
                 publish: if port && !internal { vec![ports] } else { Vec::new() },

@@ -21,6 +21,7 @@ fn endpoint(id: &str, network: &str, netns: TargetRef) -> Endpoint {
         pooled: false,
         owner_network: None,
         mac: None,
+        announce: false,
         allow_spoof: false,
         source: None,
         no_default_route: false,

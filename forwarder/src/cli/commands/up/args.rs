@@ -56,6 +56,9 @@ pub(crate) struct UpArgs {
     /// would take]
     #[arg(long, value_name = "ADDR")]
     pub(crate) source: Option<String>,
+    /// Answer at the uplink for the address of --source, which the host does not have
+    #[arg(long)]
+    pub(crate) announce: bool,
     /// Let the namespace send from addresses other than its own
     #[arg(long)]
     pub(crate) allow_spoof: bool,

@@ -59,7 +59,7 @@ pub(super) fn of_input() -> Result<Surroundings> {
     Ok(Surroundings { input: input_chains()?, ..Surroundings::default() })
 }
 
-/// Tells the programs the MTUs that routes ask for, how uplinks check sources, which are guarded, and where the host forwards for others than
+/// Tells the programs the MTUs that routes ask for, how uplinks check sources, which hardware addresses they have, which are guarded, and where the host forwards for others than
 /// namespaces, as it is now.
 ///
 /// # Errors
@@ -75,8 +75,9 @@ pub(super) fn follow_routes(plane: Option<&Dataplane>, netlink: &Netlink, log: &
         let guarded = if plane.is_uplink_attached(index)? { uplink_flags::GUARDED } else { 0 };
         let restrained = if transit.is_allowed(index) { 0 } else { uplink_flags::NO_TRANSIT };
         let flags = strict | tunnel | guarded | restrained | record.flags & uplink_flags::ASKED;
-        if record.flags != flags {
-            plane.put_uplink(index, &Uplink { flags, ..record })?;
+        let mac = link.mac.unwrap_or_default();
+        if (record.flags, record.mac) != (flags, mac) {
+            plane.put_uplink(index, &Uplink { flags, mac, ..record })?;
         }
     }
     Ok(())

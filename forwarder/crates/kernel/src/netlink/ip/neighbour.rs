@@ -70,6 +70,17 @@ impl Netlink {
             .map_err(|failure| failure.doing("remove", format!("neighbour {address} of {}", self.label(index))))
     }
 
+    /// Has the kernel ask who has this address at an interface, unless it knows.
+    ///
+    /// # Errors
+    /// [`NotFound`](fwd_base::Kind::NotFound) if the interface is absent.
+    pub fn ask_for_neighbour(&self, index: u32, address: IpAddr) -> Result<()> {
+        let mut message = message(index, address);
+        message.header.flags = NeighbourFlags::Use;
+        self.change(RouteNetlinkMessage::NewNeighbour(message), NLM_F_CREATE)
+            .map_err(|failure| failure.doing("ask for", format!("neighbour {address} of {}", self.label(index))))
+    }
+
     /// The addresses of IPv6 for which the host answers in place of those that have them, and at which interface.
     ///
     /// # Errors

@@ -12,6 +12,20 @@ use fwd_base::Kind;
 /// # Errors
 /// What kind of a mistake it is otherwise, and why.
 pub(crate) fn check(address: IpAddr, actual: &Actual) -> Result<(), (Kind, String)> {
+    check_possible(address, actual)?;
+    if has(address, actual) { Ok(()) } else { Err((Kind::NotFound, format!("the host has no address {address}"))) }
+}
+
+/// Whether the host has an address.
+pub(crate) fn has(address: IpAddr, actual: &Actual) -> bool {
+    actual.host.net.addresses.iter().any(|(_, known)| known.addr() == address)
+}
+
+/// Checks that an address can be one by which others know the host.
+///
+/// # Errors
+/// As [`check`].
+pub(crate) fn check_possible(address: IpAddr, actual: &Actual) -> Result<(), (Kind, String)> {
     let is_one = match address {
         IpAddr::V4(address) => is_host_address(address.octets()),
         IpAddr::V6(address) => is_host_address_v6(address.octets()),
@@ -26,9 +40,6 @@ pub(crate) fn check(address: IpAddr, actual: &Actual) -> Result<(), (Kind, Strin
     if let Some(network) = networks.find(has) {
         let why = format!("{address} is an address of network {}, which nobody reaches from outside", network.name);
         return Err((Kind::Usage, why));
-    }
-    if !actual.host.net.addresses.iter().any(|(_, known)| known.addr() == address) {
-        return Err((Kind::NotFound, format!("the host has no address {address}")));
     }
     Ok(())
 }

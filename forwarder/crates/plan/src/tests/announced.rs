@@ -1,0 +1,71 @@
+//! Addresses that are announced for namespaces, and which the host does not have.
+
+use std::net::Ipv4Addr;
+
+use super::{
+    super::{
+        Datapath, UpRequest, UplinkChoice,
+        testing::{World, name, named},
+        to_be_announced,
+    },
+    refusals::refused,
+};
+use fwd_base::Kind;
+
+/// On the link of eth0, which leads outside.
+const FREE: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
+
+fn announce(ns: &str, source: impl Into<Ipv4Addr>) -> UpRequest {
+    UpRequest { source: Some(source.into()), announce: true, ..UpRequest::new(named(ns)) }
+}
+
+#[test]
+fn announced_address_is_told_and_kept_and_asked_for() {
+    let mut world = World::new();
+    let plan = world.up(&announce("a", FREE));
+    let shown = super::lifecycle::text(&plan.ops);
+    assert!(shown.contains("appears behind 198.51.100.7 (--source, --announce)"), "{shown}");
+    let record = &world.records.endpoints[0];
+    assert_eq!((record.source, record.announce), (Some(FREE), true));
+    for again in [announce("a", FREE), UpRequest::new(named("a"))] {
+        assert!(world.up(&again).ops.is_empty());
+    }
+    // Another one may appear behind it, and is answered for by whom it is already.
+    world.up(&announce("b", FREE));
+    let actual = world.read();
+    assert_eq!(to_be_announced([FREE].into_iter(), &actual), []);
+    let [other, own] = [[198, 51, 100, 8], [198, 51, 100, 2]].map(Ipv4Addr::from);
+    assert_eq!(to_be_announced([FREE, other, own].into_iter(), &actual), [(2, other)]);
+    world.down(Some("a"));
+    world.down(Some("b"));
+    assert!(world.records.endpoints.is_empty());
+}
+
+#[test]
+fn address_that_cannot_be_announced_is_refused() {
+    let mut world = World::new();
+    let refuses = |world: &World, request: &UpRequest, kind, word: &str| refused(world, request, kind, &[word]);
+    refuses(&world, &announce("a", [198, 51, 100, 2]), Kind::Conflict, "the host has it");
+    refuses(&world, &announce("a", [203, 0, 113, 7]), Kind::Usage, "198.51.100.0/24");
+    for nobodys in [[198, 51, 100, 0], [198, 51, 100, 255]] {
+        refuses(&world, &announce("a", nobodys), Kind::Usage, "no host");
+    }
+    refuses(&world, &announce("a", [127, 0, 0, 1]), Kind::Usage, "no address of a host");
+    refuses(&world, &UpRequest { source: None, ..announce("a", FREE) }, Kind::Usage, "--source");
+    let by = |datapath| announce("a", FREE).with_options(|it| it.datapath = Some(datapath));
+    refuses(&world, &by(Datapath::Kernel), Kind::Unsupported, "--datapath tc");
+    let internal = announce("a", FREE).with_options(|it| it.uplink = UplinkChoice::None);
+    refuses(&world, &internal, Kind::Usage, "internal");
+    world.host.taken.insert(FREE, [2, 0, 0, 0, 0, 9]);
+    refuses(&world, &announce("a", FREE), Kind::Conflict, "02:00:00:00:00:09");
+    world.host.taken.clear();
+
+    world.up(&UpRequest { source: Some([198, 51, 100, 2].into()), ..UpRequest::new(named("a")) });
+    refuses(&world, &announce("a", [198, 51, 100, 2]), Kind::Conflict, "--announce");
+    world.up(&announce("b", FREE));
+    // At one uplink alone.
+    world.host.net.addresses.push((3, "198.51.100.9/24".parse().expect("an address")));
+    let elsewhere = UpRequest { network: Some(name("web")), ..announce("c", FREE) };
+    let elsewhere = elsewhere.with_options(|it| it.uplink = UplinkChoice::Interface("eth1".into()));
+    refuses(&world, &elsewhere, Kind::Conflict, "another uplink");
+}

@@ -1,0 +1,142 @@
+//! `--announce`: an endpoint appears behind an address that the host does not have, and for which it answers at the uplink.
+
+use std::{io::ErrorKind, net::Ipv4Addr};
+
+use forwarder::testbed::wait_until;
+use serde_json::json;
+
+use super::{host, source::seen_from};
+use crate::{
+    fwd::{Fwd, LIMIT, inside, pings, try_inside},
+    peers::{ANY, any, at, connect, echo_tcp, echoed, knock, listen, udp},
+    uplinks::ip,
+};
+
+const USAGE: i32 = 2;
+const NOT_FOUND: i32 = 3;
+const CONFLICT: i32 = 4;
+const UNSUPPORTED: i32 = 5;
+
+/// An address on the link of an uplink that nobody has.
+fn free(fwd: &Fwd, uplink: usize) -> Ipv4Addr {
+    Ipv4Addr::from_bits(fwd.uplink(uplink).address.to_bits() + 5)
+}
+
+/// Whether somebody answers on the link of `eth0` who is asked for this address by ARP.
+fn is_answered(fwd: &Fwd, address: Ipv4Addr) -> bool {
+    let internet = fwd.internet(0);
+    inside(internet, &["ip", "neigh", "flush", "to", &address.to_string()]);
+    // The answer to the question, whatever comes of the packet.
+    try_inside(internet, &["ping", "-n", "-q", "-c", "1", "-W", "1", &address.to_string()]);
+    inside(internet, &["ip", "neigh", "show", "to", &address.to_string()]).contains("lladdr")
+}
+
+#[test]
+fn announced_address_leads_to_its_namespace_and_never_to_the_host() {
+    for datapath in ["tc", "xdp"] {
+        let fwd = host();
+        let source = free(&fwd, 0);
+        let options =
+            ["--datapath", datapath, "--source", &source.to_string(), "--announce", "-p", &format!("{source}:8080:80")];
+        let pod = fwd.up("c1", &options);
+        assert_eq!((&pod.shown["source"], &pod.shown["announced"]), (&json!(source.to_string()), &json!(true)));
+        assert!(fwd.ok(&["inspect", &pod.name]).contains(&format!("{source} (--source, --announce)")));
+        assert_eq!(fwd.up("c1", &options).shown["changed"], false, "it has what it asks for");
+        assert!(!fwd.on_host(&["ip", "-br", "address"]).contains(&source.to_string()));
+
+        assert_eq!(seen_from(&fwd, &pod), [source; 2]);
+        // For longer than a route is taken for fresh.
+        let server = listen(fwd.internet(0), at(fwd.uplink(0).gateway, 7100));
+        let clients = echo_tcp(server, 1);
+        let stream = connect(&pod, ANY, at(fwd.uplink(0).gateway, 7100)).expect("it connects");
+        let until = std::time::Instant::now() + std::time::Duration::from_secs(3);
+        while std::time::Instant::now() < until {
+            echoed(&stream, b"still the same");
+        }
+        drop(stream);
+        assert_eq!(clients.join().expect("the server")[0].ip(), source);
+        let served = echo_tcp(listen(&pod, any(80)), 1);
+        echoed(&connect(fwd.internet(0), ANY, at(source, 8080)).expect("it is published"), b"published");
+        served.join().expect("the server");
+
+        // What listens on the host at all of its addresses has not this one.
+        let own = [listen(fwd.host(), any(22)), listen(fwd.host(), any(9000))];
+        let heard = udp(fwd.host(), any(9000));
+        let dropped = || {
+            for port in [22, 9000] {
+                fwd.internet(0).run(|| Ok(knock(ANY, at(source, port)))).expect("it is sent");
+            }
+            udp(fwd.internet(0), ANY).send_to(b"who is there?", at(source, 9000)).expect("it is sent");
+            Ok((fwd.counted("from_uplink", "dropped", Some("Announced")) > 3).then_some(()))
+        };
+        wait_until(LIMIT, "it is counted", dropped).unwrap_or_else(|error| panic!("{error}"));
+        assert!(!pings(fwd.internet(0), source));
+        for listener in own {
+            listener.set_nonblocking(true).expect("a socket");
+            assert_eq!(listener.accept().expect_err("nobody came").kind(), ErrorKind::WouldBlock);
+        }
+        heard.set_nonblocking(true).expect("a socket");
+        assert_eq!(heard.recv(&mut [0; 64]).expect_err("nobody wrote").kind(), ErrorKind::WouldBlock);
+
+        assert!(is_answered(&fwd, source));
+        assert!(!is_answered(&fwd, Ipv4Addr::from_bits(source.to_bits() + 1)), "for nothing else");
+        fwd.down("c1");
+        assert!(!is_answered(&fwd, source), "nobody has it any more");
+    }
+}
+
+/// Two namespaces may share it; it goes with the last of them.
+#[test]
+fn announced_address_stays_for_as_long_as_somebody_appears_behind_it() {
+    let fwd = host();
+    let source = free(&fwd, 0);
+    let options = ["--source", &source.to_string(), "--announce"];
+    let pods = [fwd.up("c1", &options), fwd.up("c2", &options)];
+    let by_another = format!("{source}:80:80");
+    fwd.up("c4", &[]);
+    fwd.expect_error(&["port", "add", &fwd.name("c4"), "-p", &by_another], NOT_FOUND, &[&source.to_string()]);
+    fwd.ok(&["port", "add", &pods[1].name, "-p", &by_another]);
+    let served = echo_tcp(listen(&pods[1], any(80)), 1);
+    echoed(&connect(fwd.internet(0), ANY, at(source, 80)).expect("it is published"), b"published");
+    served.join().expect("the server");
+    // What files say is the same.
+    let exported = fwd.ok(&["export"]);
+    assert_eq!(exported.matches("announce = true").count(), 2, "{exported}");
+    fwd.down("c1");
+    assert_eq!(seen_from(&fwd, &pods[1]), [source; 2]);
+    // Another hardware address is told by the next command.
+    ip(&fwd, "link set eth0 down");
+    ip(&fwd, "link set eth0 address 02:00:00:00:77:01");
+    ip(&fwd, "link set eth0 up");
+    ip(&fwd, &format!("route replace default via {}", fwd.uplink(0).gateway));
+    fwd.up("c3", &[]);
+    assert!(is_answered(&fwd, source));
+    let shown = inside(fwd.internet(0), &["ip", "neigh", "show", "to", &source.to_string()]);
+    assert!(shown.contains("02:00:00:00:77:01"), "{shown}");
+    assert_eq!(seen_from(&fwd, &pods[1]), [source; 2]);
+}
+
+#[test]
+fn address_that_cannot_be_announced_is_refused_before_anything_is_made() {
+    let fwd = host();
+    let ns = fwd.name("c1");
+    let (source, own, gateway) = (free(&fwd, 0), fwd.uplink(0).address, fwd.uplink(0).gateway);
+    let [other, broadcast] = [free(&fwd, 1), Ipv4Addr::from_bits(own.to_bits() | 255)];
+    let up = |source: Ipv4Addr, options: &[&str], code, words: &[&str]| {
+        let source = source.to_string();
+        fwd.expect_error(&[&["up", "--ns", &ns, "--announce", "--source", &source], options].concat(), code, words);
+        assert_eq!(fwd.list(&["ls"]), [json!(null); 0]);
+    };
+    fwd.expect_error(&["up", "--ns", &ns, "--announce"], USAGE, &["--source"]);
+    up(gateway, &[], CONFLICT, &[&gateway.to_string(), "eth0", "has it"]);
+    up(own, &[], CONFLICT, &["the host has it"]);
+    up(other, &[], USAGE, &["eth0", "link"]);
+    up(broadcast, &[], USAGE, &["no host"]);
+    up([127, 0, 0, 1].into(), &[], USAGE, &["no address of a host"]);
+    up(source, &["--datapath", "kernel"], UNSUPPORTED, &["--datapath"]);
+    fwd.up("c1", &["--source", &source.to_string(), "--announce"]);
+    let again = ["up", "--ns", &ns, "--source", &source.to_string(), "--announce"];
+    assert_eq!(fwd.json(&again)["changed"], false, "who answers there by now is the host");
+    let plain = ["up", "--ns", &fwd.name("c2"), "--source", &source.to_string()];
+    fwd.expect_error(&plain, NOT_FOUND, &["no address", "--announce"]);
+}
