@@ -101,10 +101,10 @@ mod tests {
     #[test]
     fn ends_are_those_of_the_packet() {
         let [(_, sport), (_, dport)] = ENDS;
-        for (proto, part) in [(Proto::Tcp, Part::Asks), (Proto::Udp, Part::Speaks)] {
+        for (proto, part, tcp_flags) in [(Proto::Tcp, Part::Asks, tcp_flag::SYN), (Proto::Udp, Part::Speaks, 0)] {
             let found = head(&packet(proto).options(&[1; 8]).emit());
             let (sport, dport) = (sport.to_be_bytes(), dport.to_be_bytes());
-            assert_eq!(found, Ok(Ok(Head { sport, dport, query: 0, part })));
+            assert_eq!(found, Ok(Ok(Head { sport, dport, query: 0, part, tcp_flags })));
         }
         let query = |packet: &Packet| head(&packet.emit()).expect("it is whole").expect("a query");
         let asked = query(&packet(Proto::Icmp));
