@@ -356,6 +356,7 @@ fn whole_is_applied_at_once_and_exported_again() {
         addresses: Vec::new(),
         range: None,
         pooled: false,
+        host_if: None,
         owner_network: None,
         announce: false,
         allow_spoof: false,

@@ -67,6 +67,8 @@ pub enum Cause {
     Locked,
     /// The namespace has an interface of that name.
     InterfaceTaken,
+    /// The host has an interface of the name that the host-side veth is to have.
+    HostInterfaceTaken,
     /// Somebody has the address.
     AddressTaken,
     /// Somebody has the port of the host.

@@ -92,10 +92,10 @@ impl From<Error> for Failure {
             (Some(Cause::PortTaken), _) => Code::PortTaken,
             (Some(Cause::SubnetTaken), _) => Code::SubnetTaken,
             (Some(Cause::NoAddressLeft), _) => Code::NoAddressLeft,
-            (None | Some(Cause::HostNamespace), Kind::Usage | Kind::Conflict | Kind::NotFound | Kind::Unsupported) => {
-                Code::InvalidConfig
-            }
-            (None | Some(Cause::HostNamespace), Kind::Failed | Kind::Partly) => Code::Other,
+            (None | Some(Cause::HostNamespace | Cause::HostInterfaceTaken), kind) => match kind {
+                Kind::Usage | Kind::Conflict | Kind::NotFound | Kind::Unsupported => Code::InvalidConfig,
+                Kind::Failed | Kind::Partly => Code::Other,
+            },
         };
         let details = error.remedy.clone().unwrap_or_default();
         Self::new(code, error.to_string(), details)

@@ -215,6 +215,7 @@ fn asked(place: &Origin<'_>, endpoint: &Endpoint) -> Result<plan::Endpoint> {
         range: None,
         pooled: false,
         announce: *announce,
+        host_if: None,
         allow_spoof: *allow_spoof,
         source: *source,
         mac: *mac,

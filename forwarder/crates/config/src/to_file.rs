@@ -84,6 +84,7 @@ fn said_endpoint(endpoint: &plan::Endpoint) -> Result<Endpoint> {
         owner_network: _,
         range: _,
         pooled: _,
+        host_if: _,
         netns,
         addresses,
         announce,

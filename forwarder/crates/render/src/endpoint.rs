@@ -173,14 +173,19 @@ impl EndpointView {
         let name = now.map_or_else(|| self.uplink.to_string(), |now| format!("{now} (was {})", self.uplink));
         match self.uplink_state.as_str() {
             "up" => name,
-            "none" => "none (internal)".into(),
+            "none" if self.policy.internal => "none (internal)".into(),
+            "none" => "none yet".into(),
             state => format!("{name} {}", look.paint(Tone::Bad, &format!("({state})"))),
         }
     }
 
     /// The way out of the network, in a few words.
     pub(super) fn way_out(&self) -> String {
-        if self.policy.internal { "internal".into() } else { format!("via {}{}", self.uplink, self.other_ways()) }
+        match self.uplink_state.as_str() {
+            _ if self.policy.internal => "internal".into(),
+            "none" => "no way out yet".into(),
+            _ => format!("via {}{}", self.uplink, self.other_ways()),
+        }
     }
 
     /// Everything that it leaves by, where that is more than its network's own uplink.

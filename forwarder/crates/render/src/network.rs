@@ -77,7 +77,8 @@ impl NetworkView {
         let name = now.map_or_else(|| self.uplink.to_string(), |now| format!("{now} (was {})", self.uplink));
         match self.uplink_state.as_str() {
             "up" => plain(name),
-            "none" => plain("none (internal)"),
+            "none" if self.internal => plain("none (internal)"),
+            "none" => plain("none yet"),
             state => toned(format!("{name} ({state})"), Tone::Bad),
         }
     }

@@ -52,7 +52,7 @@ impl State {
             uplink: uplink.into(),
             uplink_now: link.map(|link| link.name.clone().into()),
             uplink_state: match link {
-                None if internal => none.into(),
+                None if internal || record.uplink == 0 => none.into(),
                 None => gone.into(),
                 Some(link) if link.up => up.into(),
                 Some(_) => down.into(),

@@ -190,7 +190,7 @@ impl State {
             uplink: uplink.map(|uplink| name_of(&uplink.ifname)).unwrap_or_default().into(),
             uplink_now: self.uplink(endpoint).map(|link| link.name.clone().into()),
             uplink_state: match self.uplink(endpoint) {
-                None if treatment.internal => none.into(),
+                None if treatment.internal || record.uplink == 0 => none.into(),
                 None => gone.into(),
                 Some(link) if link.up => up.into(),
                 Some(_) => down.into(),

@@ -26,7 +26,7 @@ pub struct NetworkRecord {
     pub gateway: Option<Ipv4Net>,
     /// The same of IPv6. A network has one of them at least.
     pub gateway6: Option<Ipv6Net>,
-    /// ifindex of the uplink; 0 where the network is internal.
+    /// ifindex of the uplink; 0 where the network is internal, or the host has no way out yet.
     pub uplink: u32,
     /// MTU, bytes.
     pub mtu: u32,

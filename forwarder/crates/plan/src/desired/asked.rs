@@ -35,6 +35,11 @@ impl AskedNetwork {
         self.options.uplink == UplinkChoice::None
     }
 
+    /// Any way out will do, or none for the time being.
+    pub(crate) fn takes_any_way(&self) -> bool {
+        self.options.uplink == UplinkChoice::Any
+    }
+
     /// What is asked for of something that is on or off.
     pub(crate) fn says(&self, on: bool) -> Option<bool> {
         (on || self.exact).then_some(on)
@@ -60,6 +65,7 @@ pub(crate) struct Asked {
     pub(crate) pooled: bool,
     pub(crate) mac: Option<HardwareAddress>,
     pub(crate) announce: bool,
+    pub(crate) host_if: Option<String>,
     pub(crate) allow_spoof: bool,
     pub(crate) source: Option<Ipv4Addr>,
     pub(crate) no_default_route: bool,
@@ -130,6 +136,7 @@ impl Desired {
             pooled: endpoint.pooled,
             mac: endpoint.mac,
             announce: endpoint.announce,
+            host_if: endpoint.host_if.clone(),
             allow_spoof: endpoint.allow_spoof,
             source: endpoint.source,
             no_default_route: endpoint.no_default_route,

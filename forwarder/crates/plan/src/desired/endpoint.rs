@@ -44,6 +44,9 @@ pub struct Endpoint {
     /// The host answers for the address behind which its packets appear, which it does not have.
     #[serde(default)]
     pub announce: bool,
+    /// Name of the host-side veth; of a command alone: what is there has one.
+    #[serde(skip)]
+    pub host_if: Option<String>,
     /// It may send from other addresses.
     #[serde(default)]
     pub allow_spoof: bool,

@@ -222,6 +222,8 @@ pub struct UpRequest {
     pub range: Option<(Ipv4Addr, Ipv4Addr)>,
     /// Make it beforehand, for the next `up` that it fits, instead of for somebody.
     pub pooled: bool,
+    /// Name of the host-side veth; default: one made of network and address.
+    pub host_if: Option<String>,
     /// Hardware address inside; default: one made of the address.
     pub mac: Option<HardwareAddress>,
     /// Names by which it is found, besides that of its namespace.
@@ -264,6 +266,7 @@ impl UpRequest {
             ip6: None,
             range: None,
             pooled: false,
+            host_if: None,
             mac: None,
             aliases: Vec::new(),
             no_default_route: false,

@@ -52,6 +52,7 @@ pub fn export(actual: &Actual) -> Desired {
             range: None,
             pooled: false,
             announce: endpoint.announce,
+            host_if: None,
             allow_spoof: endpoint.allow_spoof,
             source: endpoint.source,
             // Of an internal network nobody has one.

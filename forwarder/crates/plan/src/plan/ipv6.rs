@@ -68,7 +68,7 @@ pub(super) fn of_host(actual: &Actual, network: &Network) -> Vec<Object> {
 /// until now: otherwise the kernel forgets the default route that it has by one, and learns none.
 ///
 /// All is noted before anything is changed. Where somebody else has switched forwarding on, nothing is.
-fn forwarding(actual: &Actual, uplink: &Uplink) -> Vec<Object> {
+pub(super) fn forwarding(actual: &Actual, uplink: &Uplink) -> Vec<Object> {
     let value = |path: &str| actual.host.sysctls.get(path).map(String::as_str);
     let Some(found) = value(ALL_FORWARDING6) else { return Vec::new() };
     let noted: Vec<&SysctlRecord> = actual.changed_sysctls().filter(|record| record.is_ipv6()).collect();

@@ -33,6 +33,7 @@ pub(crate) fn uplinks<'a>(actual: &'a Actual, desired: &Desired) -> Mended<'a> {
             None => mended.gone(record, desired),
         }
     }
+    mended.lead_first();
     mended.take_in();
     mended
 }
@@ -94,6 +95,22 @@ impl Mended<'_> {
         true
     }
 
+    /// Networks that had no way out when they were made lead by what there is now.
+    fn lead_first(&mut self) {
+        let waits = |network: &&NetworkRecord| network.uplink == 0 && network.follows_routes();
+        let waiting: Vec<NetworkRecord> = self.actual.records.networks.iter().filter(waits).cloned().collect();
+        for network in waiting {
+            let Ok(Some(uplink)) = ways::first(&self.actual, network.ipv4()) else { continue };
+            if uplink.check_programs(network.datapath, &self.actual).is_err() {
+                continue;
+            }
+            self.notes.push(format!("network {} leaves by {} now", network.name, uplink.name));
+            let forwarding = network.gateway6.map(|_| ipv6::forwarding(&self.actual, &uplink));
+            self.complete(forwarding.into_iter().flatten());
+            self.lead(0, &[network], &uplink);
+        }
+    }
+
     /// One that was no network's own. Who asked for it gets the one that has its name now; until there is one its record waits.
     fn lost(&mut self, record: &UplinkRecord) {
         if record.asked {
@@ -137,6 +154,11 @@ impl Mended<'_> {
     fn replace(&mut self, record: &UplinkRecord, networks: &[NetworkRecord], uplink: &Uplink) {
         let by = if uplink.name == record.name { "made anew" } else { "replaced" };
         self.notes.push(format!("uplink {} was {by}: its networks lead through {} now", record.name, uplink.name));
+        self.lead(record.index, networks, uplink);
+    }
+
+    /// Leads networks through this uplink instead of the one with the index `from`.
+    fn lead(&mut self, from: u32, networks: &[NetworkRecord], uplink: &Uplink) {
         let uses = |wanted: fn(Datapath) -> bool| networks.iter().any(|network| wanted(network.datapath));
         let (ebpf, xdp) = (uses(Datapath::is_ebpf), uses(Datapath::has_xdp));
         for object in uplink.objects(&self.actual, ipv4_of(networks), (ebpf, xdp)) {
@@ -152,12 +174,7 @@ impl Mended<'_> {
             let answers = ipv6::announced_again(&self.actual, network, uplink);
             self.complete(answers.into_iter());
             // After it, as above.
-            self.make(Object::NetworkUplink(object::NetworkUplink {
-                network: name,
-                bridge,
-                from: record.index,
-                to: uplink.index,
-            }));
+            self.make(Object::NetworkUplink(object::NetworkUplink { network: name, bridge, from, to: uplink.index }));
         }
     }
 

@@ -210,6 +210,7 @@ impl UpRequest {
             range: self.range,
             pooled: self.pooled,
             announce: self.announce,
+            host_if: self.host_if.clone(),
             allow_spoof: self.allow_spoof,
             source: self.source,
             mac: self.mac,

@@ -52,7 +52,7 @@ pub fn plan_ports(request: &PortRequest, actual: &Actual) -> Result<Plan> {
         index: Some(endpoint.index),
         network: &network.name,
         datapath: network.datapath,
-        internal: network.uplink == 0,
+        internal: network.treatment.internal,
         ipv4: endpoint.address.is_some(),
         ipv6: endpoint.address6.is_some(),
         announced: endpoint.source.filter(|_| endpoint.announce),

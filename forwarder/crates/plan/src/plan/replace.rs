@@ -74,8 +74,8 @@ fn keep_open(network: &mut Network, record: &NetworkRecord, actual: &Actual) {
     let (internal, bound) = (record.treatment.internal, record.treatment.bound);
     let most = match &way {
         UplinkChoice::None => internal.then_some(u32::MAX),
-        UplinkChoice::Auto if internal || bound => None,
-        UplinkChoice::Auto => {
+        UplinkChoice::Auto | UplinkChoice::Any if internal || bound => None,
+        UplinkChoice::Auto | UplinkChoice::Any => {
             uplink::choose(actual, None, network.ipv4.unwrap_or(Ipv4::On)).ok().map(|uplink| uplink.mtu)
         }
         UplinkChoice::Interface(name) => {

@@ -17,7 +17,7 @@ use crate::{
     families::{both, main_of},
     names,
 };
-use fwd_base::{Error, Kind, Result};
+use fwd_base::{Cause, Error, Kind, Result};
 use fwd_dataplane::Backend;
 
 /// Settles an endpoint that is there: each option given must be what it has.
@@ -131,7 +131,7 @@ pub(super) fn new(asked: &Asked, actual: &Actual, network: &Network, former: &[E
     let mac = asked.mac.map(|mac| mac.0).or(chosen.map(|record| record.mac));
     let (address, address6) = addresses_of(asked, actual, network, addresses)?;
     let main = main_of(both(address, address6));
-    let host_if = names::host_if(actual.host.owner, &network.name, main);
+    let host_if = host_if(asked, actual, network, main)?;
     match actual.host.net.link(&host_if) {
         Some(link) if !actual.host.owner.has_veth(link) => {
             let why = "an interface of that name exists, and fwd did not make it";
@@ -159,6 +159,20 @@ pub(super) fn new(asked: &Asked, actual: &Actual, network: &Network, former: &[E
             })
         }
     }
+}
+
+/// The name of the host-side veth: the one that is asked for, which nobody may have, or one that follows from network and address.
+fn host_if(asked: &Asked, actual: &Actual, network: &Network, main: IpAddr) -> Result<String> {
+    let Some(name) = &asked.host_if else { return Ok(names::host_if(actual.host.owner, &network.name, main)) };
+    let refuse = |kind, why: &str| Error::new(kind, "create", format!("interface {name}"), why);
+    if !names::is_ifname(name) {
+        return Err(refuse(Kind::Usage, "an interface cannot be called so").remedy("choose another name"));
+    }
+    if *name == network.bridge || actual.host.net.link(name).is_some() {
+        let taken = refuse(Kind::Conflict, "an interface of that name exists").because(Cause::HostInterfaceTaken);
+        return Err(taken.remedy("choose another name, or none"));
+    }
+    Ok(name.clone())
 }
 
 /// The addresses of an endpoint that is to be made, one of each family that the network has: those asked for, the `former` ones where nobody

@@ -52,13 +52,15 @@ pub(super) fn gateway(
     bridge: &str,
     mtu: u32,
 ) -> Result<Option<Ipv6Net>> {
-    let Some(wanted) = wanted(asked, uplink.is_some())? else { return Ok(None) };
-    if uplink.is_none() {
+    let Some(wanted) = wanted(asked, !asked.is_internal())? else { return Ok(None) };
+    if asked.is_internal() {
         check_internal(asked)?;
     }
     let leaves_by = uplink.map(|uplink| leaving(actual, uplink, asked.options.uplink.interface().is_some()));
-    let uplink = leaves_by.as_deref();
-    let is_routed = asked.options.ipv6 == Some(Ipv6::Route) || uplink.is_none();
+    let is_routed = asked.options.ipv6 == Some(Ipv6::Route) || asked.is_internal();
+    // Who takes any way waits for one of IPv6.
+    let can = |uplink: &&Uplink| !asked.takes_any_way() || at_uplink(actual, uplink, is_routed).is_none();
+    let uplink = leaves_by.as_deref().filter(can);
     let obstacle = obstacle(actual, uplink, mtu, is_routed);
     match (wanted, obstacle) {
         (true, Some(Obstacle { why, remedy })) => {
@@ -95,7 +97,7 @@ pub(super) fn gateway(
     Ok(Some(Ipv6Net::new_assert(first, subnet.prefix_len())))
 }
 
-/// Whether a new network is to have IPv6, and not only may; none if it is to have none. `leaves` says whether it has an uplink.
+/// Whether a new network is to have IPv6, and not only may; none if it is to have none. `leaves` says whether anything is to leave it.
 ///
 /// # Errors
 /// What is asked for contradicts itself.

@@ -49,6 +49,8 @@ const LARGEST_MTU: u32 = 65_535;
 const INTERNAL_MTU: u32 = 1_500;
 /// What the uplink of an internal network is called.
 const NO_UPLINK: &str = "none (--internal)";
+/// And that of one on a host from which no route leads anywhere.
+const NO_UPLINK_YET: &str = "none yet";
 
 /// Settles what is left open of an endpoint and its network. `actual` is without the orphans that the plan removes first; `former` are
 /// endpoints among it.
@@ -77,7 +79,7 @@ pub(super) fn settle(asked: &Asked, actual: &Actual, former: &[EndpointRecord]) 
         index: attached.map(|record| record.index),
         network: &network.name,
         datapath: network.datapath,
-        internal: network.uplink.is_none(),
+        internal: network.treatment.internal,
         ipv4: network.gateway.is_some(),
         ipv6: network.gateway6.is_some(),
         announced: endpoint.source.filter(|_| endpoint.announce),
@@ -154,7 +156,8 @@ fn existing_network(
 ) -> Result<Network> {
     let internal = record.treatment.internal;
     let in_use = matches!(joiner, Joiner::Member(_) | Joiner::None { used: true });
-    let uplink = if internal { None } else { Some(uplink::of_network(actual, record, in_use)?) };
+    let leaves = !internal && record.uplink != 0;
+    let uplink = leaves.then(|| uplink::of_network(actual, record, in_use)).transpose()?;
     let name = &record.name;
     let remedy = || match joiner {
         Joiner::Member(member) => {
@@ -169,9 +172,10 @@ fn existing_network(
         }
     };
     let check = || {
-        let way = uplink.as_ref().map_or_else(|| NO_UPLINK.into(), |uplink| uplink.name.clone());
+        let none = if internal { NO_UPLINK } else { NO_UPLINK_YET };
+        let way = uplink.as_ref().map_or_else(|| none.into(), |uplink| uplink.name.clone());
         let wanted = match &asked.options.uplink {
-            UplinkChoice::Auto => None,
+            UplinkChoice::Auto | UplinkChoice::Any => None,
             UplinkChoice::Interface(name) => Some(name.clone()),
             UplinkChoice::None => Some(NO_UPLINK.into()),
         };
@@ -251,10 +255,12 @@ fn new_network(asked: &AskedNetwork, actual: &Actual) -> Result<Network> {
             .remedy(format!("choose another, such as --network {}", refuse::free_name(actual))));
     }
     ipv4::check(asked)?;
-    let uplink = if asked.is_internal() {
-        None
-    } else {
-        Some(uplink::choose(actual, asked.options.uplink.interface(), asked.ipv4())?)
+    let uplink = match &asked.options.uplink {
+        UplinkChoice::None => None,
+        UplinkChoice::Any => ways::first(actual, asked.ipv4())?,
+        UplinkChoice::Auto | UplinkChoice::Interface(_) => {
+            Some(uplink::choose(actual, asked.options.uplink.interface(), asked.ipv4())?)
+        }
     };
     let host = &actual.host.net;
     let bridge =
@@ -274,7 +280,9 @@ fn new_network(asked: &AskedNetwork, actual: &Actual) -> Result<Network> {
     if let Some(uplink) = uplink.as_ref().filter(|_| treatment.bound && !datapath.is_ebpf()) {
         uplink.check_routes(actual)?;
     }
-    let mtu = mtu(asked.options.mtu, uplink.as_ref())?;
+    // Of several ways out, one may carry less in any case.
+    let narrow = uplink.as_ref().filter(|_| !asked.takes_any_way() || asked.options.mtu.is_none());
+    let mtu = mtu(asked.options.mtu, narrow)?;
     let gateway6 = ipv6::gateway(asked, actual, uplink.as_ref(), &bridge, mtu)?;
     let network = Network {
         mtu,

@@ -42,7 +42,7 @@ pub(crate) struct Network {
     pub(crate) mac: Mac,
     pub(crate) mtu: u32,
     pub(crate) datapath: Datapath,
-    /// None where the network is internal.
+    /// None where the network is internal, or the host has no way out yet.
     pub(crate) uplink: Option<Uplink>,
     pub(crate) last: u32,
     pub(crate) treatment: Treatment,
@@ -125,9 +125,10 @@ impl Network {
 
     /// By which interfaces its packets leave; none where it is internal.
     pub(crate) fn leaving(&self) -> Option<Leaving> {
-        let uplink = self.uplink.as_ref()?;
-        let own = self.treatment.bound.then(|| Leaving::By(uplink.name.clone()));
-        Some(own.unwrap_or_else(|| Leaving::NotBy(self.bridge.clone())))
+        if self.follows_routes() {
+            return Some(Leaving::NotBy(self.bridge.clone()));
+        }
+        self.uplink.as_ref().map(|uplink| Leaving::By(uplink.name.clone()))
     }
 
     /// ifindex of the uplink, as records have it.

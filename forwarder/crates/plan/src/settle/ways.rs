@@ -8,8 +8,9 @@ use ipnet::IpNet;
 use crate::{
     Actual, Ipv4, NetConfig, NetworkRecord, Object, Records, names, object,
     settled::Network,
-    uplink::{Uplink, VRF},
+    uplink::{self, Uplink, VRF},
 };
+use fwd_base::Result;
 use fwd_kernel::netlink::{Link, LinkLayer, Route};
 
 /// So many interfaces are taken in by themselves; of default routes all. A host that routes to each of its containers by an interface of its
@@ -19,7 +20,7 @@ const MOST: usize = 32;
 impl Network {
     /// Whether it leaves by whatever the host's routes lead by.
     pub(crate) fn follows_routes(&self) -> bool {
-        self.uplink.is_some() && !self.treatment.bound
+        !self.treatment.internal && !self.treatment.bound
     }
 
     /// Of which families it follows them.
@@ -96,6 +97,19 @@ pub(crate) fn ways(actual: &Actual, followed: Followed) -> Ways {
     let left_out = new.len().saturating_sub(room);
     uplinks.extend(known.into_iter().chain(new.into_iter().take(room)));
     Ways { uplinks, left_out }
+}
+
+/// What a network leaves by that takes any way: what the host's default route leads by, else another of its routes, if any leads anywhere.
+///
+/// # Errors
+/// There is a default route, and it leads by an interface that is not fit.
+pub(crate) fn first(actual: &Actual, ipv4: Ipv4) -> Result<Option<Uplink>> {
+    if uplink::default_route(&actual.host.net, ipv4).is_some() {
+        return uplink::choose(actual, None, ipv4).map(Some);
+    }
+    let followed = Followed { v4: ipv4 == Ipv4::On, v6: ipv4 == Ipv4::Off };
+    let fit = |way: Uplink| uplink::choose(actual, Some(&way.name), ipv4).ok();
+    Ok(ways(actual, followed).uplinks.into_iter().find_map(fit))
 }
 
 /// What there is to be at these interfaces; `guarded` with the programs, without which the kernel forwards by nftables alone.

@@ -20,6 +20,7 @@ fn endpoint(target: TargetRef, network: &str) -> Endpoint {
         owner_network: None,
         range: None,
         pooled: false,
+        host_if: None,
         netns: Some(target),
         addresses: Vec::new(),
         mac: None,

@@ -1,5 +1,6 @@
 //! Uplinks that are renamed, deleted, and made anew.
 
+mod later;
 mod ways;
 
 use super::super::{

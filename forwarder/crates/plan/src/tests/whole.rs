@@ -19,6 +19,7 @@ fn endpoint(id: &str, network: &str, netns: TargetRef) -> Endpoint {
         addresses: Vec::new(),
         range: None,
         pooled: false,
+        host_if: None,
         owner_network: None,
         mac: None,
         announce: false,

@@ -218,11 +218,11 @@ fn forwards_not(netlink: &Netlink, records: &Records, record: &NetworkRecord, up
 /// A network that leaves the host, with its uplink and the addresses behind which its packets may appear.
 type Leaving<'a> = (&'a NetworkRecord, Link, Vec<Ipv4Addr>);
 
-/// The networks that leave the host: nothing of an internal one concerns others; of an uplink that is gone others tell.
+/// The networks that leave the host: nothing of an internal one concerns others; of an uplink that is gone, or is still to come, others tell.
 fn leaving<'a>(netlink: &Netlink, records: &'a Records, network: Option<&str>) -> Result<Vec<Leaving<'a>>> {
     let mut found = Vec::new();
     for record in records.networks.iter().filter(|record| network.is_none_or(|name| record.name == name)) {
-        if record.treatment.internal {
+        if record.treatment.internal || record.uplink == 0 {
             continue;
         }
         let Some(link) = netlink.link_by_index(record.uplink)? else { continue };

@@ -11,6 +11,8 @@ pub enum UplinkChoice {
     /// The interface that it has, else that of the default route.
     #[default]
     Auto,
+    /// As `Auto`, and where the host has no default route whatever other routes lead by, or nothing until there is one.
+    Any,
     /// The interface of this name.
     Interface(String),
     /// Nothing does: the network is internal.
@@ -40,12 +42,18 @@ impl UplinkChoice {
         }
     }
 
+    /// The same, where any way out will do if none is named.
+    #[must_use]
+    pub fn or_any(self) -> Self {
+        if self == Self::Auto { Self::Any } else { self }
+    }
+
     /// The interface that is named, if one is.
     #[must_use]
     pub fn interface(&self) -> Option<&str> {
         match self {
             Self::Interface(name) => Some(name),
-            Self::Auto | Self::None => None,
+            Self::Auto | Self::Any | Self::None => None,
         }
     }
 }
@@ -59,7 +67,8 @@ mod tests {
     fn an_internal_network_has_no_uplink() {
         let choice = |uplink: Option<&str>, internal| UplinkChoice::of(uplink.map(Into::into), internal);
         assert_eq!(choice(None, false).expect("it can be"), UplinkChoice::Auto);
-        assert_eq!(choice(None, true).expect("it can be"), UplinkChoice::None);
+        assert_eq!(choice(None, false).expect("it can be").or_any(), UplinkChoice::Any);
+        assert_eq!(choice(None, true).expect("it can be").or_any(), UplinkChoice::None);
         assert_eq!(choice(Some("eth1"), false).expect("it can be").interface(), Some("eth1"));
         let error = choice(Some("eth 1"), true).expect_err("it is both");
         assert_eq!(error.kind, Kind::Usage);

@@ -25,7 +25,7 @@ pub(super) fn settled(
         let why = format!("network {name} has no IPv4, of which alone a source can be asked for");
         return Err(refuse(Kind::Unsupported, why).remedy("leave out --source"));
     }
-    if network.uplink.is_none() {
+    if network.treatment.internal {
         let why = format!("network {name} is internal: nothing of it appears outside");
         return Err(
             refuse(Kind::Usage, why).remedy("leave out --source, or use a network that was made without --internal")
