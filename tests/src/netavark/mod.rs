@@ -152,6 +152,50 @@ fn routes_metrics_and_both_families_are_as_the_network_says() {
     assert!(!pings(&alone, fwd.uplink(0).outside[0]) && !pings(&container, "10.7.3.4".parse().expect("an address")));
 }
 
+#[test]
+fn network_may_have_ipv6_alone() {
+    let fwd = Fwd::with(&TestbedSpec { ipv6: true, ..TestbedSpec::default() });
+    let podman = Podman::new(&fwd);
+    let site = podman.create(&json!({ "name": "site", "subnets": [{ "subnet": "fd00:7::/64" }] }));
+    assert_eq!(
+        (&site["ipv6_enabled"], &site["subnets"]),
+        (&json!(true), &json!([{ "subnet": "fd00:7::/64", "gateway": "fd00:7::1" }]))
+    );
+    let container = Container::new(&fwd, "c1");
+    let asked = podman.container(&container, &site, 9, json!({}));
+    let status = podman.setup(&container, &asked);
+    assert_eq!(status["interfaces"]["eth0"]["subnets"], json!([{ "ipnet": "fd00:7::9/64", "gateway": "fd00:7::1" }]));
+    assert!(pings6(&container, fwd.uplink(0).ipv6.expect("it has IPv6").outside));
+    assert_eq!(inside(&container, &["ip", "-4", "addr", "show", "eth0"]), "");
+    podman.teardown(&container, &asked);
+    assert_eq!(fwd.list(&["network", "ls"]).len(), 0);
+}
+
+/// A machine that starts, or one without a network: what is published is reached from the host, and from outside as soon as there is one.
+#[test]
+fn network_is_made_without_a_way_out_and_leaves_by_the_first_that_comes() {
+    let fwd = Fwd::new();
+    let podman = Podman::new(&fwd);
+    let (gateway, uplink) = (fwd.uplink(0).gateway.to_string(), fwd.uplink(0).name.as_str());
+    fwd.on_host(&["ip", "link", "set", uplink, "down"]);
+    let network = podman.create(&json!({ "name": "site", "subnets": podman.subnet("front") }));
+    let ports = json!([{ "host_port": 8080, "container_port": 80, "protocol": "tcp", "range": 1 }]);
+    let [one, two] = ["c1", "c2"].map(|role| Container::new(&fwd, role));
+    let first = with(&podman.container(&one, &network, 9, json!({})), json!({ "port_mappings": ports }));
+    podman.setup(&one, &first);
+    let shown = |key: &str| fwd.list(&["network", "ls"])[0][key].clone();
+    assert_eq!((shown("uplink_state"), shown("internal")), (json!("none"), json!(false)));
+    assert!(fwd.ok(&["ls"]).contains("uplink none yet"));
+    let address = "10.7.1.9".parse().expect("an address");
+    assert!(pings(fwd.host(), address));
+    fwd.on_host(&["ip", "link", "set", uplink, "up"]);
+    fwd.on_host(&["ip", "route", "add", "default", "via", &gateway, "dev", uplink]);
+    podman.setup(&two, &podman.container(&two, &network, 10, json!({})));
+    assert_eq!((shown("uplink_state"), shown("uplink")), (json!("up"), json!(uplink)));
+    assert!(pings(&one, fwd.uplink(0).outside[0]));
+    served(fwd.internet(0), fwd.uplink(0).address, 8080, &one);
+}
+
 /// netavark#1451: where the namespace is lost there is no teardown. The same container, started again, gets its addresses and ports all the same,
 /// even while somebody still holds the former namespace.
 #[test]

@@ -33,7 +33,15 @@ fn what_cannot_be_is_refused_in_words_and_changes_nothing() {
     let create = |members: Value, words: &[&str]| podman.fails(&["create"], &podman.network(&members), words);
     create(json!({ "options": { "vlan": "7" } }), &["vlan=7", "no such option"]);
     create(json!({ "ipam_options": { "driver": "dhcp" } }), &["dhcp"]);
-    create(json!({ "subnets": [{ "subnet": "fd00:7::/64" }] }), &["IPv4"]);
+    // And what the first container would be refused.
+    create(json!({ "subnets": [{ "subnet": "198.51.100.0/24" }] }), &["198.51.100.0/24"]);
+    create(json!({ "subnets": [{ "subnet": "10.7.1.0/31" }] }), &["10.7.1.0/31"]);
+    create(json!({ "subnets": [{ "subnet": "fd00:7::/32" }] }), &["fd00:7::/32"]);
+    create(json!({ "options": { "uplink": "eth9" } }), &["eth9"]);
+    create(json!({ "options": { "outbound_addr4": "192.0.2.7" } }), &["192.0.2.7"]);
+    create(json!({ "network_interface": "all" }), &["all"]);
+    let route = json!({ "destination": "203.0.113.0/24", "gateway": "10.7.1.9" });
+    create(json!({ "subnets": podman.subnet("front"), "routes": [route] }), &["203.0.113.0/24", "--datapath kernel"]);
     create(json!({ "subnets": 7 }), &["subnets"]);
     podman.fails(&["create"], &json!([]), &["no object"]);
     let path = container.path();
@@ -46,7 +54,8 @@ fn what_cannot_be_is_refused_in_words_and_changes_nothing() {
     setup(&asked(json!({}), json!({ "static_ips": ["10.7.1.8", "10.7.1.9"] })), &["10.7.1.9", "each family"]);
     setup(&asked(json!({}), json!({ "static_mac": "02:00" })), &["02:00", "six bytes"]);
     setup(&asked(json!({}), json!({ "interface_name": "" })), &["interface_name"]);
-    setup(&asked(json!({}), json!({ "options": { "host_interface_name": "x" } })), &["host_interface_name"]);
+    setup(&asked(json!({}), json!({ "options": { "host_interface_name": "a/b" } })), &["a/b"]);
+    setup(&asked(json!({}), json!({ "options": { "host_interface_name": "eth0" } })), &["eth0", "exists"]);
     let sctp = json!({ "port_mappings": [{ "host_port": 80, "container_port": 80, "protocol": "sctp", "range": 1 }] });
     setup(&with(&asked(json!({}), json!({})), sctp), &["80:80/sctp"]);
     podman.fails(&["setup", "/run/netns/none"], &asked(json!({}), json!({})), &["/run/netns/none"]);

@@ -14,6 +14,8 @@ use fwd_plugin::json;
 #[serde(default)]
 pub(crate) struct Network {
     pub(crate) name: String,
+    pub(crate) id: String,
+    pub(crate) driver: String,
     pub(crate) network_interface: Option<String>,
     pub(crate) subnets: Vec<Subnet>,
     pub(crate) ipv6_enabled: bool,
@@ -42,7 +44,7 @@ pub(crate) struct LeaseRange {
 }
 
 /// A route inside of containers.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub(crate) struct Route {
     pub(crate) destination: IpNet,
     pub(crate) gateway: Option<IpAddr>,

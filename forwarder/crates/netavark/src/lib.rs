@@ -35,7 +35,7 @@ fn answer(command: &Command, settings: &Settings, observer: &mut dyn Observer, i
             let document = json!({ "version": env!("CARGO_PKG_VERSION"), "api_version": API_VERSION });
             Ok(Answer { document: Some(document), ..Answer::default() })
         }
-        Command::Create => commands::create(input::document(input)?, host),
+        Command::Create => commands::create(input::document(input)?, &host()?),
         Command::Setup { netns } => commands::setup(netns, &input::read(input::document(input)?)?, &host()?, observer),
         Command::Teardown { netns } => {
             commands::teardown(netns, &input::read(input::document(input)?)?, &host()?, observer)

@@ -6,11 +6,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-pub(crate) use self::options::NetworkOptions;
+pub(crate) use self::options::{ContainerOptions, NetworkOptions};
 use crate::{input, refusal};
 use fwd_base::Result;
+use fwd_dataplane::EndpointId;
 use fwd_kernel::netns::Name;
-use fwd_plan::{Ipv6, RouteRequest};
+use fwd_plan::{Caller, Ipv4, Ipv6, RouteRequest, TargetRef, UpRequest, UplinkChoice};
 
 /// A network.
 #[derive(Clone, Debug)]
@@ -66,6 +67,46 @@ impl Network {
             dns: input.dns_enabled,
             routes: input.routes.iter().map(route).collect::<Result<_>>()?,
             options: NetworkOptions::of(&input.options)?,
+        })
+    }
+
+    /// Whether the network has IPv4: unless it names addresses of IPv6 alone.
+    pub(crate) fn ipv4(&self) -> Ipv4 {
+        let Addresses { subnet, subnet6, .. } = self.addresses;
+        Ipv4::of(subnet.is_some() || subnet6.is_none())
+    }
+
+    /// What is asked for so that a namespace is in the network, as far as the network says it.
+    ///
+    /// # Errors
+    /// It is internal, and has an uplink.
+    pub(crate) fn up(&self, target: TargetRef, options: ContainerOptions, id: EndpointId) -> Result<UpRequest> {
+        let NetworkOptions { uplink, network, attach, of_containers: _ } = &self.options;
+        let Addresses { subnet, gateway, range, subnet6 } = self.addresses;
+        let ContainerOptions { metric, no_default_route, source, host_if } = options;
+        let options = fwd_plan::Network {
+            uplink: UplinkChoice::of(uplink.clone(), self.internal)?.or_any(),
+            subnet,
+            subnet6,
+            gateway,
+            ipv4: Some(self.ipv4()),
+            ipv6: Some(self.ipv6()),
+            dns: self.dns,
+            ..network.clone()
+        };
+        Ok(UpRequest {
+            ifname: Some(id.ifname.clone()),
+            caller: Some(Caller { id, network: self.name.clone() }),
+            network: Some(self.network.clone()),
+            options,
+            range,
+            host_if,
+            attach: *attach,
+            no_default_route,
+            metric,
+            routes: self.routes.clone(),
+            source,
+            ..UpRequest::new(target)
         })
     }
 

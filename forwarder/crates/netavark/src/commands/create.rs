@@ -1,6 +1,6 @@
 //! create: completes a network that podman is about to note, and refuses what would not work. Nothing is made: the first container does.
 
-use std::{fs, net::IpAddr, path::Path};
+use std::{fs, net::IpAddr, path::Path, process};
 
 use ipnet::{IpNet, Ipv4Net};
 use serde_json::{Value, json};
@@ -8,33 +8,41 @@ use serde_json::{Value, json};
 use crate::{
     input,
     network::{Network, first6},
-    refusal,
 };
 use fwd_base::Result;
-use fwd_engine::execute::free_subnets;
+use fwd_dataplane::{EndpointId, EndpointOwner};
+use fwd_engine::execute::{dry_up, free_subnets};
+use fwd_kernel::netns::Name;
+use fwd_plan::TargetRef;
 use fwd_plugin::{Answer, Host};
 
+/// The interface of a container in its first network.
+const FIRST: &str = "eth0";
 /// Where podman, as root, notes its networks.
 const NETWORKS: &str = "/etc/containers/networks";
 
-/// The network with addresses of each family that it is to have, and with podman choosing those of containers.
-pub(crate) fn run(document: Value, host: impl FnOnce() -> Result<Host>) -> Result<Answer> {
+/// The network with addresses of each family that it is to have, and with podman choosing those of containers. It is planned for as if its first
+/// container came now: what that would be refused is refused here.
+pub(crate) fn run(document: Value, host: &Host) -> Result<Answer> {
     let mut network: input::Network = input::read(document.clone())?;
-    let is_v4 = |subnet: &input::Subnet| matches!(subnet.subnet, IpNet::V4(_));
-    let (v4, v6) = (network.subnets.iter().any(is_v4), network.subnets.iter().any(|it| !is_v4(it)));
-    if !v4 && v6 && !network.ipv6_enabled {
-        let why = "a network has addresses of IPv4, too";
-        return Err(refusal("a subnet of IPv6 alone", why, "give one of each family, or --ipv6 besides"));
-    }
-    let lacking = (!v4, network.ipv6_enabled && !v6);
+    let lacking = lacking(&network);
     if lacking.0 || lacking.1 {
-        let (free, free6) = free_subnets(&host()?.context, &noted(Path::new(NETWORKS)))?;
+        let (free, free6) = free_subnets(&host.context, &noted(Path::new(NETWORKS)))?;
         let add = |subnet: IpNet| input::Subnet { subnet, gateway: None, lease_range: None };
         network.subnets.extend(lacking.0.then(|| add(free.into())));
         network.subnets.extend(lacking.1.then(|| add(free6.into())));
     }
-    Network::of(&network)?;
-    Ok(Answer { document: Some(completed(document, &network)), warnings: Vec::new() })
+    let asked = Network::of(&network)?;
+    let id = EndpointId { owner: EndpointOwner::Netavark, id: network.id.clone(), ifname: FIRST.into() };
+    let target = TargetRef::Named(Name::of("a namespace", &format!("fwd-create-{}", process::id()))?);
+    let warnings = dry_up(&host.context, &asked.up(target, asked.options.of_containers.clone(), id)?)?.warnings;
+    Ok(Answer { document: Some(completed(document, &network)), warnings })
+}
+
+/// Whether a subnet of IPv4, and one of IPv6, is still to be chosen. Who names one of IPv6 and does not ask for both has that alone.
+fn lacking(network: &input::Network) -> (bool, bool) {
+    let has = |v4: bool| network.subnets.iter().any(|it| it.subnet.addr().is_ipv4() == v4);
+    (!has(true) && (network.ipv6_enabled || !has(false)), network.ipv6_enabled && !has(false))
 }
 
 /// The document as it came, with subnets that have gateways: podman gives the gateway's address to nobody.
@@ -77,10 +85,8 @@ fn noted(directory: &Path) -> Vec<IpNet> {
 mod tests {
     use super::*;
 
-    #[track_caller]
-    fn created(document: Value) -> Result<Value> {
-        let host = || panic!("nothing has to be asked of the host");
-        run(document, host).map(|answer| answer.document.expect("a document"))
+    fn read(document: &Value) -> input::Network {
+        input::read(document.clone()).expect("a network")
     }
 
     #[test]
@@ -93,16 +99,19 @@ mod tests {
         wanted["subnets"][1]["gateway"] = json!("fd00:7::1");
         wanted["ipv6_enabled"] = json!(true);
         wanted["ipam_options"] = json!({ "driver": "host-local" });
-        assert_eq!(created(asked).expect("a network"), wanted);
+        assert_eq!(completed(asked.clone(), &read(&asked)), wanted);
         // Once more changes nothing.
-        assert_eq!(created(wanted.clone()).expect("a network"), wanted);
+        assert_eq!(completed(wanted.clone(), &read(&wanted)), wanted);
     }
 
     #[test]
-    fn network_of_ipv6_alone_is_refused() {
-        let error =
-            created(json!({ "name": "web", "subnets": [{ "subnet": "fd00:7::/64" }] })).expect_err("it is refused");
-        assert!(error.to_string().contains("IPv4"), "{error}");
+    fn subnets_are_chosen_of_families_that_are_asked_for() {
+        let of = |subnets: Value, both: bool| lacking(&read(&json!({ "subnets": subnets, "ipv6_enabled": both })));
+        let (v4, v6) = (json!({ "subnet": "10.7.0.0/24" }), json!({ "subnet": "fd00:7::/64" }));
+        assert_eq!((of(json!([]), false), of(json!(null), true)), ((true, false), (true, true)));
+        assert_eq!((of(json!([v4]), false), of(json!([v4]), true)), ((false, false), (false, true)));
+        assert_eq!((of(json!([v6]), false), of(json!([v6]), true)), ((false, false), (true, false)), "of IPv6 alone");
+        assert_eq!(of(json!([v4, v6]), true), (false, false));
     }
 
     #[test]

@@ -5,14 +5,14 @@ use std::path::Path;
 use super::{Other, Others, identity};
 use crate::{
     input::Container,
-    network::{Addresses, Network},
+    network::{ContainerOptions, Network},
     ports, refusal,
     status::Status,
 };
 use fwd_base::{HostName, Result};
 use fwd_dataplane::{Dataplane, EndpointId, PublishedPorts};
 use fwd_engine::execute::{Observer, UpResult};
-use fwd_plan::{Caller, TargetRef, UpRequest, UplinkChoice};
+use fwd_plan::{TargetRef, UpRequest};
 use fwd_plugin::{Answer, Host, by_family};
 
 /// Metric of the default route of a container's first network, as netavark has it.
@@ -71,40 +71,15 @@ fn request(
     let mac = options.static_mac.as_deref().filter(|mac| !mac.is_empty());
     let mac =
         mac.map(|mac| mac.parse().map_err(|why: String| refusal(format!("--mac-address {mac}"), why, "correct it")));
-    let of_network = &network.options;
-    let of_container = of_network.of_containers.over(&options.options)?;
+    let of_container = network.options.of_containers.clone().over(&options.options)?;
     // Each network has a default route, and the first one's counts: by it what comes to published ports is answered.
     let no_default_route = network.internal || of_container.no_default_route;
     let last = others.iter().filter_map(|other| other.metric).max();
     let metric = (!no_default_route).then(|| last.map_or(METRIC, |last| last.saturating_add(1).max(METRIC)));
-    let names = if network.dns { names(container, warnings) } else { Vec::new() };
-    let Addresses { subnet, gateway, range, subnet6 } = network.addresses;
-    let options = fwd_plan::Network {
-        uplink: UplinkChoice::of(of_network.uplink.clone(), network.internal)?,
-        subnet,
-        subnet6,
-        gateway,
-        ipv6: Some(network.ipv6()),
-        dns: network.dns,
-        ..of_network.network.clone()
-    };
-    Ok(UpRequest {
-        ifname: Some(id.ifname.clone()),
-        caller: Some(Caller { id, network: network.name.clone() }),
-        network: Some(network.network.clone()),
-        options,
-        range,
-        ip,
-        ip6,
-        mac: mac.transpose()?,
-        attach: of_network.attach,
-        aliases: names,
-        no_default_route: of_container.no_default_route,
-        metric: of_container.metric.or(metric),
-        routes: network.routes.clone(),
-        source: of_container.source,
-        ..UpRequest::new(TargetRef::Path(netns.to_path_buf()))
-    })
+    let of_container = ContainerOptions { metric: of_container.metric.or(metric), ..of_container };
+    let aliases = if network.dns { names(container, warnings) } else { Vec::new() };
+    let target = TargetRef::Path(netns.to_path_buf());
+    Ok(UpRequest { ip, ip6, mac: mac.transpose()?, aliases, ..network.up(target, of_container, id)? })
 }
 
 /// The names by which others find it: its own, and those that podman adds.

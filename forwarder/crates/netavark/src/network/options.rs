@@ -22,7 +22,7 @@ pub(crate) struct NetworkOptions {
 }
 
 /// Those of a container in a network.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ContainerOptions {
     /// Metric of the default route inside.
     pub(crate) metric: Option<u32>,
@@ -30,6 +30,8 @@ pub(crate) struct ContainerOptions {
     pub(crate) no_default_route: bool,
     /// Address of the host behind which its packets appear.
     pub(crate) source: Option<Ipv4Addr>,
+    /// Name of the host-side veth.
+    pub(crate) host_if: Option<String>,
 }
 
 impl NetworkOptions {
@@ -82,10 +84,7 @@ impl ContainerOptions {
                 let why = "an address behind which packets appear is one of IPv4";
                 return Err(refused(key, value, why, "leave it out"));
             }
-            "host_interface_name" => {
-                let why = "the host-side veth has a name that follows from network and address";
-                return Err(refused(key, value, why, "leave it out: `fwd ls` shows the name"));
-            }
+            "host_interface_name" => self.host_if = Some(value.to_owned()).filter(|name| !name.is_empty()),
             _ => return Ok(false),
         }
         Ok(true)

@@ -39,9 +39,12 @@ fn network_is_read_with_all_that_podman_says() {
         (Some("eth1"), Some(1400), Some(Datapath::Tc), None, Some(Nat::Eim))
     );
     let source = Some(address("192.0.2.7"));
-    assert_eq!((no_icc, of_containers), (true, ContainerOptions { metric: Some(50), no_default_route: false, source }));
-    let of_one = of_containers.over(&[("metric".to_owned(), "7".to_owned())].into()).expect("options");
+    let wanted = ContainerOptions { metric: Some(50), no_default_route: false, source, host_if: None };
+    assert_eq!((no_icc, &of_containers), (true, &wanted));
+    let own = [("metric".to_owned(), "7".to_owned()), ("host_interface_name".to_owned(), "vweb".to_owned())];
+    let of_one = of_containers.over(&own.into()).expect("options");
     assert_eq!((of_one.metric, of_one.source), (Some(7), source), "the container's go before the network's");
+    assert_eq!(of_one.host_if.as_deref(), Some("vweb"));
     // Nothing but a name.
     let plain = read(json!({})).expect("a network");
     assert_eq!((plain.network.as_str(), plain.ipv6(), plain.options), ("web", Ipv6::Off, NetworkOptions::default()));
@@ -57,7 +60,6 @@ fn what_is_not_made_is_refused_by_name() {
         (json!({ "options": { "isolate": "false" } }), ["isolate=false", "--allow-network"]),
         (json!({ "options": { "icc": "perhaps" } }), ["icc=perhaps", "neither"]),
         (json!({ "options": { "datapath": "magic" } }), ["datapath=magic", "kernel"]),
-        (json!({ "options": { "host_interface_name": "x" } }), ["host_interface_name", "fwd ls"]),
         (json!({ "options": { "outbound_addr6": "fd00::1" } }), ["outbound_addr6", "IPv4"]),
         (
             json!({ "subnets": [{ "subnet": "10.1.0.0/24" }, { "subnet": "10.2.0.0/24" }] }),
