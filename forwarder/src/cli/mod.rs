@@ -71,7 +71,7 @@ pub(crate) fn declaration() -> clap::Command {
 /// The calling thread is left in the namespace of `--host-netns`. `exec` returns only if it fails. `observer` sees each
 /// operation of `up` and `down`.
 pub fn run(args: impl IntoIterator<Item = OsString>, observer: &mut dyn Observer, io: &mut Io<'_>) -> u8 {
-    let args: Vec<OsString> = args.into_iter().collect();
+    let args = plugin::in_place_of_others(args.into_iter().collect());
     if let Some(status) = plugin::run(&args, observer, io) {
         return status;
     }
@@ -85,6 +85,10 @@ pub fn run(args: impl IntoIterator<Item = OsString>, observer: &mut dyn Observer
     logging::start(global.verbose);
     let run = match cli.command.run() {
         Run::Anywhere(run) => return finish(run(&global, io), fwd, &global, io),
+        Run::Answers(run) => {
+            let answered = run(io, observer);
+            return answered.unwrap_or_else(|error| failure::report(&error, error.kind.exit_code(), fwd, &global, io));
+        }
         Run::Becomes(run) => {
             let failed = match privileges::check(&args) {
                 Ok(()) => run(),

@@ -4,6 +4,7 @@
 use std::{
     ffi::OsString,
     io::{self, IsTerminal as _},
+    path::Path,
 };
 
 use super::{
@@ -32,6 +33,15 @@ impl Call {
         let netavark = || netavark::Command::called(args).filter(is_called);
         cni::Plugin::called(args).map(Self::Cni).or_else(|| netavark().map(Self::Netavark))
     }
+}
+
+/// The command line where the program is called as another, in whose place it is: `netavark setup …` is `fwd netavark setup …`.
+pub(super) fn in_place_of_others(mut args: Vec<OsString>) -> Vec<OsString> {
+    const NETAVARK: &str = "netavark";
+    if args.first().is_some_and(|program| Path::new(program).file_name() == Some(NETAVARK.as_ref())) {
+        args.insert(1, NETAVARK.into());
+    }
+    args
 }
 
 /// Answers a runtime, if one has called; the exit status.

@@ -3,6 +3,7 @@
 
 mod podman;
 mod refused;
+mod replacement;
 
 use forwarder::testbed::TestbedSpec;
 use serde_json::{Value, json};

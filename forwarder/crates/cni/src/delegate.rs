@@ -1,11 +1,6 @@
 //! Another plugin that chooses addresses (IPAM): found by `CNI_PATH`, run as the runtime would run it, outside of any lock.
 
-use std::{
-    io::Write as _,
-    net::IpAddr,
-    path::PathBuf,
-    process::{Command as Process, Stdio},
-};
+use std::{net::IpAddr, path::PathBuf, process::Command as Process};
 
 use ipnet::IpNet;
 use serde::Deserialize;
@@ -17,6 +12,7 @@ use crate::{
     failure::{Code, Failure, Result},
 };
 use fwd_plan::{Ipv4, Ipv6};
+use fwd_plugin::program::{self, Ended};
 
 /// A plugin that chooses addresses.
 pub(crate) struct Delegate<'a> {
@@ -103,22 +99,15 @@ impl<'a> Delegate<'a> {
     pub(crate) fn run(&self, command: Command) -> Result<Value> {
         let failed =
             |why: String| Failure::new(Code::Other, format!("ipam plugin {}: {why}", self.name), "see its own log");
-        let mut process = Process::new(&self.program);
         // Everything else it is told by the environment that we have.
-        process.env(COMMAND, command.name()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
-        let mut child = process.spawn().map_err(|error| failed(error.to_string()))?;
-        if let Some(mut input) = child.stdin.take() {
-            // One that does not read it all says why.
-            drop(input.write_all(self.config.whole.to_string().as_bytes()));
-        }
-        let output = child.wait_with_output().map_err(|error| failed(error.to_string()))?;
-        let document: Option<Value> = serde_json::from_slice(&output.stdout).ok();
-        if output.status.success() {
+        let ended = program::run(Process::new(&self.program).env(COMMAND, command.name()), &self.config.whole);
+        let Ended { status, document } = ended.map_err(|error| failed(error.to_string()))?;
+        if status.success() {
             return Ok(document.unwrap_or(Value::Null));
         }
         let said = document.as_ref().and_then(|document| config::read::<Said>(document).ok()).unwrap_or_default();
         if said.msg.is_empty() {
-            return Err(failed(output.status.to_string()));
+            return Err(failed(status.to_string()));
         }
         let failure = failed(said.msg);
         Err(Failure { code: if said.code == 0 { failure.code } else { said.code }, details: said.details, ..failure })

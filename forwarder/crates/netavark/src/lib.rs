@@ -1,11 +1,13 @@
 //! `fwd` as a plugin of netavark, podman's network stack: the first word says what is to be done, a document on standard input about which
-//! network and container, and one document is answered (netavark's plugin-API.md, version 1.0.0).
+//! network and container, and one document is answered (netavark's plugin-API.md, version 1.0.0). And `fwd` in netavark's own place
+//! ([`replacement`]).
 
 mod command;
 mod commands;
 mod input;
 mod network;
 mod ports;
+pub mod replacement;
 mod status;
 
 use std::{io::Read, time::Duration};
@@ -43,10 +45,15 @@ fn answer(command: &Command, settings: &Settings, observer: &mut dyn Observer, i
     }
 }
 
-/// What podman shows of a failure: one line, with what to do about it.
+/// What podman shows of a failure.
 fn failure(error: &Error) -> Value {
+    json!({ "error": said(error) })
+}
+
+/// A failure as one line, with what to do about it.
+fn said(error: &Error) -> String {
     let remedy = error.remedy.as_ref().map(|remedy| format!("; {remedy}")).unwrap_or_default();
-    json!({ "error": format!("{error}{remedy}") })
+    format!("{error}{remedy}")
 }
 
 /// An option that cannot be as it is.

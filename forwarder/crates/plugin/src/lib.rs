@@ -4,6 +4,7 @@
 mod answer;
 mod host;
 pub mod json;
+pub mod program;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

@@ -15,6 +15,7 @@ mod graph;
 mod inspect;
 mod latency;
 mod ls;
+mod netavark;
 mod network;
 pub(super) mod ns;
 mod plan;
@@ -61,6 +62,9 @@ pub(crate) enum Command {
     /// Be docker's network driver: `docker network create -d fwd`
     #[command(after_help = docker::HELP)]
     Docker(docker::DockerArgs),
+    /// Be netavark, podman's network stack; also where the program is called so
+    #[command(after_help = netavark::HELP)]
+    Netavark(netavark::NetavarkArgs),
     /// Be the name server of a host
     #[command(hide = true)]
     Dns(up::DnsArgs),
@@ -128,12 +132,17 @@ type AtHost<'a> = dyn FnOnce(&mut Session<'_, '_>, &mut dyn Observer) -> Result<
 /// What it does anywhere.
 type Anywhere<'a> = dyn FnOnce(&GlobalArgs, &mut Io<'_>) -> Result<()> + 'a;
 
+/// What it answers a runtime with, whose exit status is its own.
+type Answers<'a> = dyn FnOnce(&mut Io<'_>, &mut dyn Observer) -> Result<u8> + 'a;
+
 /// How a command runs, and what it needs for that.
 pub(super) enum Run<'a> {
     /// As root, in the namespace of a host.
     AtHost(Box<AtHost<'a>>),
     /// As anybody, anywhere.
     Anywhere(Box<Anywhere<'a>>),
+    /// In the namespace where it was called; a failure is a document, too.
+    Answers(Box<Answers<'a>>),
     /// As root; the process becomes another program, or tells why not.
     Becomes(Box<dyn FnOnce() -> Failure + 'a>),
 }
@@ -150,6 +159,7 @@ impl Command {
             Self::Validate(args) => Run::Anywhere(Box::new(|global, io| validate::run(args, global, io))),
             Self::Restore(args) => at_host(|session, observer| restore::run(session, args, observer)),
             Self::Docker(args) => at_host(|session, _| docker::run(session, args)),
+            Self::Netavark(args) => Run::Answers(Box::new(|io, observer| netavark::run(args, observer, io))),
             Self::Dns(args) => Run::Anywhere(Box::new(|_, _| up::serve(args))),
             Self::Reload(args) => at_host(|session, _| reload::run(session, args)),
             Self::Gc(args) => at_host(|session, _| gc::run(session, args)),

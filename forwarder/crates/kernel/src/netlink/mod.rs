@@ -23,7 +23,7 @@ use rtnetlink::{
 use self::transport::{Failure, Transport};
 pub use self::{
     forward::{ForwardChain, Interface, Maker, Packets, forward_chains, input_chains},
-    ip::{Address, MarkRule, Neighbour, Route, TABLE_MAIN, mark_rules},
+    ip::{Address, MarkRule, Neighbour, Route, RouteKind, TABLE_MAIN, mark_rules},
     link::{
         ALIAS_MAX, BridgeSpec, FdbEntry, Link, LinkLayer, VethSpec, XdpMode, XdpProgram, is_prepared_for_xdp, offloads,
         prepare_for_xdp,

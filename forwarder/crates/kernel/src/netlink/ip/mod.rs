@@ -8,6 +8,6 @@ mod rule;
 pub use self::{
     address::Address,
     neighbour::Neighbour,
-    route::{Route, TABLE_MAIN},
+    route::{Route, RouteKind, TABLE_MAIN},
     rule::{MarkRule, mark_rules},
 };

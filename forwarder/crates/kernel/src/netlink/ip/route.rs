@@ -38,6 +38,19 @@ pub struct Route {
     pub mtu: Option<u32>,
 }
 
+/// What becomes of packets by a route of which the kernel finds the interface itself, or that has none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RouteKind {
+    /// They go to this router.
+    By(IpAddr),
+    /// They are dropped.
+    Blackhole,
+    /// They are dropped, and who sent them is told that nobody is there.
+    Unreachable,
+    /// They are dropped, and who sent them is told that it is not allowed.
+    Prohibit,
+}
+
 impl Netlink {
     /// The unicast routes of both families and all tables; one with several next hops is as many.
     ///
@@ -105,6 +118,25 @@ impl Netlink {
             .map_err(|failure| failure.doing("remove", format!("route to {destination} through {}", self.label(index))))
     }
 
+    /// Adds a route that names no interface.
+    ///
+    /// # Errors
+    /// [`Conflict`](fwd_base::Kind::Conflict) if there is one of the same metric; the kernel refuses a router that is on no link.
+    pub fn add_route_of(&self, destination: IpNet, way: RouteKind, metric: u32) -> Result<()> {
+        let message = RouteNetlinkMessage::NewRoute(way.message(destination, metric));
+        self.change(message, NLM_F_CREATE | NLM_F_EXCL)
+            .map_err(|failure| failure.doing("add", format!("route to {destination}")))
+    }
+
+    /// Removes such a route.
+    ///
+    /// # Errors
+    /// [`NotFound`](fwd_base::Kind::NotFound) if it is absent.
+    pub fn del_route_of(&self, destination: IpNet, way: RouteKind, metric: u32) -> Result<()> {
+        self.change(RouteNetlinkMessage::DelRoute(way.message(destination, metric)), 0)
+            .map_err(|failure| failure.doing("remove", format!("route to {destination}")))
+    }
+
     /// Adds a route through an interface, by a router or on the link.
     ///
     /// # Errors
@@ -125,19 +157,46 @@ fn everything(gateway: IpAddr) -> IpNet {
     }
 }
 
+impl RouteKind {
+    fn message(self, destination: IpNet, metric: u32) -> RouteMessage {
+        let mut message = to(destination);
+        message.attributes.push(RouteAttribute::Priority(metric));
+        message.header.kind = match self {
+            Self::By(router) => {
+                message.attributes.push(by(router));
+                RouteType::Unicast
+            }
+            Self::Blackhole => RouteType::BlackHole,
+            Self::Unreachable => RouteType::Unreachable,
+            Self::Prohibit => RouteType::Prohibit,
+        };
+        message
+    }
+}
+
 fn message(destination: IpNet, index: u32, gateway: Option<IpAddr>) -> RouteMessage {
-    let (network, length) = (destination.network(), destination.prefix_len());
-    let mut message = match network {
-        IpAddr::V4(network) => RouteMessageBuilder::<Ipv4Addr>::new().destination_prefix(network, length).build(),
-        IpAddr::V6(network) => RouteMessageBuilder::<Ipv6Addr>::new().destination_prefix(network, length).build(),
-    };
+    let mut message = to(destination);
     message.attributes.push(RouteAttribute::Oif(index));
     match gateway {
-        Some(IpAddr::V4(gateway)) => message.attributes.push(RouteAttribute::Gateway(RouteAddress::Inet(gateway))),
-        Some(IpAddr::V6(gateway)) => message.attributes.push(RouteAttribute::Gateway(RouteAddress::Inet6(gateway))),
+        Some(gateway) => message.attributes.push(by(gateway)),
         None => message.header.scope = RouteScope::Link,
     }
     message
+}
+
+fn to(destination: IpNet) -> RouteMessage {
+    let (network, length) = (destination.network(), destination.prefix_len());
+    match network {
+        IpAddr::V4(network) => RouteMessageBuilder::<Ipv4Addr>::new().destination_prefix(network, length).build(),
+        IpAddr::V6(network) => RouteMessageBuilder::<Ipv6Addr>::new().destination_prefix(network, length).build(),
+    }
+}
+
+fn by(router: IpAddr) -> RouteAttribute {
+    RouteAttribute::Gateway(match router {
+        IpAddr::V4(router) => RouteAddress::Inet(router),
+        IpAddr::V6(router) => RouteAddress::Inet6(router),
+    })
 }
 
 /// A route, or as many as it has next hops; none if it is none of a destination of ours.

@@ -1,0 +1,172 @@
+//! `fwd` in the place of netavark, podman's network stack: networks of the driver bridge are made by `fwd`, names are left to aardvark-dns, and
+//! networks of other drivers to another netavark (netavark 2.1, src/main.rs and src/commands).
+
+mod aardvark;
+mod create;
+mod failure;
+mod input;
+mod inside;
+mod others;
+mod setup;
+mod teardown;
+
+use std::{
+    io::Read,
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+use serde_json::{Value, json};
+
+use self::{
+    aardvark::Aardvark,
+    failure::{Failure, Result},
+    input::Asked,
+    others::Others,
+};
+use fwd_engine::execute::Observer;
+use fwd_kernel::netlink::Netlink;
+use fwd_plugin::{Answer, Host, Settings, Streams};
+
+/// The version of netavark whose words and documents are spoken.
+pub const VERSION: &str = "2.1.0";
+
+/// How podman calls.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// A file with the document, instead of standard input.
+    pub file: Option<PathBuf>,
+    /// podman's directory for its networks.
+    pub config: Option<PathBuf>,
+    /// podman is not run by root.
+    pub rootless: bool,
+    /// The program aardvark-dns.
+    pub aardvark: PathBuf,
+    /// The port at which that answers.
+    pub dns_port: u16,
+    /// Where plugins are, for another netavark.
+    pub plugin_directories: Vec<PathBuf>,
+    /// By what another netavark keeps its firewall rules.
+    pub firewall_driver: Option<String>,
+    /// The other netavark, where it is in none of the usual places.
+    pub other: Option<PathBuf>,
+    /// What is to be done.
+    pub task: Task,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// Complete and check a network that podman is about to note.
+    Create,
+    /// Attach a container to its networks.
+    Setup {
+        /// Its namespace.
+        netns: PathBuf,
+    },
+    /// Detach it.
+    Teardown {
+        /// What was its namespace.
+        netns: PathBuf,
+    },
+    /// Have the name server of a network ask others.
+    Update {
+        /// What podman calls the network.
+        network: String,
+        /// Whom it asks; none where that is whom the host asks.
+        servers: Vec<String>,
+    },
+    /// Tell what is spoken.
+    Version,
+}
+
+impl Task {
+    /// Its word.
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Setup { .. } => "setup",
+            Self::Teardown { .. } => "teardown",
+            Self::Update { .. } => "update",
+            Self::Version => "version",
+        }
+    }
+}
+
+/// Answers one call, and returns the exit status: 0, or 1 with an error on standard output. `observer` sees each operation.
+pub fn run(call: &Call, settings: &Settings, observer: &mut dyn Observer, streams: &mut Streams<'_>) -> u8 {
+    let answer = |input: &mut dyn Read| call.answer(settings, observer, input);
+    fwd_plugin::answer(streams, answer, Failure::document)
+}
+
+impl Call {
+    fn answer(&self, settings: &Settings, observer: &mut dyn Observer, input: &mut dyn Read) -> Result<Answer> {
+        let host = || Host::open(settings, crate::PATIENCE);
+        let asked = |input: &mut dyn Read| Asked::load(self.file.as_deref(), input);
+        match &self.task {
+            Task::Version => Ok(document(version())),
+            Task::Create => {
+                let others = |document: &Value| {
+                    let created = Others { call: self }.run(&["create".as_ref()], document)?;
+                    created.ok_or_else(|| Failure::new("the other netavark has not answered"))
+                };
+                let host = create::Host { interfaces: &|| Ok(interfaces()?), others: &others };
+                create::run(self.file.as_deref(), input, &host).map(document)
+            }
+            Task::Setup { netns } => {
+                setup::check_netns(netns)?;
+                let asked = &asked(input)?;
+                // What can be refused without the host is.
+                let names = self.names()?;
+                let named = setup::checked(asked, &names)?;
+                setup::run(&Work { call: self, netns, asked, host: host()? }, &names, named, observer)
+            }
+            Task::Teardown { netns } => {
+                let (names, asked) = (self.names()?, &asked(input)?);
+                teardown::run(&Work { call: self, netns, asked, host: host()? }, &names, observer)
+            }
+            Task::Update { network, servers } => {
+                others::check_name(network)?;
+                self.names()?.ask(network, servers).map(|()| Answer::default())
+            }
+        }
+    }
+
+    /// The name server of the directory that podman names.
+    fn names(&self) -> Result<Aardvark> {
+        let missing = || Failure::new(format!("--config not specified but required for netavark {}", self.task.name()));
+        let config = self.config.as_deref().ok_or_else(missing)?;
+        Ok(Aardvark::new(config, self.aardvark.clone(), self.dns_port, self.rootless))
+    }
+}
+
+/// A container that is to be attached, or detached.
+struct Work<'a> {
+    call: &'a Call,
+    netns: &'a Path,
+    asked: &'a Asked,
+    host: Host,
+}
+
+fn document(document: Value) -> Answer {
+    Answer { document: Some(document), ..Answer::default() }
+}
+
+/// Names of the host's interfaces.
+fn interfaces() -> fwd_base::Result<Vec<String>> {
+    let links = Netlink::here().and_then(|netlink| netlink.links())?;
+    Ok(links.into_iter().map(|link| link.name).collect())
+}
+
+/// What netavark tells of itself.
+fn version() -> Value {
+    let written = std::env::current_exe().and_then(std::fs::metadata).and_then(|file| file.modified());
+    let written = humantime::format_rfc3339_seconds(written.unwrap_or(SystemTime::UNIX_EPOCH));
+    json!({
+        "version": VERSION,
+        "commit": format!("fwd {}", env!("CARGO_PKG_VERSION")),
+        "build_time": written.to_string(),
+        "target": std::env::consts::ARCH,
+        "default_fw_driver": "none",
+    })
+}
