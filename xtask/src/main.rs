@@ -11,6 +11,7 @@ mod lint;
 mod measure;
 mod newcomer;
 mod package;
+mod peers;
 mod progress;
 mod root;
 mod runtimes;
@@ -61,7 +62,7 @@ enum Command {
     Thousand(Passed),
     /// Measure whether limits of rates are kept to within 5 % (as root): [--json] [--only WORDS] [ROUNDS]
     Rates(Passed),
-    /// Compare fwd as a CNI plugin with others, and run podman on it (as root): [--only cni|podman] [ROUNDS]
+    /// Compare fwd with the programs in whose place it is, and run podman on it (as root): [--only cni|podman] [ROUNDS], or netavark [FILE…]
     Peers(Passed),
     /// Look for bytes that break parser or translator
     Fuzz(fuzz::Arguments),
@@ -107,7 +108,7 @@ impl Command {
             Self::HostCost(Passed { arguments }) => measure::host_cost(workspace, arguments),
             Self::Thousand(Passed { arguments }) => measure::thousand(workspace, arguments),
             Self::Rates(Passed { arguments }) => measure::rates(workspace, arguments),
-            Self::Peers(Passed { arguments }) => measure::peers(workspace, arguments),
+            Self::Peers(Passed { arguments }) => peers::run(workspace, arguments),
             Self::Fuzz(arguments) => fuzz::run(workspace, arguments),
             Self::Docs => docs::run(workspace),
             Self::Newcomer => newcomer::run(workspace),
@@ -180,6 +181,7 @@ mod tests {
             "x packets --in-situ 5",
             "x rates --only UDP 1",
             "x peers --only cni 5",
+            "x peers netavark 700-create",
             "x fuzz parse 30",
             "x fuzz 30 parse",
             "x fuzz minimise",
@@ -187,6 +189,7 @@ mod tests {
             "x vm 6.12 newest",
             "x vm --test nat::,tun:: 6.1",
             "x runtimes netavark",
+            "x runtimes podman",
             "x fmt --check",
         ] {
             Cli::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{line}: {error}"));

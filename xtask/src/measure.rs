@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 
 use crate::{
     root::Root,
-    setup::{self, packages::Package},
+    setup,
     workspace::{Workspace, run as run_command},
 };
 
@@ -44,33 +44,13 @@ pub(crate) fn bench_check(workspace: &Workspace, arguments: &[OsString]) -> Resu
     become_program(workspace, "fwd-bench-check", arguments)
 }
 
-/// What `./x peers` compares `fwd` with, or runs on it: some 35 MB, of which nothing else has any need.
-const PEERS: [Package; 4] = [
-    Package {
-        name: "containernetworking-plugins",
-        command: "/usr/lib/cni/bridge",
-        reason: "what fwd stands in for as a CNI plugin",
-    },
-    Package { name: "podman", command: "podman", reason: "containers by its CNI backend" },
-    Package { name: "runc", command: "runc", reason: "what podman starts them with" },
-    Package { name: "busybox-static", command: "/bin/busybox", reason: "the programs inside of them" },
-];
-
-/// What `fwd` is as a plugin beside the programs that it stands in for, and below real runtimes.
-pub(crate) fn peers(workspace: &Workspace, arguments: &[OsString]) -> Result<()> {
-    setup::as_root(workspace)?;
-    setup::packages::require(&PEERS)?;
-    // It calls the command, too.
-    build(workspace, "fwd")?;
-    become_program(workspace, "fwd-peers", arguments)
-}
-
-fn build(workspace: &Workspace, name: &str) -> Result<()> {
+/// Builds one of our programs, optimised.
+pub(crate) fn build(workspace: &Workspace, name: &str) -> Result<()> {
     run_command(workspace.cargo("build").args(["--locked", "--release", "--quiet", "--bin", name]))
 }
 
 /// Builds a program and becomes it.
-fn become_program(workspace: &Workspace, name: &str, arguments: &[OsString]) -> Result<()> {
+pub(crate) fn become_program(workspace: &Workspace, name: &str, arguments: &[OsString]) -> Result<()> {
     let root = Root::obtain()?;
     setup::linker::ensure(workspace)?;
     build(workspace, name)?;

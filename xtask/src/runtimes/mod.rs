@@ -1,5 +1,6 @@
-//! `./x runtimes`: `--container` with docker, podman and containerd as Debian has them, podman by netavark in a Debian that is made for it,
-//! dockerd with `fwd` as its network driver, and containerd with `fwd` as its CNI plugin; and what else manages a host's network, beside `fwd`.
+//! `./x runtimes`: `--container` with docker, podman and containerd as Debian has them, podman by netavark and with `fwd` in netavark's place, in
+//! Debians that are made for it, dockerd with `fwd` as its network driver, and containerd with `fwd` as its CNI plugin; and what else manages a
+//! host's network, beside `fwd`.
 //!
 //! No part of `./x test`: the runtimes are a hundred and fifty megabytes. What they write into files is what the tests of `fwd-container` have.
 
@@ -16,13 +17,14 @@ use crate::{
     workspace::{Workspace, run as run_command},
 };
 
-/// What is tried, and the script that does it as root, with the path of `fwd` and of the directory of the scripts.
-const SCRIPTS: [(&str, &str); 5] = [
-    ("containers", include_str!("runtimes.sh")),
-    ("netavark", include_str!("netavark.sh")),
-    ("docker", include_str!("docker.sh")),
-    (CONTAINERD, include_str!("containerd.sh")),
-    ("managers", include_str!("managers.sh")),
+/// What is tried, the script that does it as root, with the path of `fwd` and of the directory of the scripts, and what that is told besides.
+const SCRIPTS: [(&str, &str, &[&str]); 6] = [
+    ("containers", include_str!("runtimes.sh"), &[]),
+    ("netavark", include_str!("netavark.sh"), &["plugin"]),
+    ("podman", include_str!("netavark.sh"), &["place"]),
+    ("docker", include_str!("docker.sh"), &[]),
+    (CONTAINERD, include_str!("containerd.sh"), &[]),
+    ("managers", include_str!("managers.sh"), &[]),
 ];
 
 const CONTAINERD: &str = "containerd";
@@ -55,7 +57,7 @@ const NEEDED: [Package; 14] = [
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
     /// Try this alone
-    #[arg(value_parser = SCRIPTS.map(|(name, _)| name))]
+    #[arg(value_parser = SCRIPTS.map(|(name, ..)| name))]
     only: Option<String>,
 }
 
@@ -66,10 +68,11 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
     run_command(workspace.cargo("build").args(["--locked", "--quiet", "--package", "forwarder", "--bin", "fwd"]))?;
     let fwd = workspace.target.join("debug/fwd");
     let scripts = workspace.root.join("xtask/src/runtimes");
-    for (name, script) in SCRIPTS.iter().filter(|(name, _)| arguments.only.as_ref().is_none_or(|only| only == name)) {
+    let is_asked = |name: &str| arguments.only.as_ref().is_none_or(|only| only == name);
+    for (name, script, told) in SCRIPTS.iter().filter(|(name, ..)| is_asked(name)) {
         let client = if *name == CONTAINERD { cri_client(workspace)? } else { PathBuf::new() };
         let mut command = root.command("sh", &[("PYTHONPATH", client.as_os_str())]);
-        run_command(command.args(["-c", script, "x-runtimes"]).args([&fwd, &scripts]))
+        run_command(command.args(["-c", script, "x-runtimes"]).args([&fwd, &scripts]).args(*told))
             .with_context(|| format!("{name}: it is not as it should be, see above"))?;
     }
     Ok(())

@@ -1,9 +1,15 @@
-# Makes a Debian that has a podman with plugins of netavark, and runs containers there on networks of the driver fwd: on a host of their own, with
-# an uplink and an internet behind it. Of this machine only a cgroup of the script's own is used, and a directory below /var/tmp.
+# Makes a Debian with podman and netavark, and runs containers there on networks of fwd: on a host of their own, with an uplink and an internet behind
+# it. Of this machine only a cgroup of the script's own is used, and a directory below /var/tmp.
 #
-# $1: fwd. FWD_TRIXIE, if it is set: a directory with such a Debian, which is copied instead of being made.
+# $1: fwd. $2: the directory of this script. $3: `plugin`, networks of the driver fwd by a podman that has plugins; `place`, networks of the driver bridge by one that has fwd in
+# netavark's place. FWD_TRIXIE, FWD_BOOKWORM, if they are set: directories with such a Debian, which is copied instead of being made.
 set -eu
 fwd=$1
+way=$3
+case $way in
+plugin) suite=trixie made=${FWD_TRIXIE:-} packages=podman,netavark,crun,iproute2,curl,busybox-static ;;
+place) suite=bookworm made=${FWD_BOOKWORM:-} packages=podman,aardvark-dns,crun,iproute2,curl,busybox-static ;;
+esac
 cgroups=$(findmnt -n -t cgroup2 -o TARGET | head -n 1)
 [ -n "$cgroups" ] || { echo "netavark: cgroup2 is not mounted" >&2; exit 1; }
 work=$(mktemp -d /var/tmp/fwd-netavark.XXXXXX)
@@ -17,14 +23,21 @@ trap 'exit 1' INT TERM HUP
 chmod 755 "$work"
 mkdir "$cgroups/$cgroup"
 
-if [ -d "${FWD_TRIXIE:-}" ]; then
-    cp -a "$FWD_TRIXIE" "$work/debian"
+if [ -d "$made" ]; then
+    cp -a "$made" "$work/debian"
 else
-    mmdebstrap --quiet --variant=minbase --include=podman,netavark,crun,iproute2,curl,busybox-static trixie "$work/debian"
+    mmdebstrap --quiet --variant=minbase --include="$packages" "$suite" "$work/debian"
 fi
 root=$work/debian
-install -D -m 755 "$fwd" "$root/usr/local/lib/netavark/fwd"
-ln -s ../lib/netavark/fwd "$root/usr/local/bin/fwd"
+install -D -m 755 "$fwd" "$root/usr/local/bin/fwd"
+mkdir -p "$root/usr/local/lib/netavark" "$root/usr/local/lib/fwd"
+case $way in
+plugin) ln -s ../../bin/fwd "$root/usr/local/lib/netavark/fwd" ;;
+place)
+    ln -s ../../bin/fwd "$root/usr/local/lib/fwd/netavark"
+    install -D -m 644 "$2/../../../contrib/podman/10-fwd.conf" "$root/etc/containers/containers.conf.d/10-fwd.conf"
+    ;;
+esac
 cat >"$root/etc/containers/containers.conf" <<'CONF'
 [containers]
 cgroups = "disabled"
@@ -41,6 +54,11 @@ printf '[storage]\ndriver = "vfs"\nrunroot = "/run/containers/storage"\ngraphroo
 
 cat >"$root/tmp/host.sh" <<'HOST'
 set -eu
+# What the networks are made with, and the domain of their names.
+case $1 in
+plugin) driver=fwd domain=n1 ;;
+place) driver=bridge domain=dns.podman ;;
+esac
 fail() { echo "netavark: $1" >&2; fwd ls >&2; exit 1; }
 ip link set lo up
 ip netns add internet
@@ -56,7 +74,7 @@ ip route add default via 198.51.100.1
 box() {
     mkdir -p "/box/$1/bin" "/box/$1/proc" "/box/$1/sys" "/box/$1/dev" "/box/$1/etc" "/box/$1/tmp" "/box/$1/www" "/box/$1/run"
     cp /bin/busybox "/box/$1/bin/busybox"
-    for name in sh httpd ping wget ip cat; do ln -s busybox "/box/$1/bin/$name"; done
+    for name in sh httpd ping ip cat; do ln -s busybox "/box/$1/bin/$name"; done
     echo "this is $1" >"/box/$1/www/index.html"
 }
 serve() {
@@ -69,7 +87,16 @@ outside() {
     shown=$(nsenter --net=/run/netns/internet curl -s -m 5 "http://198.51.100.2:$1/") || true
     [ "$shown" = "this is $2" ] || fail "port $1 does not lead to $2 from outside $3"
 }
-asks() { [ "$(podman exec "$1" wget -q -T 5 -O - "http://$2/")" = "this is $3" ] || fail "$1 does not reach $3 as $2"; }
+# By the names that the container knows; busybox's own client of HTTP needs libraries that are not there.
+from() { nsenter --net="/proc/$(podman inspect "$1" --format '{{.State.Pid}}')/ns/net" curl -s -m 5 "http://$2/"; }
+asks() {
+    address=$2
+    case $2 in
+    [0-9]*) ;;
+    *) address=$(podman exec "$1" busybox nslookup "$2" | sed -n 's/^Address: *\([0-9.]*\)$/\1/p' | tail -n 1) ;;
+    esac
+    [ "$(from "$1" "$address")" = "this is $3" ] || fail "$1 does not reach $3 as $2"
+}
 endpoints() { [ "$(fwd ls --json | grep -c '"container":')" = "$1" ] || fail "there are not $1 endpoints $2"; }
 done_with() { echo "  ✓ $1"; }
 
@@ -77,11 +104,12 @@ podman --version
 state() { ip -br link; ip -br addr; cat /proc/sys/net/ipv4/conf/*/forwarding; }
 before=$(state)
 for name in a b c; do box "$name"; done
-podman network create -d fwd n1 >/dev/null
-podman network create -d fwd --subnet 10.70.0.0/24 -o mtu=1400 n2 >/dev/null
-podman network create -d fwd --internal vault >/dev/null
-podman network create -d fwd -o nothing=x n4 >/dev/null 2>/tmp/said && fail "an option that there is not is taken"
-grep -q 'option nothing=x: there is no such option' /tmp/said || fail "podman does not say why: $(cat /tmp/said)"
+podman network create -d $driver n1 >/dev/null
+podman network create -d $driver --subnet 10.70.0.0/24 -o mtu=1400 n2 >/dev/null
+podman network create -d $driver --internal vault >/dev/null
+podman network create -d $driver -o nothing=x n4 >/dev/null 2>/tmp/said && fail "an option that there is not is taken"
+grep -q 'option nothing=x: there is no such option\|unsupported bridge network option nothing' /tmp/said ||
+    fail "podman does not say why: $(cat /tmp/said)"
 done_with 'network create, and what it refuses'
 
 serve a --network n1 --network-alias web -p 8080:80
@@ -98,9 +126,9 @@ podman exec c ip -o link show eth0 | grep -q 'mtu 1400 .*02:00:00:00:00:09' || f
 podman exec b ping -c 1 -W 5 203.0.113.9 >/dev/null || fail 'b does not get out'
 asks b a a
 asks b web a
-asks b a.n1 a
+asks b "a.$domain" a
 asks a 198.51.100.2:8080 a
-podman exec b wget -q -T 2 -O - http://10.70.0.9/ >/dev/null 2>&1 && fail 'networks reach each other'
+from b 10.70.0.9 >/dev/null && fail 'networks reach each other'
 [ "$(podman inspect c --format '{{.NetworkSettings.Networks.n2.Gateway}}')" = 10.70.0.1 ] || fail 'podman does not know the gateway'
 done_with 'way out, names and aliases, static address, isolation'
 
@@ -136,7 +164,10 @@ done_with 'nothing is left'
 HOST
 
 # A process namespace of its own, in which the first process lives as long as the host does.
-echo "podman with networks of the driver fwd, by netavark"
+case $way in
+plugin) echo "podman with networks of the driver fwd, by netavark" ;;
+place) echo "podman with fwd in netavark's place" ;;
+esac
 unshare --net --mount --propagation private --pid --fork --kill-child sh -ec '
     echo $$ >"$2/$3/cgroup.procs"
     mount --bind "$1" "$1"
@@ -151,5 +182,5 @@ unshare --net --mount --propagation private --pid --fork --kill-child sh -ec '
     # Not chroot(2): whoever enters a container by its mount namespace would be in front of it.
     pivot_root . old
     export FWD_CGROUP=/sys/fs/cgroup/$3
-    exec chroot . sh -c "umount -l /old && exec sh /tmp/host.sh"
-' sh "$root" "$cgroups" "$cgroup"
+    exec chroot . sh -c "umount -l /old && exec sh /tmp/host.sh $4"
+' sh "$root" "$cgroups" "$cgroup" "$way"
