@@ -22,8 +22,8 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(600);
 /// A sandboxed host with `fwd` installed.
 pub(crate) struct Fwd {
     testbed: Testbed,
-    /// What `up` is asked for where a test does not name a data path.
-    datapath: Option<&'static str>,
+    /// What `up` is asked for where a test does not name a data path: what `FWD_TEST_DATAPATH` says (`./x vm --datapath`).
+    datapath: Option<String>,
 }
 
 impl Deref for Fwd {
@@ -59,13 +59,14 @@ impl Fwd {
     }
 
     pub(crate) fn with(spec: &TestbedSpec) -> Self {
-        Self { testbed: Testbed::with(&unique_prefix(), spec).expect("a sandboxed host"), datapath: None }
+        let testbed = Testbed::with(&unique_prefix(), spec).expect("a sandboxed host");
+        Self { testbed, datapath: env::var("FWD_TEST_DATAPATH").ok() }
     }
 
     /// The same, where every `up` that names no data path takes XDP. Like a network card, the other ends of the uplinks finish
     /// checksums, write VLAN tags into the frame, and take frames from XDP.
     pub(crate) fn with_xdp(spec: &TestbedSpec) -> Self {
-        let fwd = Self { datapath: Some("xdp"), ..Self::with(spec) };
+        let fwd = Self { datapath: Some("xdp".into()), ..Self::with(spec) };
         for uplink in fwd.uplinks() {
             inside(&uplink.internet, &["ethtool", "-K", "inet0", "tx", "off", "txvlan", "off", "gro", "on"]);
         }
@@ -74,7 +75,7 @@ impl Fwd {
 
     /// Whether XDP may send what a capture on the host would then not see.
     pub(crate) fn is_xdp(&self) -> bool {
-        self.datapath == Some("xdp")
+        self.datapath.as_deref() == Some("xdp")
     }
 
     /// The directory of pins and locks: below the testbed's own, because the last command removes it.
@@ -87,8 +88,8 @@ impl Fwd {
         let mut command = Command::new(binary());
         command.arg("--host-netns").arg(self.host().name().as_str()).arg("--run-dir").arg(self.pins()).args(args);
         let names_one = args.iter().any(|arg| arg.starts_with("--datapath"));
-        if let Some(datapath) = self.datapath.filter(|_| args.contains(&"up") && !names_one) {
-            command.args(["--datapath", datapath]);
+        if let Some(datapath) = self.datapath.as_ref().filter(|_| args.contains(&"up") && !names_one) {
+            command.args(["--datapath", datapath.as_str()]);
         }
         if let Some(cgroup) = self.cgroup() {
             command.env("FWD_CGROUP", cgroup);

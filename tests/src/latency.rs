@@ -123,7 +123,7 @@ fn every_packet_of_the_kernel_datapath_is_timed_both_ways() {
 }
 
 #[track_caller]
-fn every_packet_of_an_endpoint_is_timed(datapath: &str) {
+pub(crate) fn every_packet_of_an_endpoint_is_timed(datapath: &str) {
     let fwd = Fwd::new();
     let pod = fwd.up("c1", &["--datapath", datapath]);
     let outside = fwd.uplink(0).outside[0];

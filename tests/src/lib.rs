@@ -95,6 +95,8 @@ mod nat;
 #[cfg(test)]
 mod netavark;
 #[cfg(test)]
+mod netkit;
+#[cfg(test)]
 mod netlink;
 #[cfg(test)]
 mod netns;

@@ -7,7 +7,7 @@ use std::{
 
 use forwarder::{
     Kind,
-    netlink::{self, ALIAS_MAX, BridgeSpec, Mac, Netlink, TABLE_MAIN, VethSpec},
+    netlink::{self, ALIAS_MAX, BridgeSpec, Mac, Netlink, PairKind, PairSpec, TABLE_MAIN},
     testbed::{Namespace, unique_prefix, wait_until},
 };
 
@@ -39,8 +39,9 @@ fn bridge() -> BridgeSpec {
     BridgeSpec { name: "fwd0".into(), mac: BRIDGE_MAC, mtu: 1400, alias: "fwd1:net:default".into() }
 }
 
-fn veth() -> VethSpec {
-    VethSpec {
+fn veth() -> PairSpec {
+    PairSpec {
+        kind: PairKind::Veth,
         host_if: "fw-v0".into(),
         ns_if: "eth0".into(),
         host_mac: Some(HOST_MAC),
@@ -55,7 +56,7 @@ fn bridge_keeps_its_mac_and_mtu_as_ports_join() {
     let pair = Pair::new();
     let (host, _) = pair.netlink();
     let index = host.create_bridge(&bridge()).unwrap();
-    let port = host.create_veth(&VethSpec { mtu: 1300, ..veth() }, &pair.pod).unwrap();
+    let port = host.create_pair(&PairSpec { mtu: 1300, ..veth() }, &pair.pod).unwrap();
     host.set_controller(port, Some(index)).unwrap();
 
     let link = host.link("fwd0").unwrap().expect("the bridge");
@@ -74,7 +75,7 @@ fn bridge_keeps_its_mac_and_mtu_as_ports_join() {
 fn veth_puts_its_peer_inside_and_says_where_it_is() {
     let pair = Pair::new();
     let (host, pod) = pair.netlink();
-    let index = host.create_veth(&veth(), &pair.pod).unwrap();
+    let index = host.create_pair(&veth(), &pair.pod).unwrap();
 
     // The kernel finds out in its own time.
     let without_carrier = || Ok(host.link_by_index(index)?.filter(|end| !end.running));
@@ -103,12 +104,12 @@ fn veth_puts_its_peer_inside_and_says_where_it_is() {
 fn taken_name_is_a_conflict_that_says_where() {
     let pair = Pair::new();
     let (host, _) = pair.netlink();
-    host.create_veth(&veth(), &pair.pod).unwrap();
+    host.create_pair(&veth(), &pair.pod).unwrap();
 
-    let error = host.create_veth(&veth(), &pair.pod).unwrap_err();
+    let error = host.create_pair(&veth(), &pair.pod).unwrap_err();
     assert_eq!(error.kind, Kind::Conflict);
     assert_eq!(error.to_string(), "cannot create interface fw-v0 here: an interface has that name");
-    let error = host.create_veth(&VethSpec { host_if: "fw-v1".into(), ..veth() }, &pair.pod).unwrap_err();
+    let error = host.create_pair(&PairSpec { host_if: "fw-v1".into(), ..veth() }, &pair.pod).unwrap_err();
     assert_eq!(error.kind, Kind::Conflict);
     assert_eq!(error.object, "interface eth0 inside the target namespace");
     assert_eq!(host.link("fw-v1").unwrap(), None);
@@ -122,7 +123,7 @@ fn several_interfaces_are_deleted_at_once_and_no_other() {
     let (host, pod) = pair.netlink();
     for number in 0..3 {
         let (host_if, ns_if) = (format!("fw-v{number}"), format!("eth{number}"));
-        host.create_veth(&VethSpec { host_if, ns_if, ..veth() }, &pair.pod).unwrap();
+        host.create_pair(&PairSpec { host_if, ns_if, ..veth() }, &pair.pod).unwrap();
     }
     host.delete_links(&["fw-v0", "no-such-if", "fw-v2"]).unwrap();
     let names = |netlink: &Netlink| -> Vec<String> {
@@ -154,7 +155,7 @@ fn alias_holds_255_bytes() {
 fn address_and_default_route_come_and_go() {
     let pair = Pair::new();
     let (host, pod) = pair.netlink();
-    host.create_veth(&veth(), &pair.pod).unwrap();
+    host.create_pair(&veth(), &pair.pod).unwrap();
     let eth0 = pod.link("eth0").unwrap().unwrap().index;
     pod.set_up(eth0).unwrap();
     let address = "10.77.0.2/24".parse().unwrap();
@@ -182,7 +183,7 @@ fn address_and_default_route_come_and_go() {
 fn default_route_of_lowest_metric_wins() {
     let pair = Pair::new();
     let (host, pod) = pair.netlink();
-    host.create_veth(&veth(), &pair.pod).unwrap();
+    host.create_pair(&veth(), &pair.pod).unwrap();
     let eth0 = pod.link("eth0").unwrap().unwrap().index;
     pod.set_up(eth0).unwrap();
     pod.add_address(eth0, "10.77.0.2/24".parse().unwrap()).unwrap();
@@ -199,7 +200,7 @@ fn default_route_of_lowest_metric_wins() {
 fn neighbours_are_replaced_and_removed() {
     let pair = Pair::new();
     let (host, pod) = pair.netlink();
-    host.create_veth(&veth(), &pair.pod).unwrap();
+    host.create_pair(&veth(), &pair.pod).unwrap();
     let eth0 = pod.link("eth0").unwrap().unwrap().index;
     pod.set_up(eth0).unwrap();
     for (address, mac) in [("10.77.0.1", HOST_MAC), ("10.77.0.1", BRIDGE_MAC), ("fd00::1", BRIDGE_MAC)] {
@@ -223,7 +224,7 @@ fn forwarding_entries_are_static() {
     let pair = Pair::new();
     let (host, _) = pair.netlink();
     let bridge = host.create_bridge(&bridge()).unwrap();
-    let port = host.create_veth(&veth(), &pair.pod).unwrap();
+    let port = host.create_pair(&veth(), &pair.pod).unwrap();
     host.set_controller(port, Some(bridge)).unwrap();
     host.add_fdb(port, NS_MAC).unwrap();
     host.add_fdb(port, NS_MAC).unwrap();
@@ -264,7 +265,7 @@ fn absent_interfaces_are_named_in_errors() {
 fn offloads_are_those_that_ethtool_leaves_on() {
     let pair = Pair::new();
     let (host, _) = pair.netlink();
-    host.create_veth(&veth(), &pair.pod).unwrap();
+    host.create_pair(&veth(), &pair.pod).unwrap();
     let before = netlink::offloads(&pair.host, "fw-v0").unwrap();
     assert!(before.contains(&"tcp-segmentation-offload") && before.contains(&"tx-checksumming"), "{before:?}");
     finish_checksums(&pair.host, "fw-v0");
@@ -281,7 +282,7 @@ fn records_are_equal_again_after_an_undone_change() {
     let (host, _) = pair.netlink();
     let before = host.records().unwrap();
     let bridge = host.create_bridge(&bridge()).unwrap();
-    let port = host.create_veth(&veth(), &pair.pod).unwrap();
+    let port = host.create_pair(&veth(), &pair.pod).unwrap();
     host.set_controller(port, Some(bridge)).unwrap();
     host.add_address(bridge, "10.77.0.1/24".parse().unwrap()).unwrap();
     host.replace_neighbour(bridge, IpAddr::from([10, 77, 0, 2]), NS_MAC).unwrap();

@@ -9,7 +9,7 @@ use std::{
 
 use forwarder::{
     Kind, Result,
-    netlink::{BridgeSpec, VethSpec, nft},
+    netlink::{BridgeSpec, PairKind, PairSpec, nft},
     testbed::{self, Namespace, Process, Testbed, TestbedSpec, command_in, http, unique_prefix, wait_until},
 };
 use nix::sys::signal::Signal;
@@ -179,7 +179,8 @@ fn namespaces_behind_nftables_reach_the_outside() {
     let bridge = BridgeSpec { name: "fwd0".into(), mac: gateway_mac, mtu: 1500, alias: String::new() };
     let bridge = host.create_bridge(&bridge).unwrap();
     host.add_address(bridge, "10.77.0.1/24".parse().unwrap()).unwrap();
-    let veth = VethSpec {
+    let veth = PairSpec {
+        kind: PairKind::Veth,
         host_if: "fw-pod".into(),
         ns_if: "eth0".into(),
         host_mac: None,
@@ -187,7 +188,7 @@ fn namespaces_behind_nftables_reach_the_outside() {
         mtu: 1500,
         alias: String::new(),
     };
-    let port = host.create_veth(&veth, &pod).unwrap();
+    let port = host.create_pair(&veth, &pod).unwrap();
     host.set_controller(port, Some(bridge)).unwrap();
     host.add_fdb(port, pod_mac).unwrap();
     host.replace_neighbour(bridge, IpAddr::from([10, 77, 0, 2]), pod_mac).unwrap();

@@ -32,6 +32,8 @@ pub mod endpoint_flags {
     pub const EAST_WEST: u32 = 1 << 12;
     /// The host has not the address behind which it appears: the programs answer for that at its uplink (`--announce`).
     pub const ANNOUNCED: u32 = 1 << 13;
+    /// Connected by a netkit pair (`--datapath netkit`). Of the network.
+    pub const NETKIT_DATAPATH: u32 = 1 << 15;
     /// Leaves by its uplink alone (`--uplink`), wherever the host's own routes lead. Of the network.
     pub const UPLINK_BOUND: u32 = 1 << 16;
     /// A runtime has asked for it: what it publishes the host's own programs reach, whoever listens there on the host.

@@ -183,7 +183,7 @@ reasons! {
         Malformed = 17 => "A program inside sends broken packets: `tcpdump -e` at the interface shows them.",
         /// IPv6 of an endpoint that has no address of it.
         Ipv6 = 18 => "Nothing: every namespace sends some by itself when its interface comes up.",
-        /// An Ethernet type other than IPv4, IPv6 and ARP.
+        /// An Ethernet type other than IPv4, IPv6 and ARP; or, at a netkit pair, another than the sender has told the kernel.
         EtherType = 19 => "Nothing but IPv4 and ARP is forwarded; programs that speak over Ethernet itself need a bridge of their own.",
         /// The source is not the endpoint's address.
         SpoofedSource = 20 => "A router inside needs `fwd up --allow-spoof`; anything else there should use the address that it was given.",

@@ -124,7 +124,7 @@ fn note_flow(slot: u32) {
 fn begin_packet(skb: Skb, point: u32, l3: u32) {
     let Some(record) = scratch(&TRACE_NOW) else { return };
     begin(record, point, skb.ifindex());
-    record.ingress = skb.ingress_ifindex();
+    record.ingress = skb.came_in_by();
     record.length = skb.len().wrapping_sub(l3);
     record.segments = skb.gso_segs();
     record.protocol = skb.protocol().into();

@@ -98,5 +98,5 @@ pub(crate) fn deliver(skb: Skb, peer: u32, headers: usize) -> Action {
     let amount = Amount { packets: segments, bytes };
     counters::fwd_count_at_endpoint(skb.ifindex(), Code::FORWARDED, amount.packets, amount.bytes);
     counters::count(counters, Verdict::Delivered, amount);
-    rate::into_namespace_slowly(counters, peer)
+    rate::into_neighbour_slowly(skb, counters, peer)
 }

@@ -157,7 +157,7 @@ pub(crate) fn departs_untouched(skb: Skb) -> bool {
         return false;
     }
     // Mostly that is enough of what was redirected.
-    let ingress = skb.ingress_ifindex();
+    let ingress = skb.came_in_by();
     if ingress != 0 && is_known_host_veth(ingress) {
         return true;
     }

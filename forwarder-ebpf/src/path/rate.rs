@@ -52,6 +52,8 @@ global_fn! {
     fn fwd_rate_exceeds_slowly(skb: Skb) -> bool = is_packet_too_much;
     /// See [`into_namespace_slowly`].
     fn fwd_rate_into_namespace(block: u32, host_veth: u32) -> i32 = redirected;
+    /// See [`into_neighbour_slowly`].
+    fn fwd_rate_into_neighbour(skb: Skb, block: u32, host_veth: u32) -> i32 = redirected_from_namespace;
     /// See [`waits`].
     fn fwd_rate_waits(block: u32) -> bool = is_limited_inbound;
 }
@@ -91,6 +93,18 @@ pub(crate) fn into_namespace(config: &Config, block: u32, host_veth: u32) -> Act
 #[inline(always)]
 pub(crate) fn into_namespace_slowly(block: u32, host_veth: u32) -> Action {
     Action::from_tc_action(fwd_rate_into_namespace(block, host_veth))
+}
+
+/// The same of a packet that has left another namespace.
+#[inline(always)]
+pub(crate) fn into_neighbour_slowly(skb: Skb, block: u32, host_veth: u32) -> Action {
+    Action::from_tc_action(fwd_rate_into_neighbour(skb, block, host_veth))
+}
+
+/// Straight to the other end of a pair goes only what has come in: nothing has yet that the program of a netkit pair sees.
+#[inline(always)]
+fn redirected_from_namespace(skb: Skb, block: u32, host_veth: u32) -> i32 {
+    if skb.ingress_ifindex() == 0 { Action::device(host_veth).to_tc_action() } else { redirected(block, host_veth) }
 }
 
 #[inline(always)]

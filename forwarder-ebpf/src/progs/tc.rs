@@ -10,7 +10,10 @@ use crate::{
     },
     path::{
         ipv6,
-        slow::{from_ns, from_uplink, to_network, to_uplink},
+        slow::{
+            from_ns::{self, netkit},
+            from_uplink, to_network, to_uplink,
+        },
     },
 };
 
@@ -20,7 +23,13 @@ pub fn from_ns(ctx: TcContext) -> i32 {
     trace::tc(Skb::new(&ctx), TracePoint::FromNs, |skb| from_ns::from_ns(skb).to_tc_action())
 }
 
-/// The slow path of [`from_ns`].
+/// As [`from_ns`], where the namespace is connected by a netkit pair: run while its end inside sends.
+#[classifier]
+pub fn from_netkit(ctx: TcContext) -> i32 {
+    trace::tc(Skb::new(&ctx), TracePoint::FromNs, |skb| netkit::from_netkit(skb).to_tc_action())
+}
+
+/// The slow path of [`from_ns`], and of [`from_netkit`].
 #[classifier]
 pub fn from_ns_slow(ctx: TcContext) -> i32 {
     trace::tc(Skb::new(&ctx), TracePoint::FromNs, |skb| from_ns::slow(skb).to_tc_action())

@@ -9,7 +9,7 @@ use std::{process::ExitCode, time::Duration};
 
 use forwarder::{
     Context as _, Error, Kind, Result,
-    dataplane::RunDir,
+    dataplane::{NETKIT, RunDir, Support},
     execute::{self, HostContext, Unobserved},
     measuring::Arguments,
     netns::{Name, Netns},
@@ -168,7 +168,8 @@ fn run() -> Result<bool> {
 /// What is measured, as far as its words are asked for.
 fn rows(only: &str) -> Vec<Row> {
     let mut rows = Vec::new();
-    for datapath in Datapath::ALL {
+    let has_netkit = NETKIT.support() == Support::Supported;
+    for datapath in Datapath::ALL.into_iter().filter(|datapath| has_netkit || !datapath.has_netkit()) {
         for protocol in Protocol::ALL {
             for side in Side::ALL {
                 // There, no program counts what leaves.

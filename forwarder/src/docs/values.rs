@@ -47,7 +47,7 @@ fn declared() -> Vec<(&'static str, &'static str, Vec<&'static str>)> {
         ("bench", "metric", Metric::ALL.map(Metric::id).to_vec()),
         ("bench", "with", [Tool::Fwd].into_iter().chain(Tool::OTHERS).map(Tool::id).collect()),
         ("bench", "of", bench::GROWS_WITH.to_vec()),
-        ("bench control", "attach", attach),
+        ("bench control", "attach", Backend::CHOICES.map(Backend::name).to_vec()),
         ("errors", "code", Kind::ALL.map(Kind::name).to_vec()),
     ]
 }

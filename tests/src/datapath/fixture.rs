@@ -8,7 +8,7 @@ use std::{
 use forwarder::{
     Result,
     dataplane::{Dataplane, EndpointId, EndpointOwner, Hook, Metadata, RunDir, Sizes, Stat, TestRun, name},
-    netlink::{BridgeSpec, Netlink, VethSpec},
+    netlink::{BridgeSpec, Netlink, PairKind, PairSpec},
     netns::Netns,
     testbed::{Testbed, TestbedSpec, unique_prefix},
 };
@@ -123,7 +123,8 @@ fn links() -> Result<(u32, u32)> {
 fn member(inside: &Netns, number: u8) -> Result<Member> {
     let mac = [2, 0x77, 10, 77, 0, number];
     let index = number - 2;
-    let veth = VethSpec {
+    let veth = PairSpec {
+        kind: PairKind::Veth,
         host_if: format!("v{index}"),
         ns_if: format!("eth{index}"),
         host_mac: None,
@@ -131,7 +132,7 @@ fn member(inside: &Netns, number: u8) -> Result<Member> {
         mtu: MTU,
         alias: "test".into(),
     };
-    let host_veth = Netlink::here()?.create_veth(&veth, inside)?;
+    let host_veth = Netlink::here()?.create_pair(&veth, inside)?;
     Ok(Member { address: Ipv4Addr::new(10, 77, 0, number), host_veth, mac })
 }
 

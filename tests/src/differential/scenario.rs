@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, net::Ipv4Addr};
 
 use forwarder::{
-    netlink::{Netlink, VethSpec},
+    netlink::{Netlink, PairKind, PairSpec},
     netns::Netns,
     testbed::{Namespace, TestbedSpec},
 };
@@ -35,7 +35,8 @@ impl Scenario {
         let (one, two) = (fwd.up("c1", &["--datapath", datapath]), fwd.up("c2", &[]));
         let far_ns = Namespace::create(&fwd.name("far")).expect("a namespace");
         let inner = Netlink::open(fwd.internet(0)).expect("a connection");
-        let veth = VethSpec {
+        let veth = PairSpec {
+            kind: PairKind::Veth,
             host_if: "far0".into(),
             ns_if: "eth0".into(),
             host_mac: None,
@@ -43,7 +44,7 @@ impl Scenario {
             mtu: NARROW,
             alias: "far away".into(),
         };
-        let index = inner.create_veth(&veth, &far_ns).expect("a link");
+        let index = inner.create_pair(&veth, &far_ns).expect("a link");
         inner.add_address(index, format!("{ROUTER}/24").parse().expect("an address")).expect("it is added");
         let outer = Netlink::open(&far_ns).expect("a connection");
         let eth = outer.link("eth0").expect("links").expect("the other end").index;

@@ -109,7 +109,7 @@ const DATA_PATH: Change = Change {
             file: "forwarder-common/src/abi/endpoint.rs",
             anchor: "    /// The program is a filter of a clsact qdisc",
             text: "    /// Forwarded as an example (`--datapath copied`). Of the network.\n    \
-                   pub const COPIED_DATAPATH: u32 = 1 << 30;\n",
+                   pub const COPIED_DATAPATH: u32 = 1 << 31;\n",
         },
         Edit::Before {
             file: "forwarder/crates/plan/src/desired/datapath.rs",
@@ -118,15 +118,16 @@ const DATA_PATH: Change = Change {
         },
         Edit::Instead {
             file: "forwarder/crates/plan/src/desired/datapath.rs",
-            anchor: "pub const ALL: [Self; 3] = [",
-            text: "pub const ALL: [Self; 4] = [Self::Copied, ",
+            anchor: "pub const ALL: [Self; 4] = [",
+            text: "pub const ALL: [Self; 5] = [Self::Copied, ",
         },
         Edit::Before {
             file: "forwarder/crates/plan/src/desired/datapath.rs",
             anchor: "            Self::Kernel => Row {",
             text: "            Self::Copied => Row {\n                name: \"copied\",\n                \
                    what: \"a copy of `tc`\",\n                when: \"never\",\n                \
-                   flag: endpoint_flags::COPIED_DATAPATH,\n                ebpf: true,\n                xdp: false,\n            },\n",
+                   flag: endpoint_flags::COPIED_DATAPATH,\n                ebpf: true,\n                xdp: false,\n                \
+                   pair: PairKind::Veth,\n            },\n",
         },
         Edit::Instead {
             file: "docs/json.md",

@@ -21,6 +21,13 @@ if [ $? = 5 ]; then
 fi
 "$@"
 echo "ended: $?"
+# The same at netkit pairs.
+if [ -n "$netkit" ] && "$FWD_BIN" up --ns probe --internal --datapath netkit --dry-run >/dev/null 2>&1; then
+    echo "netkit: supported"
+    export FWD_TEST_DATAPATH=netkit
+    eval "$netkit"
+    echo "ended: $?"
+fi
 echo o >/proc/sysrq-trigger
 # It takes a moment, and the first process must not end before.
 while :; do sleep 100; done

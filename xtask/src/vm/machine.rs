@@ -29,6 +29,8 @@ pub(super) struct Job<'a> {
     pub(super) arguments: Vec<String>,
     /// What it is given instead where the kernel does not have what the eBPF data path needs; empty where that makes no difference.
     pub(super) refused: Vec<String>,
+    /// What it is given once more, for tests of netkit, where the kernel has it; empty for none.
+    pub(super) netkit: Vec<String>,
     /// Where it runs.
     pub(super) directory: &'a Path,
     pub(super) environment: Vec<(&'a str, OsString)>,
@@ -93,9 +95,10 @@ fn initramfs(
 }
 
 impl Job<'_> {
-    /// What job.sh reads: the environment, the directory, and the command as positional parameters; and in `refused`, for `eval`, the other one.
+    /// What job.sh reads: the environment, the directory, and the command as positional parameters; and in `refused` and `netkit`, for `eval`,
+    /// the others.
     fn script(&self) -> String {
-        let Self { program, arguments, refused, directory, environment, limit: _ } = self;
+        let Self { program, arguments, refused, netkit, directory, environment, limit: _ } = self;
         let exports: String = environment
             .iter()
             .map(|(key, value)| format!("export {key}={}\n", quoted(&value.to_string_lossy())))
@@ -105,9 +108,9 @@ impl Job<'_> {
             let words = words.iter().map(|word| format!(" {}", quoted(word)));
             format!("{program}{}", words.collect::<String>())
         };
-        let refused = if refused.is_empty() { String::new() } else { command(refused) };
-        let (directory, refused) = (quoted(&directory.to_string_lossy()), quoted(&refused));
-        format!("{exports}cd {directory}\nrefused={refused}\nset -- {}\n", command(arguments))
+        let other = |words: &[String]| quoted(&if words.is_empty() { String::new() } else { command(words) });
+        let (directory, refused, netkit) = (quoted(&directory.to_string_lossy()), other(refused), other(netkit));
+        format!("{exports}cd {directory}\nrefused={refused}\nnetkit={netkit}\nset -- {}\n", command(arguments))
     }
 }
 
@@ -126,13 +129,17 @@ mod tests {
             program: Path::new("/a b/tests"),
             arguments: vec!["--exact".into(), "it's".into()],
             refused: vec!["don't".into()],
+            netkit: vec!["do".into()],
             directory: Path::new("/"),
             environment: vec![("KEY", "two words".into())],
             limit: 1,
         };
-        let script =
-            format!("{}printf '%s|' \"$KEY\" \"$@\"; eval \"set -- $refused\"; printf '%s|' \"$@\"; pwd", job.script());
+        let script = format!(
+            "{}printf '%s|' \"$KEY\" \"$@\"; eval \"set -- $refused\"; printf '%s|' \"$@\" \"$netkit\"; pwd",
+            job.script()
+        );
         let output = Command::new("sh").args(["-c", &script]).output().unwrap();
-        assert_eq!(String::from_utf8(output.stdout).unwrap(), "two words|/a b/tests|--exact|it's|/a b/tests|don't|/\n");
+        let expected = "two words|/a b/tests|--exact|it's|/a b/tests|don't|'/a b/tests' 'do'|/\n";
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);
     }
 }

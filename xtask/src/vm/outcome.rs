@@ -15,6 +15,8 @@ pub(super) struct Outcome {
     pub(super) lacks: Vec<String>,
     /// With what words the eBPF data path is refused, if it is.
     pub(super) refused: Option<String>,
+    /// Tests ran with netkit pairs, too.
+    pub(super) netkit: bool,
     /// Programs, and how many instructions of each were verified.
     programs: BTreeMap<String, u64>,
 }
@@ -30,6 +32,8 @@ impl Outcome {
             self.lacks = missing(features);
         } else if let Some(why) = line.strip_prefix("refused: ") {
             self.refused = Some(why.to_owned());
+        } else if line == "netkit: supported" {
+            self.netkit = true;
         } else if let Some((program, count)) =
             line.strip_suffix(" instructions verified").and_then(|line| line.split_once(": "))
             && let Ok(count) = count.parse()

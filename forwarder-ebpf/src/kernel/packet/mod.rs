@@ -9,6 +9,7 @@ pub(crate) mod checksum;
 pub(crate) mod frame;
 pub(crate) mod options;
 pub(crate) mod skb;
+mod stamp;
 pub(crate) mod verify_checksum;
 
 use forwarder_common::wire::{ethernet, ipv4, l4, packet::PacketBytes as _};

@@ -269,7 +269,7 @@ pub(crate) fn departs_untouched(skb: Skb) -> bool {
     if !published && !may_be_external(ports as u16) {
         return true;
     }
-    let ingress = skb.ingress_ifindex();
+    let ingress = skb.came_in_by();
     if ingress != 0 && is_host_veth(ingress) {
         return true;
     }

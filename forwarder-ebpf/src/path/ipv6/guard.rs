@@ -98,7 +98,7 @@ pub(crate) fn to_uplink<const L3: usize>(skb: Skb, bytes: &Bytes) -> Action {
     let to_group = ipv6::is_multicast(address(bytes, L3, field::DST));
     if !to_group
         && let Some((endpoint, host_veth)) = routed_v6(source)
-        && route::may_leave_v6(endpoint, host_veth, skb.ingress_ifindex())
+        && route::may_leave_v6(endpoint, host_veth, skb.came_in_by())
     {
         return Action::NEXT;
     }

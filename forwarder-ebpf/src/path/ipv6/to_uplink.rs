@@ -45,7 +45,7 @@ pub(crate) fn to_uplink(skb: Skb) -> Action {
     if !guard::fwd_guard6(skb, true) {
         return Action::DROP;
     }
-    let ingress = skb.ingress_ifindex();
+    let ingress = skb.came_in_by();
     // Redirected by `from_ns`; or forwarded by the kernel for a network that is routed.
     if ingress != 0 && is_host_veth(ingress) || guard::leaves_as_it_is(skb) {
         return Action::NEXT;

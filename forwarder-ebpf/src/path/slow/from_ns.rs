@@ -1,4 +1,6 @@
-//! Ingress of a host-side veth: parse → validate → flow → translate → out by the uplink.
+//! Ingress of a host-side veth: parse → validate → flow → translate → out by the uplink. In front of it [`netkit`], where such a pair is.
+
+pub(crate) mod netkit;
 
 use forwarder_common::{
     abi::{Hook, Tuple},

@@ -68,7 +68,7 @@ pub(crate) fn slow<const L3: usize>(skb: Skb) -> Action {
             Ok(()) => from_container(skb, L3),
             Err(refused) => return counted(skb, L3, refused),
         }
-    } else if skb.ingress_ifindex() != 0 && is_host_veth(skb.ingress_ifindex()) {
+    } else if skb.came_in_by() != 0 && is_host_veth(skb.came_in_by()) {
         // Redirected by `from_ns`.
         return Action::NEXT;
     } else if skb.ingress_ifindex() != 0 && !has_ports(ip.proto) {

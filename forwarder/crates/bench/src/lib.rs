@@ -170,7 +170,7 @@ impl Path {
             Self::VethFloor => "a veth pair whose programs only redirect: the redirect baseline",
             Self::FwdTc => "`fwd up --datapath tc`",
             Self::FwdXdp => "`fwd up --datapath xdp`",
-            Self::FwdNetkit => "`fwd up --datapath netkit`, which this version does not have",
+            Self::FwdNetkit => "`fwd up --datapath netkit`",
             Self::Routed => "a veth pair and the kernel's routing, without NAT",
             Self::NftMasquerade => "the same, with masquerade by nftables",
             Self::NftFlowtable => "the same, with a flow table of nftables",
@@ -194,7 +194,7 @@ impl Path {
             },
             Self::FwdTc => Needs { features: &[], besides: "what `--datapath tc` needs", probe: "`fwd up`" },
             Self::FwdXdp => Needs { features: &[], besides: "what `--datapath xdp` needs", probe: "`fwd up`" },
-            Self::FwdNetkit => Needs { features: &["netkit"], besides: "", probe: "a pair is made and deleted" },
+            Self::FwdNetkit => Needs { features: &[], besides: "what `--datapath netkit` needs", probe: "`fwd up`" },
             Self::NftMasquerade => Needs { features: &["nft_masq"], besides: "", probe: by_rule },
             Self::NftFlowtable => Needs {
                 features: &["nft_masq"],

@@ -4,6 +4,7 @@
 //! Everything follows the calling thread's network namespace, which is the host's (see `--host-netns`).
 
 mod attach;
+mod bpf;
 mod features;
 mod host;
 mod load;
@@ -18,7 +19,7 @@ pub use attach::PinnedHooks;
 pub use attach::attached::{AttachPoint, AttachedProgram, ProgramNames, programs_at};
 pub use attach::hook::{Backend, Hook, XdpHook};
 pub use attach::orphans::{OrphanedProgram, orphans};
-pub use features::{FEATURES, Feature, Part, Probe, SOCKET_ADDRESSES, Support, TBF, TCX, Without, probe};
+pub use features::{FEATURES, Feature, NETKIT, Part, Probe, SOCKET_ADDRESSES, Support, TBF, TCX, Without, probe};
 pub use host::hosts::HostPins;
 pub use host::lock::Lock;
 pub use host::rundir::RunDir;

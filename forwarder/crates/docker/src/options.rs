@@ -72,9 +72,16 @@ pub(crate) fn network(asked: &CreateNetwork) -> Result<NetworkRequest> {
         ..Network::default()
     };
     let name = Name::of("a network", &name)?;
-    if network.datapath.is_some_and(Datapath::has_xdp) {
-        let why = "it is set inside of containers, whose namespaces docker makes later";
-        return Err(Error::new(Kind::Unsupported, "use", "-o fwd.datapath=xdp", why).remedy("use tc, or leave it out"));
+    let why = match network.datapath {
+        Some(Datapath::Xdp) => Some("it is set inside of containers, whose namespaces docker makes later"),
+        Some(Datapath::Netkit) => {
+            Some("its pairs would wait on the host for containers, whose namespaces docker makes later")
+        }
+        _ => None,
+    };
+    if let (Some(datapath), Some(why)) = (network.datapath, why) {
+        let object = format!("-o fwd.datapath={}", datapath.name());
+        return Err(Error::new(Kind::Unsupported, "use", object, why).remedy("use tc, or leave it out"));
     }
     gateway_of_ipv6(pool6)?;
     Ok(NetworkRequest { name, network, forbid: BTreeSet::new(), table: TableRequest::default() })
@@ -185,6 +192,7 @@ mod tests {
             (json!({ GENERIC: { "fwd.mtu": "big" } }), "invalid digit"),
             (json!({ GENERIC: { "fwd.nat": "full" } }), "none of auto, symmetric, eim, eim-eif"),
             (json!({ GENERIC: { "fwd.datapath": "xdp" } }), "makes later"),
+            (json!({ GENERIC: { "fwd.datapath": "netkit" } }), "makes later"),
             (json!({ GENERIC: { "fwd.network": "a/b" } }), ""),
             (json!({ GENERIC: { "fwd.mtu": 1400 } }), "no text"),
             (json!({ GENERIC: { ICC: "off" } }), "neither true nor false"),

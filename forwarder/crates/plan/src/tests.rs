@@ -7,6 +7,7 @@ mod interrupted;
 mod ipv6;
 mod lifecycle;
 mod name_server;
+mod netkit;
 mod networks;
 mod policy;
 mod pool;

@@ -281,7 +281,7 @@ impl InterfaceView {
         let hidden = "in a namespace that cannot be read, or in none";
         let peer = match (&self.peer, self.kind.as_deref()) {
             (Some(peer), _) => peer.text(),
-            (None, Some("veth")) => hidden.into(),
+            (None, Some("veth" | "netkit")) => hidden.into(),
             (None, _) => String::new(),
         };
         let endpoint = self

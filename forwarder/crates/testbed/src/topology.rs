@@ -19,7 +19,7 @@ use super::{
 };
 use fwd_base::{Context, Error, Kind, Result};
 use fwd_kernel::{
-    netlink::{Netlink, VethSpec},
+    netlink::{Netlink, PairKind, PairSpec},
     netns::Netns,
 };
 
@@ -222,7 +222,8 @@ fn connect(prefix: &str, host: &Namespace, number: usize, spec: &TestbedSpec) ->
     let inside = internet.netlink()?;
     // The pair is made from the internet's side, so that the host's end is as plain as that of a network card.
     let number = u8::try_from(number).unwrap_or_default();
-    let veth = VethSpec {
+    let veth = PairSpec {
+        kind: PairKind::Veth,
         host_if: INTERNET_IF.into(),
         ns_if: name.clone(),
         host_mac: Some([0x02, 0x66, 0x77, 0x64, number, 1]),
@@ -230,7 +231,7 @@ fn connect(prefix: &str, host: &Namespace, number: usize, spec: &TestbedSpec) ->
         mtu: spec.mtu,
         alias: format!("the internet of testbed {prefix}"),
     };
-    let inet = inside.create_veth(&veth, host)?;
+    let inet = inside.create_pair(&veth, host)?;
     inside.add_address(inet, link_net(gateway)?)?;
     let lo = index(&inside, "lo")?;
     for address in &outside {

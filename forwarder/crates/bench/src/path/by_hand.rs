@@ -11,7 +11,7 @@ use super::internet_link;
 use crate::Family;
 use fwd_base::{Context as _, Error, Kind, Result};
 use fwd_kernel::{
-    netlink::{Mac, Netlink, VethSpec},
+    netlink::{Mac, Netlink, PairKind, PairSpec},
     netns::{Name, Netns},
     sysctl,
 };
@@ -54,7 +54,8 @@ pub(super) fn connect(testbed: &Testbed, number: usize, family: Family) -> Resul
     let client = Netns::create_named(&name, |_| sysctl::write("net/ipv6/conf/default/accept_dad", "0"))?;
     let host = testbed.host().netlink()?;
     let mac = [0x02, 0x66, 0x77, 0x62, high, low];
-    let veth = VethSpec {
+    let veth = PairSpec {
+        kind: PairKind::Veth,
         host_if: host_veth(number),
         ns_if: INSIDE.into(),
         host_mac: Some(mac),
@@ -62,7 +63,7 @@ pub(super) fn connect(testbed: &Testbed, number: usize, family: Family) -> Resul
         mtu: MTU,
         alias: format!("namespace {number} of testbed {}", testbed.prefix()),
     };
-    let host_veth = host.create_veth(&veth, &client)?;
+    let host_veth = host.create_pair(&veth, &client)?;
     let inside = Netlink::open(&client)?;
     let missing = || Error::new(Kind::NotFound, "find", format!("interface {INSIDE}"), "the kernel did not make it");
     let eth = inside.link(INSIDE)?.ok_or_else(missing)?.index;

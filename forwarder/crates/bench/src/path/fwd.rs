@@ -25,7 +25,7 @@ const AS_LONG_AS_IT_TAKES: u32 = 24 * 3600;
 
 /// Brings the namespaces up, and returns the last one.
 pub(super) fn up(testbed: &Testbed, path: Path, scale: Scale, way: Comparison) -> Result<Netns> {
-    let datapath = datapath(testbed, path)?;
+    let datapath = datapath(path)?;
     if datapath == Datapath::Xdp {
         // The internet's end as a network card would be: it finishes checksums, and takes frames from XDP.
         netlink::prepare_for_xdp(testbed.internet(0), INTERNET_IF)?;
@@ -66,23 +66,11 @@ fn run_dir(testbed: &Testbed) -> RunDir {
     RunDir::new(testbed.run_dir().join("run"))
 }
 
-/// What `--datapath` would name, if this kernel can do it.
-fn datapath(testbed: &Testbed, path: Path) -> Result<Datapath> {
-    match path {
-        Path::FwdTc => return Ok(Datapath::Tc),
-        Path::FwdXdp => return Ok(Datapath::Xdp),
-        _ => {}
-    }
-    if path == Path::FwdNetkit {
-        testbed.host().netlink()?.probe_netkit().map_err(|error| match error.kind {
-            Kind::Unsupported => {
-                error.remedy("use a kernel with CONFIG_NETKIT: `fwd features` tells which Linux has it")
-            }
-            _ => error,
-        })?;
-    }
+/// What `--datapath` would name.
+fn datapath(path: Path) -> Result<Datapath> {
     let name = path.id().trim_start_matches("fwd-");
-    Err(Error::new(Kind::Unsupported, "use", format!("data path {name}"), "this version of fwd does not have it"))
+    let unknown = || Error::new(Kind::Usage, "use", format!("data path {name}"), "fwd has none of that name");
+    Datapath::ALL.into_iter().find(|datapath| datapath.name() == name).ok_or_else(unknown)
 }
 
 /// The port at which a load is served, of TCP and of UDP.

@@ -113,7 +113,7 @@ impl Config {
             uplink: keys.uplink.clone().filter(|it| !it.is_empty()),
             range,
             delegate,
-            attach: choice("attach", keys.attach.as_deref(), &Backend::ALL, Backend::name)?,
+            attach: choice("attach", keys.attach.as_deref(), &Backend::CHOICES, Backend::name)?,
             internal: keys.internal,
             options,
             aliases: runtime::aliases(&keys)?,

@@ -10,7 +10,7 @@ fn one_of(names: &[&str]) -> Schema {
 }
 
 pub(super) fn attach(_: &mut SchemaGenerator) -> Schema {
-    one_of(&Backend::ALL.map(Backend::name))
+    one_of(&Backend::CHOICES.map(Backend::name))
 }
 
 pub(super) fn datapath(_: &mut SchemaGenerator) -> Schema {

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt};
 
 use aya::programs::{SchedClassifier, loaded_programs, tc::TcAttachType};
 
-use crate::{Hook, XdpHook};
+use crate::{Hook, XdpHook, attach::netkit, object::programs::FROM_NETKIT};
 use fwd_base::Result;
 use fwd_kernel::netlink::{Link, Netlink, TcDirection, XdpMode};
 
@@ -17,13 +17,15 @@ pub enum AttachPoint {
     Tcx(bool),
     /// Filters of clsact, behind them.
     Clsact(bool),
+    /// Links of a netkit pair by its end on the host, before all of these: for what comes from inside (`true`) or goes there.
+    Netkit(bool),
 }
 
 impl AttachPoint {
     /// Whether packets that come in meet it.
     #[must_use]
     pub const fn is_inbound(self) -> bool {
-        matches!(self, Self::Xdp | Self::Tcx(true) | Self::Clsact(true))
+        matches!(self, Self::Xdp | Self::Tcx(true) | Self::Clsact(true) | Self::Netkit(true))
     }
 }
 
@@ -35,6 +37,8 @@ impl fmt::Display for AttachPoint {
             Self::Tcx(false) => "tcx egress",
             Self::Clsact(true) => "clsact ingress",
             Self::Clsact(false) => "clsact egress",
+            Self::Netkit(true) => "netkit peer",
+            Self::Netkit(false) => "netkit primary",
         })
     }
 }
@@ -66,7 +70,7 @@ const NAME_MAX: usize = 15;
 pub(crate) fn is_ours(name: &str) -> bool {
     let xdp =
         XdpHook::ALL.into_iter().flat_map(|hook| [XdpMode::Native, XdpMode::Generic].map(|it| hook.program_for(it)));
-    let mut all = Hook::ALL.into_iter().map(Hook::program).chain(xdp);
+    let mut all = Hook::ALL.into_iter().map(Hook::program).chain([FROM_NETKIT]).chain(xdp);
     all.any(|program| name == program.get(..NAME_MAX).unwrap_or(program))
 }
 
@@ -81,6 +85,11 @@ impl ProgramNames {
         let loaded = loaded_programs().filter_map(Result::ok);
         Self(loaded.map(|it| (it.id(), it.name_as_str().unwrap_or_default().to_owned())).collect())
     }
+
+    /// The name of one, up to 15 bytes; empty if it has none.
+    pub(crate) fn of(&self, id: u32) -> &str {
+        self.0.get(&id).map_or("", String::as_str)
+    }
 }
 
 /// The programs at an interface of the calling thread's namespace: what comes in first, each direction in its order.
@@ -92,6 +101,9 @@ pub fn programs_at(netlink: &Netlink, link: &Link, names: &ProgramNames) -> Resu
     for (inbound, attach_type, direction) in
         [(true, TcAttachType::Ingress, TcDirection::Ingress), (false, TcAttachType::Egress, TcDirection::Egress)]
     {
+        if link.is_netkit() {
+            ids.extend(netkit::at(link.index, inbound).into_iter().map(|id| (AttachPoint::Netkit(inbound), id)));
+        }
         // A kernel without TCX has none of them.
         if let Ok((_, programs)) = SchedClassifier::query_tcx(link.index, attach_type) {
             ids.extend(programs.iter().map(|program| (AttachPoint::Tcx(inbound), program.id())));
@@ -101,8 +113,8 @@ pub fn programs_at(netlink: &Netlink, link: &Link, names: &ProgramNames) -> Resu
         ids.extend(filters.iter().filter_map(|filter| Some((AttachPoint::Clsact(inbound), filter.program?))));
     }
     let attached = |(point, id): (AttachPoint, u32)| {
-        let name = names.0.get(&id).cloned().unwrap_or_default();
-        AttachedProgram { point, ours: is_ours(&name), name, id }
+        let name = names.of(id);
+        AttachedProgram { point, ours: is_ours(name), name: name.to_owned(), id }
     };
     Ok(ids.into_iter().map(attached).collect())
 }

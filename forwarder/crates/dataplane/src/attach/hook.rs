@@ -64,18 +64,23 @@ pub enum Backend {
     Tcx,
     /// Filters of a clsact qdisc. They wait for nothing, and cost each packet some tens of nanoseconds more.
     Clsact,
+    /// Links of a netkit pair (Linux 6.7), first in order: not a matter of choice, but of the data path.
+    Netkit,
 }
 
 impl Backend {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Tcx, Self::Clsact];
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Tcx, Self::Clsact, Self::Netkit];
+    /// Those among which one may choose.
+    pub const CHOICES: [Self; 2] = [Self::Tcx, Self::Clsact];
 
-    /// `tcx` or `clsact`.
+    /// `tcx`, `clsact` or `netkit`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Tcx => "tcx",
             Self::Clsact => "clsact",
+            Self::Netkit => "netkit",
         }
     }
 

@@ -1,9 +1,10 @@
-//! Attaches programs: by TCX links, which are pinned, or, where the kernel has no TCX, by filters of clsact.
+//! Attaches programs: by TCX links, which are pinned, or, where the kernel has no TCX, by filters of clsact; and by links of netkit pairs.
 
 pub(crate) mod attached;
 pub(crate) mod cgroup;
 pub(crate) mod filter;
 pub(crate) mod hook;
+pub(crate) mod netkit;
 pub(crate) mod orphans;
 pub(crate) mod xdp;
 
@@ -115,6 +116,8 @@ impl Dataplane {
         match kept {
             Backend::Tcx => self.detach_filter(Hook::FromNs, ifindex),
             Backend::Clsact => discard(&self.pin_of(Hook::FromNs, ifindex)),
+            // A pair has no other.
+            Backend::Netkit => Ok(()),
         }
     }
 
@@ -123,7 +126,8 @@ impl Dataplane {
     /// # Errors
     /// The kernel refuses.
     pub fn detach_endpoint(&self, ifindex: u32) -> Result<()> {
-        self.detach(Hook::FromNs, ifindex)
+        self.detach(Hook::FromNs, ifindex)?;
+        discard(&self.netkit_pin(ifindex))
     }
 
     /// Whether the program of `hook` is attached to `ifindex`: a link that is pinned but whose interface is gone is not.
@@ -136,20 +140,27 @@ impl Dataplane {
 
     /// As [`is_attached`](Self::is_attached), for the endpoint with the host-side veth `owner`, by which the link is pinned.
     fn is_attached_for(&self, owner: u32, hook: Hook, ifindex: u32) -> Result<bool> {
-        Ok(self.is_attached_by(Backend::Tcx, owner, hook, ifindex)?
-            || self.is_attached_by(Backend::Clsact, owner, hook, ifindex)?)
+        for backend in Backend::ALL {
+            if self.is_attached_by(backend, owner, hook, ifindex)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn is_attached_by(&self, backend: Backend, owner: u32, hook: Hook, ifindex: u32) -> Result<bool> {
-        let noted = match backend {
-            Backend::Tcx => self.pin_of(hook, owner).exists(),
-            Backend::Clsact => self.note_of(hook, owner).exists(),
+        let pin = match backend {
+            Backend::Tcx => self.pin_of(hook, owner),
+            Backend::Clsact => self.note_of(hook, owner),
+            Backend::Netkit if hook == Hook::FromNs => self.netkit_pin(owner),
+            Backend::Netkit => return Ok(false),
         };
-        if !noted || !self.is_loaded() {
+        if !pin.exists() || !self.is_loaded() {
             return Ok(false);
         }
         match backend {
             Backend::Tcx => Ok(self.is_linked(owner, hook, ifindex)),
+            Backend::Netkit => Ok(self.is_netkit_linked(ifindex)),
             Backend::Clsact => filter::is_there(&Netlink::here()?, hook, ifindex, &self.numbers_of(hook)),
         }
     }
@@ -168,6 +179,7 @@ impl Dataplane {
         for &index in noted {
             let is_attached = match backend {
                 Backend::Tcx => self.is_linked(index, hook, index),
+                Backend::Netkit => self.is_netkit_linked(index),
                 Backend::Clsact => filter::is_there(&netlink, hook, index, &programs)?,
             };
             attached.extend(is_attached.then_some(index));
@@ -178,8 +190,7 @@ impl Dataplane {
     /// Whether the program of the link that is pinned for `owner` is at an interface: a `reload` that was interrupted has replaced it at some
     /// and not at others.
     fn is_linked(&self, owner: u32, hook: Hook, ifindex: u32) -> bool {
-        let link = PinnedLink::from_pin(self.pin_of(hook, owner)).map(FdLink::from);
-        let id = link.ok().and_then(|link| link.info().ok()).map(|link| link.program_id());
+        let id = program_of(&self.pin_of(hook, owner));
         // What cannot be asked is no interface any more.
         let programs = || SchedClassifier::query_tcx(ifindex, hook.attach_type()).map_or(Vec::new(), |found| found.1);
         id.is_some_and(|id| programs().iter().any(|program| program.id() == id))
@@ -225,6 +236,7 @@ impl Dataplane {
                 link.pin(&pin).doing("pin", format!("link of {} to interface {ifindex}", hook.program()))?;
             }
             Backend::Clsact => self.attach_filter(owner, hook, &mut program, ifindex)?,
+            Backend::Netkit => self.attach_netkit(ifindex)?,
         }
         Ok(())
     }
@@ -299,6 +311,7 @@ impl PinnedHooks {
         match backend {
             Backend::Tcx => self.pins(Hook::FromNs.program()),
             Backend::Clsact => self.pins(&filter::note(Hook::FromNs)),
+            Backend::Netkit => self.pins(programs::FROM_NETKIT),
         }
     }
 
@@ -307,6 +320,11 @@ impl PinnedHooks {
     pub fn xdp(&self, hook: XdpHook) -> BTreeSet<u32> {
         self.pins(hook.program())
     }
+}
+
+/// The number of the program of a pinned link.
+pub(crate) fn program_of(pin: &std::path::Path) -> Option<u32> {
+    PinnedLink::from_pin(pin).map(FdLink::from).ok()?.info().ok().map(|link| link.program_id())
 }
 
 /// Unpins a link, which detaches its program.

@@ -2,11 +2,15 @@
 
 use aya::programs::{SchedClassifier, tc::TcAttachType};
 
-use crate::Hook;
+use crate::{
+    Hook,
+    attach::{attached::ProgramNames, netkit},
+    object::programs::FROM_NETKIT,
+};
 use fwd_base::Result;
 use fwd_kernel::netlink::Link;
 
-/// A program that is attached by TCX.
+/// A program that is attached by TCX, or to a netkit pair.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OrphanedProgram {
     /// The interface.
@@ -34,6 +38,16 @@ pub fn orphans(links: &[Link]) -> Result<Vec<OrphanedProgram>> {
                 orphans.push(OrphanedProgram { ifname: link.name.clone(), program: name.into(), id: program.id() });
             }
         }
+    }
+    let pairs = links.iter().filter(|link| link.is_netkit());
+    let found: Vec<_> =
+        pairs.flat_map(|link| netkit::at(link.index, true).into_iter().map(move |id| (link, id))).collect();
+    if !found.is_empty() {
+        let names = ProgramNames::read();
+        let ours = found.into_iter().filter(|(_, id)| names.of(*id) == FROM_NETKIT);
+        let orphan =
+            |(link, id): (&Link, u32)| OrphanedProgram { ifname: link.name.clone(), program: FROM_NETKIT.into(), id };
+        orphans.extend(ours.map(orphan));
     }
     Ok(orphans)
 }

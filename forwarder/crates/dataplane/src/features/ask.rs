@@ -1,6 +1,6 @@
 //! How the kernel is asked, one function a kind of question.
 
-use std::{fs, io};
+use std::{fs, io, os::fd::AsFd as _};
 
 use aya::{
     maps::MapType,
@@ -10,13 +10,18 @@ use aya::{
 
 use super::{
     feature::Support,
-    program::{self, SCHED_CLS, SOCK_ADDR, XDP},
-    sys,
+    program::{self, SOCK_ADDR, XDP},
 };
-use crate::{Backend, load::errno, object::kernel_fields};
+use crate::{
+    Backend,
+    attach::netkit::PEER,
+    bpf::{self, SCHED_CLS},
+    load::errno,
+    object::kernel_fields,
+};
 use fwd_base::{Error, Kind, Result, error::chain};
 use fwd_kernel::{
-    netlink::{self, BridgeSpec, Netlink, Shaper, VethSpec, nft},
+    netlink::{self, BridgeSpec, Netlink, PairKind, PairSpec, Shaper, nft},
     netns::{Netns, in_scratch},
 };
 
@@ -76,7 +81,7 @@ pub(super) fn context_of_the_kernel() -> Support {
     if !kernel_fields::sees_offloads() {
         return Support::Unsupported;
     }
-    Support::of(sys::load(SCHED_CLS, &program::kernel_function(number.cast_signed()), 0))
+    Support::of(bpf::load(SCHED_CLS, &program::kernel_function(number.cast_signed()), 0))
 }
 
 /// The kernel's types have the functions: those of modules would be elsewhere.
@@ -94,7 +99,7 @@ fn types_lack_it() -> Support {
 
 /// A look-up with the flag is run: the kernel refuses flags that it does not know.
 pub(super) fn route_flag(flag: i32) -> Support {
-    match sys::run(&program::route_question(flag)) {
+    match bpf::run(&program::route_question(flag)) {
         Ok(answer) if answer == -libc::EAFNOSUPPORT => Support::Supported,
         Ok(answer) if answer == -libc::EINVAL => Support::Unsupported,
         Ok(answer) => Support::Unknown(format!("the look-up returned {answer}")),
@@ -104,19 +109,19 @@ pub(super) fn route_flag(flag: i32) -> Support {
 
 /// A program with both operations is loaded.
 pub(super) fn atomics() -> Support {
-    Support::of(sys::load(SCHED_CLS, &program::ATOMIC, 0))
+    Support::of(bpf::load(SCHED_CLS, &program::ATOMIC, 0))
 }
 
 /// A program that reads what it has not written is loaded.
 pub(super) fn unwritten_stack() -> Support {
-    Support::of(sys::load(SCHED_CLS, &program::UNWRITTEN, 0))
+    Support::of(bpf::load(SCHED_CLS, &program::UNWRITTEN, 0))
 }
 
 /// An array with the flag is made.
 pub(super) fn mapped_arrays() -> Support {
     /// `BPF_MAP_TYPE_ARRAY`, `BPF_F_MMAPABLE`.
     const ARRAY: (u32, u32) = (2, 1 << 10);
-    Support::of(sys::map(ARRAY.0, 8, ARRAY.1))
+    Support::of(bpf::map(ARRAY.0, 8, ARRAY.1))
 }
 
 /// A program with a function and a tail call is loaded.
@@ -125,8 +130,8 @@ pub(super) fn tail_calls_beside_functions() -> Support {
     /// `BPF_MAP_TYPE_PROG_ARRAY`.
     const PROGRAMS: u32 = 3;
     let load = || {
-        let map = sys::map(PROGRAMS, 4, 0)?;
-        sys::load(SCHED_CLS, &program::tail_call_beside_a_function(map.as_raw_fd()), 0)
+        let map = bpf::map(PROGRAMS, 4, 0)?;
+        bpf::load(SCHED_CLS, &program::tail_call_beside_a_function(map.as_raw_fd()), 0)
     };
     Support::of(load())
 }
@@ -140,7 +145,7 @@ pub(super) fn tcx() -> Support {
 pub(super) fn batches() -> Support {
     /// `BPF_MAP_TYPE_HASH`.
     const HASH: u32 = 1;
-    Support::of(sys::map(HASH, 8, 0).and_then(|map| sys::read_batch(&map)))
+    Support::of(bpf::map(HASH, 8, 0).and_then(|map| bpf::read_batch(&map)))
 }
 
 /// The file system is in the kernel's list.
@@ -160,14 +165,14 @@ pub(super) fn cookie() -> Support {
 pub(super) fn socket_addresses() -> Support {
     /// One of `enum bpf_attach_type`.
     const GETPEERNAME4: u32 = 29;
-    Support::of(sys::load_for(SOCK_ADDR, &program::GO_ON, GETPEERNAME4))
+    Support::of(bpf::load_for(SOCK_ADDR, &program::GO_ON, GETPEERNAME4))
 }
 
 /// A program for frames in several buffers is loaded.
 pub(super) fn xdp_frags() -> Support {
     /// `BPF_F_XDP_HAS_FRAGS`.
     const FRAGS: u32 = 1 << 5;
-    Support::of(sys::load(XDP, &program::XDP_PASS, FRAGS))
+    Support::of(bpf::load(XDP, &program::XDP_PASS, FRAGS))
 }
 
 /// The kernel is asked for the features of the loopback interface.
@@ -183,7 +188,7 @@ fn unloaded(module: &str) -> Option<Support> {
 
 /// A pair is made.
 pub(super) fn veth() -> Support {
-    unloaded("veth").unwrap_or_else(|| Support::made(in_scratch(|| make_veth().map(drop))))
+    unloaded("veth").unwrap_or_else(|| Support::made(in_scratch(|| make_pair(PairKind::Veth).map(drop))))
 }
 
 /// A program is attached to an end of a pair, in its driver.
@@ -191,24 +196,25 @@ pub(super) fn veth_xdp() -> Support {
     /// `XDP_FLAGS_DRV_MODE`.
     const DRIVER: u32 = 1 << 2;
     let attach = || {
-        let veth = make_veth()?;
+        let veth = make_pair(PairKind::Veth)?;
         let linked =
-            sys::load(XDP, &program::XDP_PASS, 0).and_then(|program| sys::link(&program, veth, BPF_XDP, DRIVER));
+            bpf::load(XDP, &program::XDP_PASS, 0).and_then(|program| bpf::link(program.as_fd(), veth, BPF_XDP, DRIVER));
         Ok(Support::of(linked))
     };
     unloaded("veth").unwrap_or_else(|| in_scratch(attach).unwrap_or_else(|error| Support::Unknown(chain(&error))))
 }
 
-fn make_veth() -> Result<u32> {
-    let spec = VethSpec {
+fn make_pair(kind: PairKind) -> Result<u32> {
+    let spec = PairSpec {
+        kind,
         host_if: "fwdprobe0".into(),
         ns_if: "fwdprobe1".into(),
         host_mac: None,
         ns_mac: [2, 0, 0, 0, 0, 1],
         mtu: 1500,
-        alias: "asks for veth".into(),
+        alias: "asks for a pair".into(),
     };
-    Netlink::here()?.create_veth(&spec, &Netns::current()?)
+    Netlink::here()?.create_pair(&spec, &Netns::current()?)
 }
 
 /// A bridge is made.
@@ -235,9 +241,15 @@ pub(super) fn shaper() -> Support {
     unloaded("sch_tbf").unwrap_or_else(|| Support::made(in_scratch(make)))
 }
 
-/// A pair is made.
+/// A pair is made, and a program is attached to it.
 pub(super) fn netkit() -> Support {
-    Support::made(in_scratch(|| Netlink::here()?.probe_netkit()))
+    let attach = || {
+        let pair = make_pair(PairKind::Netkit)?;
+        let program = bpf::load(SCHED_CLS, &program::GO_ON, 0);
+        Ok(Support::of(program.and_then(|program| bpf::link(program.as_fd(), pair, PEER, 0))))
+    };
+    // It is a part of the kernel or absent: no module could be loaded.
+    in_scratch(attach).unwrap_or_else(|error| Support::made(Err(error)))
 }
 
 #[cfg(test)]

@@ -28,6 +28,8 @@ pub enum Part {
     L3Uplink,
     /// XDP in front of the eBPF data path.
     Xdp,
+    /// The eBPF data path at netkit pairs.
+    Netkit,
     /// The data path of bridge and nftables.
     Kernel,
     /// Limits of what endpoints send and get.
@@ -42,8 +44,17 @@ pub enum Part {
 
 impl Part {
     /// Every part.
-    pub const ALL: [Self; 8] =
-        [Self::Tc, Self::L3Uplink, Self::Xdp, Self::Kernel, Self::Limits, Self::Latency, Self::Trace, Self::Bench];
+    pub const ALL: [Self; 9] = [
+        Self::Tc,
+        Self::L3Uplink,
+        Self::Xdp,
+        Self::Netkit,
+        Self::Kernel,
+        Self::Limits,
+        Self::Latency,
+        Self::Trace,
+        Self::Bench,
+    ];
 
     /// Its name in JSON.
     #[must_use]
@@ -52,6 +63,7 @@ impl Part {
             Self::Tc => "tc",
             Self::L3Uplink => "l3-uplink",
             Self::Xdp => "xdp",
+            Self::Netkit => "netkit",
             Self::Kernel => "kernel",
             Self::Limits => "limits",
             Self::Latency => "latency",
@@ -64,9 +76,10 @@ impl Part {
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {
-            Self::Tc => "`--datapath tc` and `xdp`",
+            Self::Tc => "`--datapath tc`, `xdp` and `netkit`",
             Self::L3Uplink => "uplinks without link-layer header",
             Self::Xdp => "`--datapath xdp`",
+            Self::Netkit => "`--datapath netkit`",
             Self::Kernel => "`--datapath kernel`",
             Self::Limits => "`--rate-out` and `--rate-in`",
             Self::Latency => "`fwd latency`",

@@ -7,12 +7,11 @@
 mod ask;
 mod feature;
 mod program;
-mod sys;
 mod table;
 
 pub use self::{
     feature::{Feature, Part, Probe, Support, Without},
-    table::{FEATURES, SOCKET_ADDRESSES, TBF, TCX},
+    table::{FEATURES, NETKIT, SOCKET_ADDRESSES, TBF, TCX},
 };
 use fwd_base::Result;
 

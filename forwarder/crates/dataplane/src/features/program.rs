@@ -1,7 +1,6 @@
 //! Programs of a few instructions, by which the kernel is asked.
 
-/// `BPF_PROG_TYPE_SCHED_CLS` and `BPF_PROG_TYPE_XDP` of `enum bpf_prog_type` (include/uapi/linux/bpf.h).
-pub(super) const SCHED_CLS: u32 = 3;
+/// `BPF_PROG_TYPE_XDP` of `enum bpf_prog_type` (include/uapi/linux/bpf.h).
 pub(super) const XDP: u32 = 6;
 /// `BPF_PROG_TYPE_CGROUP_SOCK_ADDR`.
 pub(super) const SOCK_ADDR: u32 = 18;

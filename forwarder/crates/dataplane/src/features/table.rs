@@ -51,6 +51,19 @@ pub const TBF: Feature = Feature {
     probe: Probe { how: BY_MAKING, ask: ask::shaper },
 };
 
+/// Pairs of interfaces with programs of their own.
+pub const NETKIT: Feature = Feature {
+    name: "netkit",
+    since: "6.7",
+    needed_for: "connecting namespaces by pairs whose program runs while a namespace sends",
+    without: Without::Refused,
+    parts: &[Part::Netkit],
+    probe: Probe {
+        how: "a pair is made in a network namespace that goes with it, and a program is attached to it",
+        ask: ask::netkit,
+    },
+};
+
 /// Everything that `fwd` asks of the kernel.
 pub const FEATURES: &[Feature] = &[
     Feature {
@@ -284,14 +297,7 @@ pub const FEATURES: &[Feature] = &[
         probe: Probe { how: BY_MAKING, ask: ask::masquerade },
     },
     TBF,
-    Feature {
-        name: "netkit",
-        since: "6.7",
-        needed_for: "the path `fwd-netkit` of `fwd bench`",
-        without: Without::Otherwise("that path is left out"),
-        parts: &[Part::Bench],
-        probe: Probe { how: BY_MAKING, ask: ask::netkit },
-    },
+    NETKIT,
     Feature {
         name: "BPF_MAP_TYPE_RINGBUF",
         since: "5.8",

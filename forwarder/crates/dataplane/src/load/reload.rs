@@ -12,7 +12,7 @@ use aya::{
 };
 
 use crate::{
-    Dataplane, Hook, TracedBy, XdpHook,
+    Backend, Dataplane, Hook, TracedBy, XdpHook,
     attach::filter,
     load::{NEW_PROGRAMS, PROGRAMS, create::remove_dir, errno},
     object::{
@@ -104,7 +104,8 @@ impl Dataplane {
         let dir = self.dir.join(NEW_PROGRAMS);
         fs::create_dir(&dir).doing("create", dir.display().to_string())?;
         // Those that not every host needs are loaded where they are.
-        let further = [Role::Xdp, Role::L3Uplink, Role::Ipv6, Role::Host].into_iter().flat_map(programs::of);
+        let further =
+            [Role::Xdp, Role::L3Uplink, Role::Ipv6, Role::Netkit, Role::Host].into_iter().flat_map(programs::of);
         let wanted = further.filter(|name| self.program_pin(name).exists());
         let names: Vec<&str> = programs::always().chain(wanted).collect();
         let unfit = |mut error: Error| {
@@ -145,6 +146,9 @@ impl Dataplane {
             for ifindex in hooks.pins(&filter::note(hook)) {
                 self.replace_filter(hook, &mut self.program_in(dir, hook.program())?, ifindex)?;
             }
+        }
+        for ifindex in hooks.endpoints(Backend::Netkit) {
+            self.replace_netkit(dir, ifindex)?;
         }
         for hook in XdpHook::ALL {
             for ifindex in hooks.xdp(hook) {

@@ -11,6 +11,8 @@ pub(crate) enum Role {
     L3Uplink,
     /// Of IPv6: loaded when a network has it.
     Ipv6,
+    /// At a netkit pair: loaded when there is one.
+    Netkit,
     /// At a cgroup: loaded when a port is published.
     Host,
     /// XDP in front of the hooks: loaded when it is wanted.
@@ -79,6 +81,10 @@ programs! {
         /// Egress of an uplink, of IPv6.
         TO_UPLINK_IPV6: "to_uplink_ipv6",
     }
+    Netkit {
+        /// What the end inside of a netkit pair sends.
+        FROM_NETKIT: "from_netkit",
+    }
     Host {
         /// A socket of the host connects over IPv4.
         HOST_CONNECT4: "host_connect4",
@@ -141,7 +147,7 @@ mod tests {
         let declared_kind = |role: Role| match role {
             Role::Xdp => "xdp",
             Role::Host => "cgroup",
-            Role::Hook | Role::Control | Role::L3Uplink | Role::Ipv6 => "tc",
+            Role::Hook | Role::Control | Role::L3Uplink | Role::Ipv6 | Role::Netkit => "tc",
         };
         let declared: BTreeMap<&str, &str> =
             DECLARED.iter().map(|program| (program.name, declared_kind(program.role))).collect();

@@ -7,7 +7,7 @@ use fwd_kernel::netlink::Link;
 
 pub(super) const OTHERS: Check = Check {
     name: "hooks",
-    looks_at: "the programs at XDP, TCX and clsact of uplinks, bridges and host-side veths, in the order in which packets meet them",
+    looks_at: "the programs at XDP, TCX, clsact and netkit of uplinks, bridges and host-side veths, in the order in which packets meet them",
     why: "a program before ours may take packets away or change them, and one behind ours never sees what is redirected",
     look: others,
 };
@@ -32,7 +32,7 @@ fn at(subject: &Subject<'_>, link: &Link, programs: &[AttachedProgram]) -> Optio
     }
     let told: Vec<String> = programs.iter().map(ToString::to_string).collect();
     let told = shown(&format!("{}: {}", link.name, told.join(", ")));
-    // Of one direction: what comes in meets XDP, TCX and clsact, what goes out the latter two.
+    // Of one direction: what comes in meets netkit, XDP, TCX and clsact, what goes out all but XDP.
     let is_before = |inbound: bool| {
         let mut of = programs.iter().filter(|program| program.point.is_inbound() == inbound);
         let ours = of.clone().any(|program| program.ours);

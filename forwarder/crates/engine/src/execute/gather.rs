@@ -22,7 +22,7 @@ use super::{
     undo::UndoLog,
 };
 use fwd_base::{Error, Kind, Result, hash::fnv};
-use fwd_dataplane::{Backend, Dataplane, Support, TBF, probe};
+use fwd_dataplane::{Backend, Dataplane, NETKIT, Support, TBF, probe};
 use fwd_kernel::{
     netlink::{Netlink, nft},
     netns::{self, DIRECTORY, Name, Netns, in_scratch, mounts, resolv},
@@ -102,6 +102,7 @@ pub(super) fn complete_up(
     gathered.host_access(context, !request.publish.is_empty())?;
     gathered.actual.no_tc = no_tc(request.options.datapath == Some(Datapath::Kernel), gathered.plane.as_ref())?;
     gathered.actual.no_tcx = Backend::of_kernel()? != Backend::Tcx;
+    gathered.actual.no_netkit = request.options.datapath == Some(Datapath::Netkit) && !has_netkit();
     gathered.actual.no_shaper = request.limits.limit_something() && !has_shaper();
     gathered.actual.host.machine = machine();
     gathered.actual.no_ipv6_nat = no_ipv6_nat(request.options.asked_ipv6(), &gathered.actual)?;
@@ -187,6 +188,7 @@ pub(super) fn for_network(context: &HostContext, request: &NetworkRequest) -> Re
     gathered.actual.host.resolvers = if network.dns { names::resolvers()? } else { Vec::new() };
     gathered.actual.host.surroundings = surroundings::read(!by_kernel && !ignores, chains)?;
     gathered.actual.no_tc = no_tc(by_kernel, gathered.plane.as_ref())?;
+    gathered.actual.no_netkit = network.datapath == Some(Datapath::Netkit) && !has_netkit();
     gathered.actual.host.machine = machine();
     gathered.actual.no_ipv6_nat = no_ipv6_nat(network.asked_ipv6(), &gathered.actual)?;
     gathered.masquerades(by_kernel || gathered.actual.no_tc.is_some())?;
@@ -338,6 +340,11 @@ fn resolv_conf(context: &HostContext, name: Option<&Name>) -> Result<ResolvConf>
         resolv::Plan::Write(contents) => ResolvConf::Write(contents),
         resolv::Plan::NoUpstream => ResolvConf::Unreachable,
     })
+}
+
+/// Whether the kernel has netkit pairs, or may have them.
+fn has_netkit() -> bool {
+    NETKIT.support() != Support::Unsupported
 }
 
 /// Whether there are queues that keep to a rate. Where asking would load a module, using them will.

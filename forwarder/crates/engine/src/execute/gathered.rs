@@ -130,9 +130,8 @@ impl Gathered {
         }
         let meant = records.endpoints.iter().filter(|endpoint| is_meant(endpoint)).map(|endpoint| endpoint.index);
         let meant: BTreeSet<u32> = meant.collect();
-        for (backend, attached) in
-            [(Backend::Tcx, &mut records.endpoint_hooks), (Backend::Clsact, &mut records.endpoint_filters)]
-        {
+        for backend in Backend::ALL {
+            let attached = records.attached_by_mut(backend);
             let asked: BTreeSet<u32> = attached.intersection(&meant).copied().collect();
             let there = plane.attached_endpoints(backend, &asked)?;
             attached.retain(|index| !asked.contains(index) || there.contains(index));

@@ -42,6 +42,7 @@ pub(super) fn read(plane: &Dataplane, others: Vec<String>) -> Result<Records> {
         network_hooks: hooks.networks(),
         endpoint_hooks: hooks.endpoints(Backend::Tcx),
         endpoint_filters: hooks.endpoints(Backend::Clsact),
+        endpoint_netkits: hooks.endpoints(Backend::Netkit),
         uplink_xdp: hooks.xdp(XdpHook::FromUplink),
         endpoint_xdp: hooks.xdp(XdpHook::FromNs),
     })
@@ -174,7 +175,11 @@ fn uplink(index: u32, record: &abi::Uplink) -> UplinkRecord {
 /// How the program is attached to the host-side veth of an endpoint with these flags.
 #[must_use]
 pub(crate) fn attach(flags: u32) -> Backend {
-    if flags & endpoint_flags::CLSACT == 0 { Backend::Tcx } else { Backend::Clsact }
+    match flags & (endpoint_flags::NETKIT_DATAPATH | endpoint_flags::CLSACT) {
+        0 => Backend::Tcx,
+        endpoint_flags::CLSACT => Backend::Clsact,
+        _ => Backend::Netkit,
+    }
 }
 
 /// The record of a network with a block of counters, or 0.

@@ -232,8 +232,8 @@ fn links(
 /// Whether one of the interfaces inside a namespace ends at a host-side veth that no record mentions.
 fn has_orphans(gathered: &Gathered, inside: &[Link]) -> Result<bool> {
     let recorded = |index: u32| gathered.actual.records.endpoints.iter().any(|endpoint| endpoint.index == index);
-    let veths = inside.iter().filter(|link| link.kind.as_deref() == Some("veth"));
-    for peer in veths.filter_map(|link| link.peer).filter(|peer| !recorded(*peer)) {
+    let ends = inside.iter().filter(|link| link.is_of_pair());
+    for peer in ends.filter_map(|link| link.peer).filter(|peer| !recorded(*peer)) {
         if gathered.netlink.link_by_index(peer)?.is_some_and(|link| gathered.actual.host.owner.has_veth(&link)) {
             return Ok(true);
         }

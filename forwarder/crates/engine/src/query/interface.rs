@@ -109,12 +109,12 @@ impl Finder {
         name(self.candidates.iter().find(|listed| listed.inode == inode)?)
     }
 
-    /// The namespace and the link at the other end of `link`, if it is a veth whose other end can be found.
+    /// The namespace and the link at the other end of `link`, if it is of a pair whose other end can be found.
     ///
     /// # Errors
     /// The kernel refuses.
     pub fn other_end(&self, link: &Link) -> Result<Option<(Netns, &Listed, Link)>> {
-        let Some(index) = link.peer.filter(|_| link.kind.as_deref() == Some("veth")) else { return Ok(None) };
+        let Some(index) = link.peer.filter(|_| link.is_of_pair()) else { return Ok(None) };
         let found = match link.peer_netnsid {
             None => self.candidates.iter().position(|listed| listed.inode == self.inode),
             Some(id) => self.ids()?.get(&id).copied(),

@@ -25,8 +25,8 @@ pub use self::{
     forward::{ForwardChain, Interface, Maker, Packets, forward_chains, input_chains},
     ip::{Address, MarkRule, Neighbour, Route, RouteKind, TABLE_MAIN, mark_rules},
     link::{
-        ALIAS_MAX, BridgeSpec, FdbEntry, Link, LinkLayer, VethSpec, XdpMode, XdpProgram, is_prepared_for_xdp, offloads,
-        prepare_for_xdp,
+        ALIAS_MAX, BridgeSpec, FdbEntry, Link, LinkLayer, PairKind, PairSpec, XdpMode, XdpProgram, is_prepared_for_xdp,
+        offloads, prepare_for_xdp,
     },
     modules::may_be_used,
     tc::{Filter, Shaper, TcDirection},

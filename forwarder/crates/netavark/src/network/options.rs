@@ -44,7 +44,7 @@ impl NetworkOptions {
                 "uplink" => read.uplink = Some(value.clone()).filter(|it| !it.is_empty()),
                 "mtu" => read.network.mtu = Some(parsed(key, value)?).filter(|mtu| *mtu != 0),
                 "datapath" => read.network.datapath = choice(key, value, &Datapath::ALL, Datapath::name)?,
-                "attach" => read.attach = choice(key, value, &Backend::ALL, Backend::name)?,
+                "attach" => read.attach = choice(key, value, &Backend::CHOICES, Backend::name)?,
                 "nat" => read.network.nat = choice(key, value, &Nat::ALL, Nat::name)?,
                 "icc" => read.network.no_icc = !is_on(key, value)?,
                 "isolate" if value == "strict" || is_on(key, value)? => {}

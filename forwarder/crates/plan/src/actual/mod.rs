@@ -69,6 +69,8 @@ pub struct Actual {
     pub no_ipv6_nat: Option<String>,
     /// The kernel has no TCX; asked for `up`.
     pub no_tcx: bool,
+    /// The kernel has no netkit pairs; asked where a network is to have some.
+    pub no_netkit: bool,
     /// The kernel has no queues that keep to a rate; asked where an endpoint is to have a limit.
     pub no_shaper: bool,
 }

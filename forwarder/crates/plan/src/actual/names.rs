@@ -60,10 +60,10 @@ impl Owner {
         link.kind.as_deref() == Some("bridge") && self.has(link, NETWORK)
     }
 
-    /// Whether a link is the host-side veth of a veth pair that was made for this run directory.
+    /// Whether a link is the host-side veth of a pair that was made for this run directory.
     #[must_use]
     pub fn has_veth(self, link: &Link) -> bool {
-        link.kind.as_deref() == Some("veth") && self.has(link, ENDPOINT_OF)
+        link.is_of_pair() && self.has(link, ENDPOINT_OF)
     }
 
     /// Whether a link is the host-side veth of the endpoint that a runtime calls so, by its alias alone: also where no record can be read.
@@ -99,7 +99,7 @@ pub fn is_made(link: &Link) -> bool {
     };
     match link.kind.as_deref() {
         Some("bridge") => of(NETWORK),
-        Some("veth") => of(ENDPOINT_OF),
+        _ if link.is_of_pair() => of(ENDPOINT_OF),
         _ => false,
     }
 }

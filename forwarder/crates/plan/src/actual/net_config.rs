@@ -176,11 +176,10 @@ impl NetConfig {
     }
 }
 
-/// Whether these are the two ends of one veth pair. The numbers alone could meet by chance, but hardly both ways.
+/// Whether these are the two ends of one pair. The numbers alone could meet by chance, but hardly both ways.
 #[must_use]
 pub(crate) fn are_ends(host: &Link, inside: &Link) -> bool {
-    let is_veth = |link: &Link| link.kind.as_deref() == Some("veth");
-    is_veth(host) && is_veth(inside) && host.peer == Some(inside.index) && inside.peer == Some(host.index)
+    host.is_of_pair() && host.kind == inside.kind && host.peer == Some(inside.index) && inside.peer == Some(host.index)
 }
 
 #[cfg(test)]

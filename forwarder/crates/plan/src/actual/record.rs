@@ -307,6 +307,8 @@ pub struct Records {
     pub endpoint_hooks: BTreeSet<u32>,
     /// ifindexes of host-side veths with the same hook as a filter.
     pub endpoint_filters: BTreeSet<u32>,
+    /// ifindexes of host-side veths of netkit pairs with a pinned hook.
+    pub endpoint_netkits: BTreeSet<u32>,
     /// ifindexes of uplinks with a pinned XDP program.
     pub uplink_xdp: BTreeSet<u32>,
     /// ifindexes of host-side veths with a pinned XDP program.
@@ -319,5 +321,24 @@ impl Records {
     pub fn publishes(&self, network: u32) -> bool {
         let own = |index: u32| self.endpoints.iter().any(|it| it.index == index && it.network_index == network);
         self.publications.iter().any(|it| own(it.endpoint))
+    }
+
+    /// ifindexes of host-side veths whose program is attached by `backend`.
+    #[must_use]
+    pub fn attached_by(&self, backend: Backend) -> &BTreeSet<u32> {
+        match backend {
+            Backend::Tcx => &self.endpoint_hooks,
+            Backend::Clsact => &self.endpoint_filters,
+            Backend::Netkit => &self.endpoint_netkits,
+        }
+    }
+
+    /// The same, to be changed.
+    pub fn attached_by_mut(&mut self, backend: Backend) -> &mut BTreeSet<u32> {
+        match backend {
+            Backend::Tcx => &mut self.endpoint_hooks,
+            Backend::Clsact => &mut self.endpoint_filters,
+            Backend::Netkit => &mut self.endpoint_netkits,
+        }
     }
 }

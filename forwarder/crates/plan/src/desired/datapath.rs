@@ -1,6 +1,7 @@
 //! What forwards the packets of a network: declared once. The command line, its help, the README and records take it from here.
 
 use forwarder_common::abi::endpoint_flags;
+use fwd_kernel::netlink::PairKind;
 use serde::{Deserialize, Serialize};
 
 /// What forwards the packets of a network.
@@ -11,6 +12,8 @@ pub enum Datapath {
     Tc,
     /// The same, and XDP before them for established flows.
     Xdp,
+    /// The same, at netkit pairs instead of veth pairs.
+    Netkit,
     /// The kernel's bridge, with masquerade by nftables.
     Kernel,
 }
@@ -27,11 +30,13 @@ struct Row {
     /// Whether programs forward, and whether XDP programs are attached besides.
     ebpf: bool,
     xdp: bool,
+    /// What connects namespaces.
+    pair: PairKind,
 }
 
 impl Datapath {
     /// Every data path.
-    pub const ALL: [Self; 3] = [Self::Tc, Self::Xdp, Self::Kernel];
+    pub const ALL: [Self; 4] = [Self::Tc, Self::Xdp, Self::Netkit, Self::Kernel];
     /// What `auto` takes where the kernel has it.
     pub const BEST: Self = Self::Tc;
 
@@ -44,6 +49,7 @@ impl Datapath {
                 flag: 0,
                 ebpf: true,
                 xdp: false,
+                pair: PairKind::Veth,
             },
             Self::Xdp => Row {
                 name: "xdp",
@@ -52,6 +58,16 @@ impl Datapath {
                 flag: endpoint_flags::XDP_DATAPATH,
                 ebpf: true,
                 xdp: true,
+                pair: PairKind::Veth,
+            },
+            Self::Netkit => Row {
+                name: "netkit",
+                what: "the same programs at netkit pairs: a namespace's packets are forwarded while it sends them (Linux 6.7)",
+                when: "to compare: one queue less on the way out; not measured yet",
+                flag: endpoint_flags::NETKIT_DATAPATH,
+                ebpf: true,
+                xdp: false,
+                pair: PairKind::Netkit,
             },
             Self::Kernel => Row {
                 name: "kernel",
@@ -60,11 +76,12 @@ impl Datapath {
                 flag: endpoint_flags::KERNEL_DATAPATH,
                 ebpf: false,
                 xdp: false,
+                pair: PairKind::Veth,
             },
         }
     }
 
-    /// `tc`, `xdp` or `kernel`.
+    /// `tc`, `xdp`, `netkit` or `kernel`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         self.row().name
@@ -98,6 +115,24 @@ impl Datapath {
     #[must_use]
     pub const fn is_ebpf(self) -> bool {
         self.row().ebpf
+    }
+
+    /// What connects namespaces.
+    #[must_use]
+    pub const fn pair(self) -> PairKind {
+        self.row().pair
+    }
+
+    /// Whether that are netkit pairs.
+    #[must_use]
+    pub const fn has_netkit(self) -> bool {
+        matches!(self.pair(), PairKind::Netkit)
+    }
+
+    /// Whether one may choose how programs are attached to host-side veths (`--attach`).
+    #[must_use]
+    pub const fn takes_attach(self) -> bool {
+        self.is_ebpf() && !self.has_netkit()
     }
 
     /// Whether XDP programs are attached besides.

@@ -282,7 +282,7 @@ impl Managed for EndpointHook {
     }
 
     fn is_there(&self, actual: &Actual) -> bool {
-        let attached = [&actual.records.endpoint_hooks, &actual.records.endpoint_filters];
+        let attached = Backend::ALL.map(|backend| actual.records.attached_by(backend));
         attached.into_iter().any(|host_veths| is_among(actual, host_veths, &self.host_if, self.index))
     }
 
@@ -291,6 +291,7 @@ impl Managed for EndpointHook {
             // By its pin: the interface has gone before.
             (Some(index), Backend::Tcx) if !make => vec![format!("rm {pins}/links/from_ns-{index}")],
             (Some(index), Backend::Clsact) if !make => vec![format!("rm -r {pins}/links/clsact-from_ns-{index}")],
+            (Some(index), Backend::Netkit) if !make => vec![format!("rm {pins}/links/from_netkit-{index}")],
             _ => hook_by(self.attach, &self.host_if, make, pins),
         }
     }
@@ -298,11 +299,11 @@ impl Managed for EndpointHook {
 
 impl fmt::Display for EndpointHook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let by = match self.attach {
-            Backend::Tcx => "",
-            Backend::Clsact => " by clsact",
-        };
-        write!(f, "program from_ns at {}{by}", self.host_if)
+        match self.attach {
+            Backend::Tcx => write!(f, "program from_ns at {}", self.host_if),
+            Backend::Clsact => write!(f, "program from_ns at {} by clsact", self.host_if),
+            Backend::Netkit => write!(f, "program from_netkit at the peer of {}", self.host_if),
+        }
     }
 }
 
@@ -324,14 +325,11 @@ impl Managed for EndpointAttach {
 
     fn is_there(&self, actual: &Actual) -> bool {
         let records = &actual.records;
-        let other = match self.to {
-            Backend::Tcx => &records.endpoint_filters,
-            Backend::Clsact => &records.endpoint_hooks,
-        };
+        let mut others = Backend::ALL.into_iter().filter(|backend| *backend != self.to);
         let index = index_of(actual, &self.host_if, None);
         let mut endpoints = records.endpoints.iter();
         endpoints.any(|endpoint| Some(endpoint.index) == index && endpoint.attach == self.to)
-            && !is_among(actual, other, &self.host_if, None)
+            && !others.any(|other| is_among(actual, records.attached_by(other), &self.host_if, None))
     }
 
     fn equivalent(&self, make: bool, pins: &str) -> Vec<String> {
@@ -399,5 +397,10 @@ fn hook_by(attach: Backend, host_if: &str, make: bool, pins: &str) -> Vec<String
             format!("tc filter add dev {host_if} ingress bpf direct-action object-pinned {pins}/progs/from_ns"),
         ],
         (Backend::Clsact, false) => vec![format!("tc qdisc del dev {host_if} clsact")],
+        // Neither ip nor bpftool attaches to netkit pairs, nor do they detach.
+        (Backend::Netkit, true) => {
+            vec![format!("# {pins}/progs/from_netkit is attached to the peer of {host_if} (BPF_NETKIT_PEER)")]
+        }
+        (Backend::Netkit, false) => vec![format!("# from_netkit is detached from the peer of {host_if}")],
     }
 }

@@ -1,17 +1,17 @@
-//! The veth pair of an endpoint.
+//! The pair of an endpoint: veth, or netkit.
 
 use std::fmt;
 
 use super::{super::shell, Acts, Handling, Managed};
 use crate::{Actual, TargetRef};
 use fwd_base::text::mac;
-use fwd_kernel::netlink::VethSpec;
+use fwd_kernel::netlink::PairSpec;
 
-/// A veth pair, its other end directly inside the namespace.
+/// A pair, its other end directly inside the namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Veth {
     /// The pair.
-    pub spec: VethSpec,
+    pub spec: PairSpec,
     /// The namespace.
     pub ns: TargetRef,
 }
@@ -29,13 +29,15 @@ impl Managed for Veth {
         let Self { spec, ns } = self;
         shell::link(&spec.host_if, &spec.alias, make, || {
             let (mtu, mac, ns) = (spec.mtu, mac(spec.ns_mac), shell::netns(ns));
-            format!("mtu {mtu} type veth peer name {} netns {ns} address {mac} mtu {mtu}", spec.ns_if)
+            let kind = spec.kind.ip_words();
+            format!("mtu {mtu} type {kind} name {} netns {ns} address {mac} mtu {mtu}", spec.ns_if)
         })
     }
 }
 
 impl fmt::Display for Veth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "veth pair {} – {} in {}", self.spec.host_if, self.spec.ns_if, self.ns)
+        let Self { spec: PairSpec { kind, host_if, ns_if, .. }, ns } = self;
+        write!(f, "{} pair {host_if} – {ns_if} in {ns}", kind.name())
     }
 }

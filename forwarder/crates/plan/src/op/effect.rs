@@ -153,22 +153,15 @@ impl Actual {
                 let endpoints = records.endpoints.iter_mut().filter(|endpoint| endpoint.host_if == *host_if);
                 endpoints.for_each(|endpoint| endpoint.network_index = bridge);
             }
-            Object::EndpointHook(object::EndpointHook { host_if, attach: Backend::Tcx, .. }) => {
-                records.endpoint_hooks.extend(index(host_if));
-            }
-            Object::EndpointHook(object::EndpointHook { host_if, attach: Backend::Clsact, .. }) => {
-                records.endpoint_filters.extend(index(host_if));
+            Object::EndpointHook(object::EndpointHook { host_if, attach, .. }) => {
+                records.attached_by_mut(*attach).extend(index(host_if));
             }
             Object::EndpointAttach(object::EndpointAttach { host_if, to, .. }) => {
                 let Some(index) = index(host_if) else { return };
                 let endpoints = records.endpoints.iter_mut().filter(|endpoint| endpoint.index == index);
                 endpoints.for_each(|endpoint| endpoint.attach = *to);
-                let (attached, other) = match to {
-                    Backend::Tcx => (&mut records.endpoint_hooks, &mut records.endpoint_filters),
-                    Backend::Clsact => (&mut records.endpoint_filters, &mut records.endpoint_hooks),
-                };
-                attached.insert(index);
-                other.remove(&index);
+                Backend::ALL.into_iter().for_each(|backend| _ = records.attached_by_mut(backend).remove(&index));
+                records.attached_by_mut(*to).insert(index);
             }
             Object::EndpointLimits(object::EndpointLimits { host_if, to, .. }) => {
                 let index = index(host_if);
@@ -221,7 +214,7 @@ impl Actual {
             Object::Veth(object::Veth { spec, .. }) => {
                 let inside = self.target.as_mut().and_then(|target| target.ns.as_mut());
                 let end = inside.as_ref().map_or(1, |inside| next_index(&inside.net));
-                let veth = |link: Link| Link { kind: Some("veth".into()), mtu: spec.mtu, ..link };
+                let veth = |link: Link| Link { kind: Some(spec.kind.name().into()), mtu: spec.mtu, ..link };
                 let host = next_index(&self.host.net);
                 if let Some(inside) = inside {
                     let link = Link {
@@ -293,8 +286,7 @@ impl Actual {
             Object::NetworkHook(it) => it.index.iter().for_each(|index| _ = records.network_hooks.remove(index)),
             Object::Endpoint(spec) => records.endpoints.retain(|endpoint| Some(endpoint.index) != spec.index),
             Object::EndpointHook(it) => it.index.iter().for_each(|index| {
-                records.endpoint_hooks.remove(index);
-                records.endpoint_filters.remove(index);
+                Backend::ALL.into_iter().for_each(|backend| _ = records.attached_by_mut(backend).remove(index));
             }),
             Object::EndpointXdp(it) => it.index.iter().for_each(|index| _ = records.endpoint_xdp.remove(index)),
             Object::HostAccess(_) | Object::Published(_) => self.withdraw(object),

@@ -42,7 +42,7 @@ pub fn export(actual: &Actual) -> Desired {
     });
     // The pool is for what comes.
     let endpoints = records.endpoints.iter().filter(|endpoint| !endpoint.marks.pooled).map(|endpoint| {
-        let has_program = actual.network_of(endpoint).is_some_and(|network| network.datapath.is_ebpf());
+        let takes_attach = actual.network_of(endpoint).is_some_and(|network| network.datapath.takes_attach());
         Endpoint {
             id: endpoint.id.clone(),
             network: endpoint.network.clone(),
@@ -63,7 +63,7 @@ pub fn export(actual: &Actual) -> Desired {
             routes: endpoint.routes.iter().map(|(to, via)| RouteRequest { to: *to, via: Some(*via) }).collect(),
             limits: said(endpoint.limits),
             policy: Some(endpoint.policy.clone()),
-            attach: has_program.then_some(endpoint.attach),
+            attach: takes_attach.then_some(endpoint.attach),
             publish: actual.published_by(endpoint).map(|publication| publication.ports).collect(),
             aliases: endpoint.aliases.clone(),
         }

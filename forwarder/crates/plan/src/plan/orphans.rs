@@ -9,7 +9,7 @@ use ipnet::{Ipv4Net, Ipv6Net};
 
 use crate::{Actual, EndpointRecord, EndpointSpec, NetworkRecord, NetworkSpec, Object, Op, TargetRef, Undo, object};
 use fwd_kernel::{
-    netlink::{BridgeSpec, Link, VethSpec},
+    netlink::{BridgeSpec, Link, PairSpec},
     netns::Name,
 };
 
@@ -183,9 +183,10 @@ pub(crate) fn bridge_object(link: &Link) -> Object {
     })
 }
 
-/// A veth pair as the object that deletes it.
+/// A pair as the object that deletes it.
 pub(crate) fn veth_object(link: &Link, ns_if: &str, ns: TargetRef) -> Object {
-    let spec = VethSpec {
+    let spec = PairSpec {
+        kind: link.pair().unwrap_or_default(),
         host_if: link.name.clone(),
         ns_if: ns_if.into(),
         host_mac: link.mac,

@@ -17,7 +17,7 @@ use crate::{
     ways,
 };
 use fwd_base::Result;
-use fwd_kernel::netlink::{BridgeSpec, Mac, VethSpec};
+use fwd_kernel::netlink::{BridgeSpec, Mac, PairSpec};
 
 /// What it takes for an endpoint to be there, and where it is then.
 pub(crate) struct Coming {
@@ -243,7 +243,8 @@ fn host_veth(asked: &Asked, actual: &Actual, settled: &Settled, former: &[Endpoi
     // Of a runtime's endpoint the alias tells whose it is, also where no record can be read.
     let of_namespace = || actual.target.as_ref().map(Target::label).unwrap_or_default();
     let label = if asked.id.owner.is_runtime() { asked.id.to_string() } else { of_namespace() };
-    let spec = VethSpec {
+    let spec = PairSpec {
+        kind: network.datapath.pair(),
         host_if: endpoint.host_if.clone(),
         ns_if: asked.id.ifname.clone(),
         host_mac: Some(names::host_mac(endpoint.main_address())),

@@ -122,7 +122,9 @@ pub(super) fn new(asked: &Asked, actual: &Actual, network: &Network, former: &[E
     let former_rules = kept.map(|record| record.policy.clone()).unwrap_or_default();
     let policy = policy::rules(&asked.policy, &former_rules, network.datapath)?;
     let usual = if actual.no_tcx || asked.hurries { Backend::Clsact } else { Backend::Tcx };
-    let attach = asked.attach.or(kept.map(|record| record.attach)).unwrap_or(usual);
+    let former_attach = kept.map(|record| record.attach).filter(|attach| *attach != Backend::Netkit);
+    let chosen = asked.attach.or(former_attach).unwrap_or(usual);
+    let attach = if network.datapath.has_netkit() { Backend::Netkit } else { chosen };
     let aliases = name_server::aliases(asked, kept.map_or(&[], |record| &record.aliases));
     let routes = routes::settled(asked, actual, network, kept)?;
     let metric = asked.metric.or(kept.and_then(|record| record.metric)).filter(|_| !no_default_route);

@@ -38,7 +38,7 @@ use super::{
     names,
 };
 use fwd_base::{Error, Kind, Result, text::word};
-use fwd_dataplane::Sizes;
+use fwd_dataplane::{NETKIT, Sizes};
 use fwd_kernel::netlink::nft;
 
 /// Smallest MTU that carries IPv4 (RFC 791: every host forwards 68 bytes unfragmented).
@@ -322,6 +322,11 @@ fn datapath(given: Option<Datapath>, actual: &Actual) -> Result<Datapath> {
     match (given, &actual.no_tc) {
         (Some(Datapath::Kernel), _) | (None, Some(_)) => Ok(Datapath::Kernel),
         (None, None) => Ok(Datapath::BEST),
+        (Some(datapath), None) if datapath.has_netkit() && actual.no_netkit => {
+            let object = format!("datapath {}", datapath.name());
+            Err(Error::new(Kind::Unsupported, "use", object, NETKIT.absence())
+                .remedy("upgrade the kernel, or use --datapath tc: the same programs at veth pairs"))
+        }
         (Some(datapath), None) => Ok(datapath),
         (Some(datapath), Some(why)) => {
             let object = format!("datapath {}", datapath.name());

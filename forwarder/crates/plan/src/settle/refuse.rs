@@ -56,6 +56,12 @@ pub(crate) fn attach(asked: &Asked, actual: &Actual, network: &Network) -> Resul
     if !network.datapath.is_ebpf() {
         return Err(refuse("datapath kernel: no program is attached", "leave it out, or use --datapath tc"));
     }
+    if network.datapath.has_netkit() {
+        return Err(refuse(
+            "datapath netkit: the program is attached to the pair",
+            "leave it out, or use --datapath tc",
+        ));
+    }
     if attach == Backend::Tcx && actual.no_tcx {
         return Err(refuse(&TCX.absence(), "leave it out: clsact is taken"));
     }
@@ -158,6 +164,10 @@ pub(crate) fn awaited(asked: &Asked, network: &Network) -> Result<()> {
     match asked {
         _ if !asked.target.is_awaited() => Ok(()),
         _ if network.datapath.has_xdp() => refuse("datapath xdp", "use datapath tc"),
+        _ if network.datapath.has_netkit() => {
+            let why = format!("its pair would wait on the host, and {} does not exist yet", asked.target);
+            Err(Error::new(Kind::Unsupported, "use", "datapath netkit", why).remedy("use datapath tc"))
+        }
         Asked { limits, .. } if limits.outbound.is_some() => refuse("a rate of what leaves", "leave it out"),
         Asked { routes, .. } if !routes.is_empty() => refuse("routes", "have the runtime set them"),
         Asked { metric: Some(_), .. } => refuse("a metric", "have the runtime set it"),

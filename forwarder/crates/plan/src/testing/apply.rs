@@ -146,10 +146,7 @@ impl World {
     }
 
     pub(super) fn attached_by(&mut self, backend: Backend) -> &mut std::collections::BTreeSet<u32> {
-        match backend {
-            Backend::Tcx => &mut self.records.endpoint_hooks,
-            Backend::Clsact => &mut self.records.endpoint_filters,
-        }
+        self.records.attached_by_mut(backend)
     }
 
     fn make_link(&mut self, object: Object) {
@@ -165,13 +162,14 @@ impl World {
                 let inside = self.next + 1;
                 let mac = spec.host_mac.expect("it is fixed");
                 let host = Link {
-                    kind: Some("veth".into()),
+                    kind: Some(spec.kind.name().into()),
                     peer: Some(inside),
                     ..link(&spec.host_if, mac, spec.mtu, &spec.alias)
                 };
                 let host = self.add(Link { peer_netnsid: Some(1), ..host });
+                let kind = Some(spec.kind.name().into());
                 let end = link(&spec.ns_if, spec.ns_mac, spec.mtu, "");
-                let end = Link { kind: Some("veth".into()), index: inside, peer: Some(host), up: false, ..end };
+                let end = Link { kind, index: inside, peer: Some(host), up: false, ..end };
                 let net = self.net(&ns);
                 assert!(net.link(&end.name).is_none());
                 let name = end.name.clone();
@@ -338,7 +336,7 @@ impl World {
             }
             Object::EndpointHook(object::EndpointHook { host_if, index, .. }) => {
                 let index = self.numbered(*index, host_if);
-                let hooks = [Backend::Tcx, Backend::Clsact].map(|backend| self.attached_by(backend).remove(&index));
+                let hooks = Backend::ALL.map(|backend| self.attached_by(backend).remove(&index));
                 assert!(hooks.contains(&true));
             }
             Object::HostAccess(_) => self.take_access(),

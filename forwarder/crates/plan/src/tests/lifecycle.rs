@@ -158,7 +158,7 @@ fn last_down_takes_everything() {
 
 #[test]
 fn each_up_is_undone_by_its_down() {
-    for datapath in [Datapath::Tc, Datapath::Xdp, Datapath::Kernel] {
+    for datapath in Datapath::ALL {
         let mut world = World::new();
         world.resolv_conf = ResolvConf::Write("nameserver 192.0.2.1\n".into());
         world.add_namespace("theirs");

@@ -43,7 +43,7 @@ fn targets() -> [TargetRef; 8] {
 }
 
 fn datapath() -> impl Strategy<Value = Datapath> {
-    prop_oneof![Just(Datapath::Tc), Just(Datapath::Xdp), Just(Datapath::Kernel)]
+    prop_oneof![Just(Datapath::Tc), Just(Datapath::Xdp), Just(Datapath::Netkit), Just(Datapath::Kernel)]
 }
 
 fn attach() -> impl Strategy<Value = Option<Backend>> {
@@ -97,7 +97,7 @@ fn play(world: &mut World, theirs: &mut BTreeSet<&'static str>, event: &Event) {
             let request = UpRequest {
                 network: Some(name(NETWORKS[*network])),
                 options: options(*network, *datapath),
-                attach: attach.filter(|_| datapath.is_ebpf()),
+                attach: attach.filter(|_| datapath.takes_attach()),
                 ..UpRequest::new(target.clone())
             };
             up(world, &request, *steps);

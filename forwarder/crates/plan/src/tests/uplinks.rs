@@ -50,7 +50,7 @@ fn assert_leads_through(world: &World, uplink: &str) {
 
 #[test]
 fn renamed_uplink_is_the_same_and_gets_its_forwarding_back() {
-    for datapath in [Datapath::Tc, Datapath::Xdp, Datapath::Kernel] {
+    for datapath in Datapath::ALL {
         let mut world = world(datapath);
         world.rename_link("eth1", "wan");
         let mut untouched = world.clone();
@@ -75,7 +75,7 @@ fn renamed_uplink_is_the_same_and_gets_its_forwarding_back() {
 
 #[test]
 fn uplink_that_was_made_anew_is_taken_by_the_next_command() {
-    for datapath in [Datapath::Tc, Datapath::Xdp, Datapath::Kernel] {
+    for datapath in Datapath::ALL {
         let mut world = world(datapath);
         world.make_uplink_anew("eth1", ADDRESS);
         for mut world in [world.clone(), world.clone()] {
@@ -96,7 +96,7 @@ fn uplink_that_was_made_anew_is_taken_by_the_next_command() {
 
 #[test]
 fn mending_that_was_interrupted_is_completed_by_the_next_command() {
-    for datapath in [Datapath::Tc, Datapath::Xdp, Datapath::Kernel] {
+    for datapath in Datapath::ALL {
         let mut start = world(datapath);
         start.make_uplink_anew("eth1", ADDRESS);
         let plan = start.plan_up(&UpRequest::new(named("a"))).expect("possible");

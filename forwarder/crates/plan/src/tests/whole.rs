@@ -194,7 +194,7 @@ fn model_of_a_plan_agrees_with_that_of_a_host() {
 }
 
 fn up() -> impl Strategy<Value = (usize, usize, Datapath, Option<Backend>, bool)> {
-    let datapath = prop_oneof![Just(Datapath::Tc), Just(Datapath::Xdp), Just(Datapath::Kernel)];
+    let datapath = prop_oneof![Just(Datapath::Tc), Just(Datapath::Xdp), Just(Datapath::Netkit), Just(Datapath::Kernel)];
     (0..5usize, 0..4usize, datapath, proptest::option::of(Just(Backend::Clsact)), any::<bool>())
 }
 
@@ -207,7 +207,7 @@ proptest! {
         let [pod, path, _] = world.add_nameless("pod", 7);
         let targets = [named("a"), named("b"), named("c"), path, pod];
         for (ns, network, datapath, attach, allow_spoof) in ups {
-            let request = UpRequest { network: Some(name(["fwd0", "web", "db", "vault"][network])), no_default_route: allow_spoof, policy: None, limits: AskedLimits { outbound: (allow_spoof && datapath.is_ebpf()).then(|| RateLimit::of_rate(1_000_000)), inbound: None }, attach: attach.filter(|_| datapath.is_ebpf()), allow_spoof, ..UpRequest::new(targets[ns].clone()) }.with_options(|it| {
+            let request = UpRequest { network: Some(name(["fwd0", "web", "db", "vault"][network])), no_default_route: allow_spoof, policy: None, limits: AskedLimits { outbound: (allow_spoof && datapath.is_ebpf()).then(|| RateLimit::of_rate(1_000_000)), inbound: None }, attach: attach.filter(|_| datapath.takes_attach()), allow_spoof, ..UpRequest::new(targets[ns].clone()) }.with_options(|it| {
                 let uplink = ["eth0", "eth0", "eth1"].get(network);
                 it.uplink = uplink.map_or(UplinkChoice::None, |uplink| UplinkChoice::Interface((*uplink).into()));
                 it.datapath = Some(datapath); });

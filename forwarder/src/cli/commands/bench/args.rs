@@ -127,7 +127,7 @@ pub(crate) struct ControlArgs {
     #[arg(long, value_name = "N", default_value = "1")]
     pub(crate) networks: String,
     /// How programs are attached to host-side veths, as for `fwd up` [default: as it does]
-    #[arg(long, value_name = "KIND", value_parser = choice(&Backend::ALL, Backend::name))]
+    #[arg(long, value_name = "KIND", value_parser = choice(&Backend::CHOICES, Backend::name))]
     pub(crate) attach: Option<Backend>,
     /// Hosts of each size up to 300 namespaces; of larger ones, one
     #[arg(long, value_name = "N", default_value = "3")]

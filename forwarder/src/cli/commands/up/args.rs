@@ -74,7 +74,7 @@ pub(crate) struct UpArgs {
     pub(crate) burst: Option<String>,
     #[command(flatten)]
     pub(crate) policy: PolicyArgs,
-    #[arg(long, value_name = "KIND", value_parser = choice(&Backend::ALL, Backend::name))]
+    #[arg(long, value_name = "KIND", value_parser = choice(&Backend::CHOICES, Backend::name))]
     #[arg(help = defaults::told("How the program is attached to the host-side veth: tcx is faster for \
         packets, clsact for up and down; given for a namespace that is up, it changes over", defaults::attach()))]
     pub(crate) attach: Option<Backend>,

@@ -16,10 +16,7 @@ pub(in crate::execute) fn sysctls(net: &NetConfig, undo: &[Undo]) -> Result<BTre
     let mut paths: BTreeSet<String> = now.map(|record| record.path).collect();
     paths.insert(ALL_FORWARDING.into());
     paths.extend(
-        net.links
-            .iter()
-            .filter(|link| !is_made(link) || link.kind.as_deref() != Some("veth"))
-            .map(|link| forwarding(&link.name)),
+        net.links.iter().filter(|link| !is_made(link) || !link.is_of_pair()).map(|link| forwarding(&link.name)),
     );
     let bridges = net.links.iter().filter(|link| is_made(link) && link.kind.as_deref() == Some("bridge"));
     paths.extend(bridges.map(|link| arp_ignore(&link.name)));
@@ -35,7 +32,7 @@ pub(in crate::execute) fn sysctls(net: &NetConfig, undo: &[Undo]) -> Result<BTre
 
 /// Those of IPv6, at the same interfaces.
 fn ipv6_sysctls(net: &NetConfig) -> impl Iterator<Item = String> {
-    let links = net.links.iter().filter(|link| !is_made(link) || link.kind.as_deref() != Some("veth"));
+    let links = net.links.iter().filter(|link| !is_made(link) || !link.is_of_pair());
     let of = |link: &Link| [forwarding6(&link.name), accept_ra(&link.name), disable_ipv6(&link.name)];
     let usual = [forwarding6("default"), accept_ra("default"), disable_ipv6("default")];
     [ALL_FORWARDING6.into(), PROXY_NDP.into()].into_iter().chain(usual).chain(links.flat_map(of))

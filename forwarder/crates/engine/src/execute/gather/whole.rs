@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Gathered, has_shaper, host, machine, no_ipv6_nat, no_tc, open, target};
+use super::{Gathered, has_netkit, has_shaper, host, machine, no_ipv6_nat, no_tc, open, target};
 use crate::execute::{HostContext, names, surroundings};
 use fwd_base::Result;
 use fwd_dataplane::Backend;
@@ -39,6 +39,8 @@ pub(in crate::execute) fn for_whole(context: &HostContext, desired: &Desired) ->
     let by_kernel = |network: &Network| network.datapath == Some(Datapath::Kernel);
     gathered.actual.no_tc = no_tc(desired.networks.values().all(by_kernel), gathered.plane.as_ref())?;
     gathered.actual.no_tcx = Backend::of_kernel()? != Backend::Tcx;
+    let by_netkit = |network: &Network| network.datapath == Some(Datapath::Netkit);
+    gathered.actual.no_netkit = desired.networks.values().any(by_netkit) && !has_netkit();
     gathered.actual.no_shaper = desired.endpoints.iter().any(|it| it.limits.limit_something()) && !has_shaper();
     gathered.actual.host.machine = machine();
     // What masquerade takes, a route takes too.

@@ -207,6 +207,8 @@ impl Runner<'_> {
         match backend {
             Backend::Tcx => endpoint.flags &= !endpoint_flags::CLSACT,
             Backend::Clsact => endpoint.flags |= endpoint_flags::CLSACT,
+            // The data path says so, which stays.
+            Backend::Netkit => {}
         }
         plane.put_endpoint(index, &endpoint)?;
         plane.detach_endpoint_but(index, backend)

@@ -1,4 +1,4 @@
-//! The veth pair of an endpoint.
+//! The pair of an endpoint: veth, or netkit.
 
 use super::{Execute, Runner};
 use fwd_base::Result;
@@ -6,7 +6,7 @@ use fwd_plan::object::Veth;
 
 impl Execute for Veth {
     fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
-        let index = runner.netlink.create_veth(&self.spec, runner.namespace(&self.ns)?)?;
+        let index = runner.netlink.create_pair(&self.spec, runner.namespace(&self.ns)?)?;
         runner.numbers.note(&self.spec.host_if, index);
         Ok(())
     }

@@ -1,19 +1,18 @@
-//! Network interfaces, and what is known of those that are bridges, ports of bridges, and veth pairs.
+//! Network interfaces, and what is known of those that are bridges, ports of bridges, and pairs.
 
 mod bridge;
 mod carrier;
 mod fdb;
-mod netkit;
 mod netnsid;
 mod offload;
-mod veth;
+mod pair;
 mod xdp;
 
 pub use self::{
     bridge::BridgeSpec,
     fdb::FdbEntry,
     offload::{is_prepared_for_xdp, offloads, prepare_for_xdp},
-    veth::VethSpec,
+    pair::{PairKind, PairSpec},
 };
 
 use rtnetlink::{
@@ -103,7 +102,7 @@ pub struct Link {
     pub running: bool,
     /// Index of the bridge, bond or VRF it is a port of.
     pub controller: Option<u32>,
-    /// Index of the other end of a veth pair or of the interface below, in the namespace `peer_netnsid` where that is set.
+    /// Index of the other end of a pair or of the interface below, in the namespace `peer_netnsid` where that is set.
     pub peer: Option<u32>,
     /// The namespace of `peer` by the id it has in this one.
     pub peer_netnsid: Option<i32>,
@@ -155,7 +154,7 @@ impl Netlink {
         self.one(message).map_err(|failure| failure.doing("look up", format!("interface with index {index}")))
     }
 
-    /// Deletes an interface; a veth takes its other end with it.
+    /// Deletes an interface; an end of a pair takes its other end with it.
     ///
     /// # Errors
     /// [`Kind::NotFound`] if it is absent.

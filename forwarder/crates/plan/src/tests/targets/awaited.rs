@@ -92,6 +92,7 @@ fn what_would_be_set_inside_is_refused() {
     let limit = RateLimit { rate: 1_000_000, burst: 10_000 };
     for (request, word) in [
         (usual.clone().with_options(|it| it.datapath = Some(Datapath::Xdp)), "xdp"),
+        (usual.clone().with_options(|it| it.datapath = Some(Datapath::Netkit)), "netkit"),
         (UpRequest { limits: AskedLimits { outbound: Some(limit), inbound: None }, ..usual.clone() }, "rate"),
         (UpRequest { metric: Some(7), ..usual.clone() }, "metric"),
     ] {
