@@ -115,7 +115,7 @@ fn one_that_cannot_become_what_is_asked_for_does_not_fit() {
         assert!(!fits(&other, "fwd0", record), "{other:?}");
     }
     // What is asked for of the network is compared with the network.
-    let conflict = world.plan_taking(&UpRequest { mtu: Some(900), ..usual }, POOLED).expect_err("another MTU");
+    let conflict = world.plan_taking(&usual.with_options(|it| it.mtu = Some(900)), POOLED).expect_err("another MTU");
     assert_eq!(conflict.kind, Kind::Conflict);
 }
 
