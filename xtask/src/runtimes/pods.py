@@ -245,7 +245,8 @@ def restarted(containerd):
         containerd.kill()
         for name in os.listdir("/run/netns"):
             if name.startswith("cni-"):
-                subprocess.run(["umount", "-l", f"/run/netns/{name}"], check=True)
+                # It may not have been mounted yet.
+                subprocess.run(["umount", "-l", f"/run/netns/{name}"], stderr=subprocess.DEVNULL)
                 os.unlink(f"/run/netns/{name}")
         for pid in sandboxes():
             os.kill(pid, signal.SIGKILL)
