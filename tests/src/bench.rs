@@ -238,5 +238,6 @@ fn commands_are_timed_with_one_namespace_and_with_a_few_in_two_networks() {
         assert!(size["table_bytes"].as_u64() > Some(1 << 20), "{size}");
     }
     assert_eq!(report["flows"]["count"], 500);
+    assert!(sizes[0]["up_pool"].is_null() && sizes[1]["up_pool"]["median"].as_f64() > Some(0.0), "{report}");
     assert_eq!(report["further"], sizes[1]["up"]);
 }

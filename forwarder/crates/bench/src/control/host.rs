@@ -98,8 +98,10 @@ impl Host {
 
     /// Prepares what an `up` of this number can take.
     pub(super) fn prepare(&self, number: usize) -> Result<()> {
-        let (context, endpoint) = (self.context(), self.request(number)?);
-        let request = PoolRequest { endpoint, size: 1, refill: false };
+        // Namespaces of the pool are called after the host.
+        let host = Some(self.testbed.host().name().to_string());
+        let context = HostContext { host, ..self.context() };
+        let request = PoolRequest { endpoint: self.request(number)?, size: 1, refill: false };
         let _turn = take(&self.turn);
         self.testbed.host().run(|| execute::fill(&context, &request, &mut Unobserved).map(drop))
     }
