@@ -397,10 +397,7 @@ fn hook_by(attach: Backend, host_if: &str, make: bool, pins: &str) -> Vec<String
             format!("tc filter add dev {host_if} ingress bpf direct-action object-pinned {pins}/progs/from_ns"),
         ],
         (Backend::Clsact, false) => vec![format!("tc qdisc del dev {host_if} clsact")],
-        // Neither ip nor bpftool attaches to netkit pairs, nor do they detach.
-        (Backend::Netkit, true) => {
-            vec![format!("# {pins}/progs/from_netkit is attached to the peer of {host_if} (BPF_NETKIT_PEER)")]
-        }
-        (Backend::Netkit, false) => vec![format!("# from_netkit is detached from the peer of {host_if}")],
+        // Neither ip nor bpftool knows how.
+        (Backend::Netkit, _) => vec![format!("# {pins}/progs/from_netkit at the peer of {host_if} (BPF_NETKIT_PEER)")],
     }
 }
