@@ -29,15 +29,20 @@ fn traffic(flow: &Value) -> [u64; 4] {
     ["tx_packets", "tx_bytes", "rx_packets", "rx_bytes"].map(|key| number(&flow[key]))
 }
 
+/// What its network counts is told wherever that is shown.
+#[track_caller]
+fn assert_is_told(fwd: &Fwd, pod: &Pod) {
+    assert_eq!(pod.shown["east_west"], true);
+    assert!(fwd.ok(&["inspect", &pod.name]).contains("flows east-west"));
+    assert!(fwd.ok(&["network", "ls"]).contains("flows east-west"));
+    assert!(fwd.ok(&["export"]).contains("flows = \"east-west\""));
+}
+
 #[test]
 fn what_neighbours_speak_is_counted_to_the_byte_where_their_network_wants_it() {
     let fwd = Fwd::with(&TestbedSpec { ipv6: true, ..TestbedSpec::default() });
     let [one, other] = ["c1", "c2"].map(|role| fwd.up(role, &["--flows", "east-west"]));
-    assert_eq!(one.shown["east_west"], true);
-    assert!(fwd.ok(&["inspect", &one.name]).contains("flows east-west"));
-    assert!(fwd.ok(&["network", "ls"]).contains("flows east-west"));
-    assert!(fwd.ok(&["export"]).contains("flows = \"east-west\""));
-
+    assert_is_told(&fwd, &one);
     let (client, server) = (udp(&one, ANY), udp(&other, any(7000)));
     let mut buffer = [0; 2048];
     for _ in 0..10 {

@@ -85,11 +85,7 @@ impl World {
                 assert!(self.records.endpoint_xdp.insert(index));
             }
             Object::Network(spec) => self.record_network(&spec),
-            Object::NetworkHook(object::NetworkHook { bridge, .. }) => {
-                let index = self.index(&bridge);
-                assert!(self.records.networks.iter().any(|network| network.index == index));
-                assert!(self.records.network_hooks.insert(index));
-            }
+            Object::NetworkHook(it) => self.hook_network(&it.bridge),
             Object::Endpoint(spec) => self.record_endpoint(spec),
             Object::EndpointBridge(bridge) => self.rehome(&bridge),
             Object::EndpointHook(object::EndpointHook { host_if, attach, .. }) => {
@@ -107,6 +103,12 @@ impl World {
             Object::Published(it) => self.publish(&it),
             _ => self.make_rules(object),
         }
+    }
+
+    fn hook_network(&mut self, bridge: &str) {
+        let index = self.index(bridge);
+        assert!(self.records.networks.iter().any(|network| network.index == index));
+        assert!(self.records.network_hooks.insert(index));
     }
 
     /// Whether somebody has asked for an uplink by itself.
