@@ -28,19 +28,24 @@ fn run_command(command: &mut Command) -> Result<(), String> {
 
 #[test]
 fn every_line_of_a_dry_run_runs_or_is_a_comment() {
-    every_line_runs(&Fwd::new(), &["kernel", "tc"]);
+    every_line_runs(&Fwd::new(), &["kernel", "tc"], &[]);
 }
 
 #[test]
 fn every_line_of_a_dry_run_with_ipv6_runs_or_is_a_comment() {
-    every_line_runs(&Fwd::with(&TestbedSpec { ipv6: true, ..TestbedSpec::default() }), &["kernel"]);
+    let fwd = Fwd::with(&TestbedSpec { ipv6: true, ..TestbedSpec::default() });
+    let uplink = fwd.uplink(0);
+    let sources = [uplink.address.to_string(), uplink.ipv6.expect("it has IPv6").address.to_string()];
+    let options = ["--source", &sources[0], "--source6", &sources[1], "-p", "8080:80"];
+    every_line_runs(&fwd, &["kernel"], &options);
 }
 
 #[track_caller]
-fn every_line_runs(fwd: &Fwd, datapaths: &[&str]) {
+fn every_line_runs(fwd: &Fwd, datapaths: &[&str], options: &[&str]) {
     for datapath in datapaths {
         let name = fwd.name("c1");
-        let lines = command_lines(&fwd.list(&["up", "--ns", &name, "--datapath", datapath, "--dry-run"]));
+        let up = [&["up", "--ns", &name, "--datapath", datapath, "--dry-run"], options].concat();
+        let lines = command_lines(&fwd.list(&up));
         paste(&lines);
         if *datapath == "kernel" {
             assert!(pings(&open(&name), fwd.uplink(0).outside[0]), "all of it was done by hand: {lines:#?}");
@@ -52,7 +57,7 @@ fn every_line_runs(fwd: &Fwd, datapaths: &[&str]) {
         run_command(Command::new("ip").args(["netns", "del", &name])).expect("it was made");
         run_command(Command::new("rm").args(["-rf", &format!("/etc/netns/{name}")])).expect("it is ours");
         forget_rules(fwd);
-        fwd.up("c1", &["--datapath", datapath]);
+        fwd.up("c1", &[&["--datapath", datapath], options].concat());
         paste(&command_lines(&fwd.list(&["down", "--all", "--dry-run"])));
         fwd.ok(&["down", "--all"]);
         forget_rules(fwd);

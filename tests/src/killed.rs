@@ -43,12 +43,20 @@ fn next_up_completes_a_killed_one_of_the_kernel_datapath() {
 
 #[test]
 fn next_up_completes_a_killed_one_with_ipv6() {
-    killed_up_is_completed_on(&Fwd::with(&TestbedSpec { ipv6: true, ..TestbedSpec::default() }), "kernel", &[]);
+    let fwd = Fwd::with(&TestbedSpec { ipv6: true, ..TestbedSpec::default() });
+    let [source, source6] = own_addresses(&fwd);
+    killed_up_is_completed_on(&fwd, "kernel", &["--source", &source, "--source6", &source6, "-p", "8080:80"]);
 }
 
 #[test]
 fn next_up_completes_a_killed_one_with_filters() {
     killed_up_is_completed("tc", &["--attach", "clsact", "-p", "8080-8089:80-89", "--dns"]);
+}
+
+/// The addresses of the uplink, of both families.
+fn own_addresses(fwd: &Fwd) -> [String; 2] {
+    let uplink = fwd.uplink(0);
+    [uplink.address.to_string(), uplink.ipv6.expect("the testbed has IPv6").address.to_string()]
 }
 
 fn killed_up_is_completed(datapath: &str, options: &[&str]) {

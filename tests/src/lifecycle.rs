@@ -360,7 +360,7 @@ fn whole_is_applied_at_once_and_exported_again() {
         owner_network: None,
         announce: false,
         allow_spoof: false,
-        source: None,
+        source: forwarder::reconcile::Sources::default(),
         mac: None,
         metric: None,
         routes: Vec::new(),

@@ -139,6 +139,21 @@ pub(crate) fn echo_udp(socket: UdpSocket, count: usize) -> JoinHandle<Vec<Socket
     })
 }
 
+/// Echoes what comes until `count` others have asked, and returns who they are, in the order in which they came.
+pub(crate) fn echo_to_each(socket: UdpSocket, count: usize) -> JoinHandle<Vec<SocketAddr>> {
+    thread::spawn(move || {
+        let (mut buffer, mut seen) = ([0; 2048], Vec::new());
+        while seen.len() < count {
+            let (length, from) = socket.recv_from(&mut buffer).expect("a request comes");
+            socket.send_to(&buffer[..length], from).expect("the reply leaves");
+            if !seen.contains(&from) {
+                seen.push(from);
+            }
+        }
+        seen
+    })
+}
+
 /// Accepts `count` connections one after another, echoes what comes, and returns from where they came.
 pub(crate) fn echo_tcp(listener: TcpListener, count: usize) -> JoinHandle<Vec<SocketAddr>> {
     thread::spawn(move || {

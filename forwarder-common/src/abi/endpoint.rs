@@ -93,14 +93,25 @@ record! {
         pub flags: u32,
         /// IPv6 address, all zero when there is none.
         pub v6: Addr,
-        /// IPv4 address of the host behind which its packets appear (`--source`), network byte order; zero where the route names it.
+        /// The first IPv4 address of the host behind which its packets appear (`--source`), network byte order; zero where the route names it.
         pub source: [u8; 4],
+        /// How many addresses these are, from the first one on: at most [`SOURCES`]; 0 is one, too.
+        pub sources: u16,
+        /// The same of those of IPv6, which differ in their last four bytes alone.
+        pub sources_v6: u16,
+        /// The first IPv6 address of the host behind which its packets appear (`--source6`); all zero where the route names it.
+        pub source_v6: Addr,
+        /// Explicit padding.
+        pub _pad: u32,
         /// `SO_NETNS_COOKIE` of the namespace: never reused while the machine is up.
         pub netns_cookie: u64,
         /// Key of what else is known of it in the map `METADATA`, which no program has.
         pub metadata: u64,
     }
 }
+
+/// Most addresses of the host behind which one endpoint appears, of each family.
+pub const SOURCES: u16 = 256;
 
 /// Bytes of a value of the map `METADATA`: JSON, padded with NUL. With what the kernel adds, an element takes a page.
 pub const METADATA_LEN: usize = 4_000;

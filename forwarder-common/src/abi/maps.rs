@@ -270,7 +270,7 @@ maps! {
     // What stands in these, only the programs know: so many bytes.
     Scratch {
         /// A flow that is being made.
-        OPENING: PerCpuArray<u32, [u8; 88]>[1],
+        OPENING: PerCpuArray<u32, [u8; 104]>[1],
         /// A search for a port.
         SEARCH: PerCpuArray<u32, [u8; 2264]>[1],
         /// A packet of IPv6, and the addresses of its flow.

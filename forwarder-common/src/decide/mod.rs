@@ -12,6 +12,7 @@ pub mod ports;
 pub mod rate;
 pub mod rewrite;
 pub mod route;
+pub mod source;
 pub mod transit;
 pub mod unsolicited;
 pub mod validate;

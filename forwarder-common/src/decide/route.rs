@@ -4,7 +4,10 @@
 
 use crate::{
     abi::{Addr, Endpoint, Tuple, endpoint_flags, feature, port_use},
-    decide::validate::{is_martian_destination, is_martian_source},
+    decide::{
+        source::Pool,
+        validate::{is_martian_destination, is_martian_source},
+    },
     types::verdict::{Code, DropReason, PuntReason, Verdict},
     wire::{
         ipv4::is_multicast_or_broadcast,
@@ -170,7 +173,7 @@ pub const fn bound_to(endpoint: &Endpoint) -> u32 {
 #[inline(always)]
 #[must_use]
 pub const fn asked_source(endpoint: &Endpoint) -> u32 {
-    u32::from_ne_bytes(endpoint.source)
+    u32::from_ne_bytes(Pool::of_v4(endpoint).address())
 }
 
 /// Whether the host's own route, which leaves by `out_if`, is not for a packet of an endpoint that may leave by the interface `only` alone,

@@ -275,8 +275,8 @@ reasons! {
         /// Would be forwarded by the host for somebody else: it forwards what comes in there for namespaces alone, since `fwd` has switched that
         /// on. Nobody but the programs that listen to the interface itself sees it.
         Transit = 62 => "Nothing, if the host is to be no router. Otherwise `sysctl -w net.ipv4.ip_forward=1`, then any `fwd up`.",
-        /// The address behind which it is to appear (`--source`) is none of the host's any more.
-        SourceGone = 63 => "Give the host the address again (`ip addr add ADDRESS/32 dev INTERFACE`), or take the namespace out and attach it with another `--source`.",
+        /// The address behind which it is to appear (`--source`, `--source6`) is none of the host's any more.
+        SourceGone = 63 => "Give the host the address again (`ip addr add`; `fwd inspect` names it), or take the namespace out and attach it with another `--source`.",
     }
 }
 

@@ -54,12 +54,15 @@ fn copy_endpoint(host_veth: u32) -> bool {
         word = word.wrapping_add(1);
     }
     let Some(again) = Shared::value(&ENDPOINTS, &host_veth) else { return false };
-    let (mut difference, mut word) = (0, 0);
+    // One word after the other: LLVM would load all of them first, for which the stack is too short.
+    word = 0;
     while word < ENDPOINT_WORDS {
-        difference |= copy.nth_double_word(word).read() ^ again.nth_double_word(word).read();
+        if copy.nth_double_word(word).read() != again.nth_double_word(word).read() {
+            return false;
+        }
         word = word.wrapping_add(1);
     }
-    difference == 0
+    true
 }
 
 /// Words of 64 bits in the record of an endpoint.

@@ -9,6 +9,7 @@ use forwarder_common::{
     decide::{
         icmp_error::{self, Embedded, EmbeddedRewrite},
         ports::{Candidates, Shares},
+        source::Pool,
     },
     wire::{ipv4, ipv6},
 };
@@ -49,6 +50,8 @@ pub(crate) struct Opening {
     /// The very port that the flow is to have outside (host byte order) and [`KEEPS`]: that of a socket of the host, or a published one. 0
     /// for any.
     pub(crate) keeps: u32,
+    /// The addresses that the flow may appear behind, of which it has the one that is tried.
+    pub(crate) pool: Pool,
 }
 
 /// What was read of a packet of IPv6, and what its flow makes of it: element 0 of the map `PACKET6`.

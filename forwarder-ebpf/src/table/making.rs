@@ -22,10 +22,12 @@ impl Making {
         self.0
     }
 
-    /// Its outbound half, once it is filled: that stands still from then on.
+    /// Its outbound half, once it is filled: its tuple stands still from then on, and the rest is written by global functions, behind which nobody
+    /// keeps what was read before.
     #[inline(always)]
     pub(crate) fn outbound(self) -> Option<&'static FlowHalf> {
-        // SAFETY: an element of an array lives as long as the programs, and nobody writes this half any more.
+        // SAFETY: an element of an array lives as long as the programs, and nobody writes this half while
+        // the one who asks reads it.
         slots::slot(self.0).map(|slot| unsafe { &*slot.outbound().ptr() })
     }
 

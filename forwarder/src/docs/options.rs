@@ -104,8 +104,10 @@ const OPTIONS: &[Row] = &[
         default: || "`none`; 50 ms".into(),
     },
     Row {
-        options: &["source"],
-        what: || "sends what begins inside [from this address](docs/ways-out.md#routes) of the host".into(),
+        options: &["source", "source6"],
+        what: || {
+            "sends what begins inside [from this address](docs/ways-out.md#sources) of the host, or of a range".into()
+        },
         default: || "the one that the host would take".into(),
     },
     Row {

@@ -93,7 +93,7 @@ for _ in range(3):
 
 /// Who a server in `ns` sees when `client` sends over UDP and TCP, after each has had its answer.
 #[track_caller]
-fn seen_from(client: &Netns, ns: &Netns, server: SocketAddr) -> [IpAddr; 2] {
+pub(crate) fn seen_from(client: &Netns, ns: &Netns, server: SocketAddr) -> [IpAddr; 2] {
     let (listening, socket) = (udp(ns, server), udp(client, at(Ipv6Addr::UNSPECIFIED, 0)));
     let mut buffer = [0; 64];
     socket.send_to(b"question", server).expect("it leaves");

@@ -1,14 +1,16 @@
 //! `--source`: an endpoint appears behind an address of the host that is its own.
 
+mod ipv6;
+
 use std::net::Ipv4Addr;
 
 use forwarder::testbed::wait_until;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{host, remote};
 use crate::{
     fwd::{Fwd, LIMIT, Pod, pings},
-    peers::{ANY, any, asked, at, connect, echo_tcp, echo_udp, echoed, listen, udp},
+    peers::{ANY, any, asked, at, connect, echo_tcp, echo_to_each, echo_udp, echoed, listen, udp},
     uplinks::ip,
 };
 
@@ -66,6 +68,42 @@ fn endpoints_appear_each_behind_its_own_source_by_whatever_data_path() {
     }
 }
 
+/// RFC 4787 REQ-2: address pooling "paired".
+#[test]
+fn endpoint_keeps_one_address_of_a_range_as_long_as_that_has_ports() {
+    const PORTS: usize = 64;
+    let fwd = host();
+    let [first, last] = addresses(&fwd);
+    let range = format!("{first}-{last}");
+    let pod = fwd.up("c1", &["--source", &range, "--nat-ports", "20000-20063"]);
+    let other = fwd.up("c2", &["--source", &range]);
+    assert_eq!((&pod.shown["source"], &other.shown["source"]), (&json!(range), &json!(range)));
+    let [own, again] = seen_from(&fwd, &pod);
+    assert_eq!(own, again, "it is the same for all");
+    let [others, _] = seen_from(&fwd, &other);
+    assert!(own != others && [first, last].contains(&own) && [first, last].contains(&others), "they spread");
+    // More conversations with one server than one address has ports.
+    let server = at(remote(&fwd), PORT + 1);
+    let asking = echo_to_each(udp(fwd.internet(0), server), PORTS + PORTS / 2);
+    let sockets: Vec<_> = (0..PORTS + PORTS / 2).map(|_| udp(&pod, ANY)).collect();
+    sockets.iter().for_each(|socket| asked(socket, server, b"from where?"));
+    let seen = asking.join().expect("the server");
+    let behind = |address: Ipv4Addr| seen.iter().filter(|seen| seen.ip() == address).count();
+    assert_eq!(behind(own) + behind(others), sockets.len(), "nobody had to give a port: {seen:?}");
+    assert!((PORTS / 2..=PORTS).contains(&behind(own)), "the first one is used as long as it has ports: {seen:?}");
+    fwd.expect_error(&["up", "--ns", &pod.name, "--source", &first.to_string()], CONFLICT, &[&range]);
+}
+
+/// The kernel's NAT has a range, too, of which each namespace has one address.
+#[test]
+fn endpoint_has_one_address_of_a_range_by_the_kernels_nat() {
+    let fwd = host();
+    let [first, last] = addresses(&fwd);
+    let pod = fwd.up("c1", &["--source", &format!("{first}-{last}"), "--datapath", "kernel"]);
+    let [own, again] = seen_from(&fwd, &pod);
+    assert!(own == again && [first, last].contains(&own), "{own} {again}");
+}
+
 /// Bound to an uplink by which the host leads no default route, and where no route leads anywhere else.
 #[test]
 fn bound_network_leaves_by_its_uplink_from_the_source_that_was_asked_for() {
@@ -105,6 +143,10 @@ fn source_that_the_host_loses_is_left_by_nobody_until_it_has_it_again() {
     // A command tells the programs which addresses the host has.
     fwd.up("c2", &[]);
     wait_until(LIMIT, "it is counted", gone).unwrap_or_else(|error| panic!("{error}"));
+    let told = format!("({source}): give them back (`ip addr add {source}/32");
+    assert!(fwd.ok(&["inspect", &pod.name]).contains(&told));
+    let doctor = fwd.call(&["doctor"]);
+    assert!(!doctor.status.success() && doctor.stdout.contains(&told), "{doctor:?}");
     ip(&fwd, &format!("addr add {source}/24 dev eth0"));
     wait_until(LIMIT, "it is back", || Ok(pings(&pod, remote(&fwd)).then_some(()))).unwrap_or_else(|e| panic!("{e}"));
     assert_eq!(seen_from(&fwd, &pod), [source; 2]);
@@ -122,6 +164,10 @@ fn source_that_cannot_be_is_refused_before_anything_is_made() {
     up(&["--source", "192.0.2.77"], NOT_FOUND, &["192.0.2.77", "ip addr add 192.0.2.77/32", "--announce"]);
     up(&["--source", "127.0.0.1"], USAGE, &["no address of a host"]);
     up(&["--source", "nonsense"], USAGE, &["--source"]);
+    up(&["--source", &format!("{other}-{source}")], USAGE, &["ends before it begins"]);
+    up(&["--source", &format!("{source}-203.0.113.255")], USAGE, &["256"]);
+    let gap = Ipv4Addr::from_bits(fwd.uplink(0).address.to_bits() + 7).to_string();
+    up(&["--source", &format!("{source}-{gap}")], NOT_FOUND, &[&gap, "ip addr add"]);
     up(&["--source", &source, "--internal"], USAGE, &["internal"]);
     fwd.up("c1", &["--source", &source]);
     fwd.expect_error(&["up", "--ns", &ns, "--source", &other], CONFLICT, &[&source, &other, "down --ns"]);

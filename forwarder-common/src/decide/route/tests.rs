@@ -21,6 +21,10 @@ pub(crate) fn endpoint(flags: u32) -> Endpoint {
         flags,
         v6: [0; 16],
         source: [0; 4],
+        sources: 0,
+        sources_v6: 0,
+        source_v6: [0; 16],
+        _pad: 0,
         netns_cookie: 1,
         metadata: 1,
     }

@@ -134,6 +134,10 @@ mod tests {
             flags: 0,
             v6: [0; 16],
             source: [0; 4],
+            sources: 0,
+            sources_v6: 0,
+            source_v6: [0; 16],
+            _pad: 0,
             netns_cookie: 99,
             metadata: 0,
         }

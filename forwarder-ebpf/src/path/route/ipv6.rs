@@ -6,7 +6,10 @@ pub(crate) mod inbound;
 
 use forwarder_common::{
     abi::{Addr, Endpoint, FlowVersion, Tuple, endpoint_flags, flow_kind, port_use, uplink_flags},
-    decide::route::{self, Again, Lookup},
+    decide::{
+        route::{self, Again, Lookup},
+        source::Pool,
+    },
     flow::{
         ipv6::fingerprint,
         slot::renew::{FlowRoute, renew},
@@ -63,7 +66,7 @@ pub(crate) fn open(skb: Skb, tuple: &Tuple, tcp_flags: u8) -> Resolution {
     if resolved.what() != Resolved::OPEN {
         return resolved.decode();
     }
-    match opened(create::open_ipv6(skb, tuple)) {
+    match opened(create::open_outbound_ipv6(skb, tuple)) {
         // Where addresses are not translated, none but the same conversation has the same answers: another CPU makes that flow at this moment.
         Resolution::Refused(EXHAUSTED) if keeps_its_port() => {
             match lookup::fwd_indexed(Direction::Outbound, tuple, lookup::hash(tuple)) {
@@ -193,7 +196,11 @@ fn prepare(skb: Skb, host_veth: u32, endpoint: &Endpoint, way: Route, tcp_flags:
         return Resolved::drop(DropReason::NoFlow);
     }
     let tunnel = records::uplink(out_if).is_none_or(|uplink| uplink.flags & uplink_flags::TUNNEL != 0);
-    let external = match route::external_v6(packet.src, way.source_v6(), endpoint) {
+    let pool = Pool::of_v6(endpoint);
+    let asked = pool.address_v6(endpoint.source_v6);
+    let has_asked = !ipv6::is_unspecified(asked);
+    let chosen = if has_asked { asked } else { way.source_v6() };
+    let external = match route::external_v6(packet.src, chosen, endpoint) {
         Ok(external) => external,
         Err(reason) => return Resolved::drop(reason),
     };
@@ -206,6 +213,14 @@ fn prepare(skb: Skb, host_veth: u32, endpoint: &Endpoint, way: Route, tcp_flags:
     take_way(skb, opening, way);
     opening.tcp_flags = tcp_flags.into();
     opening.inbound = 0;
+    if has_asked {
+        opening.pool = pool.of_flow(opening.port_use, opening.inbound);
+        packet.to = external;
+        // The map with the way is used for another question.
+        if !fwd_is_local6(skb, endpoint.network) {
+            return Resolved::drop(DropReason::SourceGone);
+        }
+    }
     if endpoint.flags & endpoint_flags::ROUTED_V6 != 0 {
         opening.keeps = KEEPS | KEEPS_OR_NONE | u16::from_be_bytes(packet.tuple.sport) as u32;
         // What keeps its address and port needs no mapping.

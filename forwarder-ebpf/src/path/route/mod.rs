@@ -11,7 +11,7 @@ mod way;
 
 use forwarder_common::{
     abi::{Endpoint, Tuple, endpoint_flags, mapped_words},
-    decide::route,
+    decide::{route, source::Pool},
     types::{
         direction::Direction,
         verdict::{Code, DropReason, PuntReason},
@@ -130,6 +130,10 @@ global_fn! {
     fn fwd_resolve(skb: Skb, tuple: &Tuple, untranslatable: u32) -> Resolved = decide;
     /// See [`prepare`].
     fn fwd_prepare(skb: Skb, tuple: &Tuple, tcp_flags: u32) -> Result<(), Code> = prepare;
+    /// See [`take_pool`].
+    fn fwd_pool_take(endpoint: &Endpoint) -> () = take_pool;
+    /// See [`route::asked_source`].
+    fn fwd_source(endpoint: &Endpoint) -> u32 = route::asked_source;
     /// See [`open`].
     fn fwd_open(skb: Skb, tuple: &Tuple, tcp_flags: u32) -> u64 = open;
 }
@@ -182,8 +186,7 @@ fn decide(skb: Skb, tuple: &Tuple, untranslatable: u32) -> Resolved {
     if endpoint.flags & endpoint_flags::INTERNAL != 0 {
         return Resolved::refused(inward(endpoint, tuple.daddr));
     }
-    let RouteChoice { egress, .. } =
-        fwd_way_out(skb, tuple, endpoint, route::bound_to(endpoint), route::asked_source(endpoint));
+    let RouteChoice { egress, .. } = fwd_way_out(skb, tuple, endpoint, route::bound_to(endpoint), fwd_source(endpoint));
     if egress != Code::FORWARDED {
         return Resolved::refused(egress);
     }
@@ -217,7 +220,7 @@ fn prepare(skb: Skb, tuple: &Tuple, tcp_flags: u32) -> Result<(), Code> {
         return Err(DropReason::Contended.into());
     }
     policy::admit(tuple, endpoint, tcp_flags & INBOUND != 0)?;
-    let asked = endpoint.source;
+    let asked = fwd_source(endpoint).to_ne_bytes();
     let nat_addr = route::nat_address(tcp_flags as u8, asked, way.source(), uplink)?;
     let begins_inside = tcp_flags & INBOUND == 0;
     if begins_inside && !route::is_unset(asked) && !fwd_is_local(skb, u32::from_ne_bytes(asked), endpoint.network) {
@@ -230,13 +233,21 @@ fn prepare(skb: Skb, tuple: &Tuple, tcp_flags: u32) -> Result<(), Code> {
     opening.mtu = way.mtu(skb, tuple.daddr).into();
     opening.tcp_flags = tcp_flags & 0xff;
     opening.inbound = tcp_flags & INBOUND;
+    fwd_pool_take(endpoint);
     Ok(())
+}
+
+/// Notes behind which addresses of its endpoint the flow may appear that is prepared in the map `OPENING`.
+#[inline(always)]
+fn take_pool(endpoint: &Endpoint) {
+    let Some(opening) = scratch(&OPENING) else { return };
+    opening.pool = Pool::of_v4(endpoint).of_flow(opening.port_use, opening.inbound);
 }
 
 /// Set beside the flags of a segment in what [`open`] is given: the flow is prepared in the map `OPENING`.
 const PREPARED: u32 = 1 << 16;
 
-/// Makes the flow of `tuple`: the result is that of [`create::open`].
+/// Makes the flow of `tuple`: the result is that of [`create::open_outbound`].
 #[inline(always)]
 fn open(skb: Skb, tuple: &Tuple, tcp_flags: u32) -> u64 {
     if tcp_flags & PREPARED == 0
@@ -244,7 +255,7 @@ fn open(skb: Skb, tuple: &Tuple, tcp_flags: u32) -> u64 {
     {
         return FAILED | u64::from(code.raw());
     }
-    create::open(skb, tuple)
+    create::open_outbound(skb, tuple)
 }
 
 /// Makes the flow of `tuple` that was prepared in the map `OPENING`.
@@ -287,6 +298,7 @@ fn for_host(tuple: &Tuple, uplink: u32, tcp_flags: u8, keeps: bool) -> bool {
         port_use: port_use_of(0),
         inbound: 0,
         keeps: if keeps { KEEPS | u16::from_be_bytes(tuple.sport) as u32 } else { 0 },
+        pool: Pool::NONE,
     };
     true
 }

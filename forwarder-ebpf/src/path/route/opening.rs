@@ -2,7 +2,7 @@
 
 use forwarder_common::{
     abi::{Endpoint, port_use},
-    decide::route,
+    decide::{route, source::Pool},
 };
 
 use crate::kernel::{fib::words, maps::config, scratch::Opening};
@@ -23,6 +23,7 @@ pub(super) fn begin(opening: &mut Opening, host_veth: u32, endpoint: &Endpoint, 
     [opening.counters_in, opening.counters_out] = counters;
     opening.port_use = port_use_of(endpoint.flags);
     opening.keeps = 0;
+    opening.pool = Pool::NONE;
 }
 
 /// How a flow of an endpoint with `flags` takes its port: ports are counted only while some network maps them.

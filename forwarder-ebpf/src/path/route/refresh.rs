@@ -63,11 +63,9 @@ fn look_again(skb: Skb, tuple: &Tuple, index: u32, now: u32) -> Resolved {
         return Resolved::refused(denied);
     }
     // What began outside goes back the way it came.
-    let (only, source) = if inward {
-        (uplink, u32::from_ne_bytes(hit.addr))
-    } else {
-        (route::bound_to(endpoint), route::asked_source(endpoint))
-    };
+    let only = if inward { uplink } else { route::bound_to(endpoint) };
+    let asked = inward || !route::is_unset(endpoint.source);
+    let source = if asked { u32::from_ne_bytes(hit.addr) } else { 0 };
     let RouteChoice { lookup, egress, diverted } = fwd_way_out(skb, tuple, endpoint, only, source);
     let Some(route) = Route::found() else { return GONE };
     let is_local = || fwd_is_local(skb, u32::from_ne_bytes(hit.addr), endpoint.network);

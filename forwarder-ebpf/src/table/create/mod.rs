@@ -4,12 +4,14 @@
 //! same way: of two CPUs with the first packets of one flow, one wins, and the other finds the winner's mapping.
 
 pub(crate) mod address_only;
+mod pool;
 mod port;
 mod search;
 mod take;
 
 use forwarder_common::{
     abi::{FlowVersion, Tuple},
+    decide::source::TRIES,
     types::{direction::Direction, verdict::DropReason},
     wire::l4::has_ports,
 };
@@ -17,7 +19,11 @@ use forwarder_common::{
 use crate::{
     kernel::packet::skb::Skb,
     table::{
-        create::{port::fwd_port_claim, take::fwd_slot_take},
+        create::{
+            pool::{fwd_pool_next, fwd_pool6_next},
+            port::fwd_port_claim,
+            take::fwd_slot_take,
+        },
         ends, lookup,
         making::Making,
         slot,
@@ -30,18 +36,30 @@ use crate::{
 /// Global functions one after the other, not one that calls them: the stacks of all callers together are 512 bytes.
 #[inline(always)]
 pub(crate) fn open(skb: Skb, tuple: &Tuple) -> u64 {
-    open_with(skb, tuple, |_| ())
+    open_with(skb, tuple, |_| (), |_| false)
+}
+
+/// As [`open`], of what begins inside: where its address has no port left, behind the next one that its endpoint has.
+#[inline(always)]
+pub(crate) fn open_outbound(skb: Skb, tuple: &Tuple) -> u64 {
+    open_with(skb, tuple, |_| (), |slot| fwd_pool_next(skb, slot))
 }
 
 /// As [`open`], of IPv6: the addresses are those of the packet in the map `PACKET6`.
 #[inline(always)]
 pub(crate) fn open_ipv6(skb: Skb, tuple: &Tuple) -> u64 {
-    open_with(skb, tuple, ends::write)
+    open_with(skb, tuple, ends::write, |_| false)
 }
 
-/// As [`open`]; what else is noted of the flow, `note` does before anybody can find it.
+/// As [`open_outbound`], of IPv6.
 #[inline(always)]
-fn open_with(skb: Skb, tuple: &Tuple, note: impl FnOnce(Making)) -> u64 {
+pub(crate) fn open_outbound_ipv6(skb: Skb, tuple: &Tuple) -> u64 {
+    open_with(skb, tuple, ends::write, |slot| fwd_pool6_next(skb, slot))
+}
+
+/// As [`open`]; what else is noted of the flow, `note` does before anybody can find it. `next` gives it another address, if there is one.
+#[inline(always)]
+fn open_with(skb: Skb, tuple: &Tuple, note: impl FnOnce(Making), next: impl Fn(Making) -> bool) -> u64 {
     let (index, version) = fwd_slot_take(tuple);
     if version.is_none() {
         return FAILED | u64::from(index);
@@ -49,7 +67,13 @@ fn open_with(skb: Skb, tuple: &Tuple, note: impl FnOnce(Making)) -> u64 {
     let slot = Making::taken(index);
     note(slot);
     let mut claimed = fwd_port_claim(skb, slot);
-    let mut attempt = 0_u32;
+    let mut attempt = 1_u32;
+    // Before anybody has to give a port.
+    while claimed == port::SHORT && attempt < TRIES && next(slot) {
+        claimed = fwd_port_claim(skb, slot);
+        attempt = attempt.wrapping_add(1);
+    }
+    attempt = 0;
     while claimed == port::SHORT && attempt < ATTEMPTS {
         claimed = port::take_over(skb, slot);
         if claimed == port::SHORT {

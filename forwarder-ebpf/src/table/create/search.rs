@@ -245,12 +245,7 @@ pub(crate) fn vacate(slot: Making) -> u32 {
     }
     let Victim { slot: holder, version, port, .. } = search.victim;
     if version.is_none() {
-        if let Some(place) = exhausted(search.in_vain) {
-            // Of the moment in which the search began: who was refused without one adds nothing to it.
-            if place.read() != search.in_vain {
-                place.write(search.in_vain);
-            }
-        }
+        remember(search);
         return 0;
     }
     let (kind, Some(reply)) = (search.kind, reply(slot, port as u16)) else { return 0 };
@@ -263,6 +258,24 @@ pub(crate) fn vacate(slot: Making) -> u32 {
         return 0;
     }
     if slot::fwd_flow_end(holder, version) != 0 { port | kind << 16 } else { LOST }
+}
+
+/// Notes that this CPU's search was in vain.
+#[inline(always)]
+pub(super) fn remember_in_vain() {
+    if let Some(search) = scratch(&SEARCH) {
+        remember(search);
+    }
+}
+
+/// Notes it of the moment in which the search began: who was refused without one adds nothing to it.
+#[inline(always)]
+fn remember(search: &Search) {
+    if let Some(place) = exhausted(search.in_vain)
+        && place.read() != search.in_vain
+    {
+        place.write(search.in_vain);
+    }
 }
 
 /// Considers a flow of this CPU's search that is established or one-way.

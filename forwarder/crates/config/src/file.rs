@@ -3,7 +3,10 @@
 mod network;
 mod words;
 
-use std::{collections::BTreeMap, net::Ipv6Addr};
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, Ipv6Addr},
+};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -13,7 +16,7 @@ pub use self::network::Network;
 use fwd_base::HostName;
 use fwd_dataplane::{Backend, PublishedPorts};
 use fwd_kernel::netns::Name;
-use fwd_plan::{HardwareAddress, RouteRequest};
+use fwd_plan::{HardwareAddress, RouteRequest, SourceRange};
 
 /// What there is to be on a host: networks, and namespaces that are in them.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -106,9 +109,15 @@ pub struct Endpoint {
     /// It may send from addresses other than its own.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub allow_spoof: bool,
-    /// The address of the host behind which its packets of IPv4 appear; without it, the one that the host would take.
+    /// The address of the host behind which its packets of IPv4 appear, or a range of them, 192.0.2.8-192.0.2.11; without it, the one that the host would
+    /// take.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub source: Option<std::net::Ipv4Addr>,
+    #[schemars(with = "Option<String>")]
+    pub source: Option<SourceRange<Ipv4Addr>>,
+    /// The same of IPv6.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub source6: Option<SourceRange<Ipv6Addr>>,
     /// Whom it may begin conversations with: CIDR[:PORT[-PORT]][/PROTO], such as 10.0.0.0/8:443/tcp, or any:53. With one of these, with nobody else.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "Vec<String>")]

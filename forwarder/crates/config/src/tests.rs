@@ -9,8 +9,8 @@ use fwd_base::{Error, Kind, Result};
 use fwd_dataplane::{Backend, EndpointId, EndpointOwner, Rule};
 use fwd_kernel::netns::Name;
 use fwd_plan::{
-    AskedLimits, Datapath, Desired, Endpoint, Flows, IDLE_TIMES, Ipv4, Ipv6, Nat, Network, RateLimit, TableRequest,
-    TargetRef, UplinkChoice,
+    AskedLimits, Datapath, Desired, Endpoint, Flows, IDLE_TIMES, Ipv4, Ipv6, Nat, Network, RateLimit, Sources,
+    TableRequest, TargetRef, UplinkChoice,
 };
 
 fn source(text: &str) -> Source {
@@ -83,7 +83,8 @@ const EVERYTHING: &str = r#"
         routes = ["10.9.0.0/16"]
         announce = true
         allow-spoof = true
-        source = "192.0.2.7"
+        source = "192.0.2.7-192.0.2.9"
+        source6 = "2001:db8::7"
         allow-out = ["any:53", "10.0.0.0/8:443/tcp"]
         deny-in = ["fd00::/8"]
         rate-out = "100M"
@@ -148,7 +149,10 @@ fn every_key_of_endpoints_arrives() {
         addresses: vec!["10.0.0.9".parse().expect("one"), "fd00:77::9".parse().expect("one")],
         announce: true,
         allow_spoof: true,
-        source: Some([192, 0, 2, 7].into()),
+        source: Sources {
+            v4: Some("192.0.2.7-192.0.2.9".parse().expect("a range")),
+            v6: Some("2001:db8::7".parse().expect("one")),
+        },
         mac: Some("02:00:00:00:00:01".parse().expect("one")),
         no_default_route: false,
         metric: Some(7),
@@ -353,7 +357,7 @@ prop_compose! {
                 addresses: port.then(|| Ipv4Addr::new(10, 0, at, byte).into()).into_iter().collect(),
                 announce: mac,
                 allow_spoof: spoof,
-                source: mac.then_some(Ipv4Addr::new(192, 0, 2, byte)),
+                source: Sources { v4: mac.then_some(Ipv4Addr::new(192, 0, 2, byte).into()), v6: spoof.then(|| Ipv4Addr::new(192, 0, 2, byte).to_ipv6_mapped().into()) },
                 mac: mac.then_some(fwd_plan::HardwareAddress(bytes)),
                 no_default_route,
                 metric: (!no_default_route && mac).then_some(byte.into()),

@@ -17,7 +17,7 @@ use crate::{
 use fwd_base::{Error, Result};
 use fwd_dataplane::PublishedPorts;
 use fwd_kernel::netns::{DIRECTORY, Name, nearest};
-use fwd_plan::{self as plan, AskedLimits, DEFAULT_NETWORK, Desired, NS_IF, TargetRef};
+use fwd_plan::{self as plan, AskedLimits, DEFAULT_NETWORK, Desired, NS_IF, Sources, TargetRef};
 
 /// Where names of namespaces are: /var/run is /run.
 const DIRECTORIES: [&str; 2] = [DIRECTORY, "/var/run/netns"];
@@ -191,7 +191,7 @@ fn asked(place: &Origin<'_>, endpoint: &Endpoint) -> Result<plan::Endpoint> {
     let (target, rules) = (target(place, endpoint)?, rules(source_text, endpoint)?);
     #[rustfmt::skip]
     let Endpoint {
-        ns: _, pid: _, netns: _, network, ifname, ip, ip6, mac, aliases, source, metric, no_default_route, routes, announce, allow_spoof,
+        ns: _, pid: _, netns: _, network, ifname, ip, ip6, mac, aliases, source, source6, metric, no_default_route, routes, announce, allow_spoof,
         allow_out: _, deny_out: _, allow_in: _, deny_in: _, rate_out, burst_out, rate_in, burst_in, attach, publish,
     } = endpoint;
     if *no_default_route && metric.is_some() {
@@ -217,7 +217,7 @@ fn asked(place: &Origin<'_>, endpoint: &Endpoint) -> Result<plan::Endpoint> {
         announce: *announce,
         host_if: None,
         allow_spoof: *allow_spoof,
-        source: *source,
+        source: Sources { v4: *source, v6: *source6 },
         mac: *mac,
         no_default_route: *no_default_route,
         metric: *metric,

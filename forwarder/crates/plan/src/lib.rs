@@ -28,8 +28,8 @@ pub use desired::written;
 pub use desired::{
     AskedLimits, AskedRules, Caller, Datapath, Declared, Desired, DownRequest, Endpoint, Flows, HardwareAddress,
     IDLE_TIMES, IdleTime, Ipv4, Ipv6, Limits, Nat, Network, NetworkRequest, NetworkScope, Places, PortRequest,
-    RateLimit, RouteRequest, Scope, TableRecord, TableRequest, TargetRef, Treatment, UpRequest, UplinkChoice,
-    UplinkRequest, range, seconds,
+    RateLimit, RouteRequest, Scope, SourceRange, Sources, TableRecord, TableRequest, TargetRef, Treatment, UpRequest,
+    UplinkChoice, UplinkRequest, range, seconds,
 };
 pub use object::{Acts, EndpointSpec, Managed, NetworkSpec, Object};
 pub(crate) use op::shell;

@@ -136,7 +136,7 @@ impl InspectView {
             .add("gateway", format!("{} on bridge {}, {}", endpoint.gateways(), endpoint.bridge, self.gateway_mac))
             .add("uplink", uplink.trim_end())
             .add("ways out", endpoint.ways())
-            .add("source", endpoint.policy.source())
+            .add("source", endpoint.policy.sources())
             .add("datapath", [vec![endpoint.datapath()], endpoint.network_options()].concat().join(", "))
             .add("routes", endpoint.policy.routes())
             .add("limits", endpoint.policy.limits())

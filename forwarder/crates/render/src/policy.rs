@@ -31,8 +31,10 @@ pub struct PolicyView {
     pub allow_spoof: bool,
     /// Whether the host answers for that address of `source` at the uplink, because it does not have it.
     pub announced: bool,
-    /// Address of the host behind which its packets appear, where one was asked for.
+    /// Addresses of the host behind which its packets appear, where some were asked for: one, or a range.
     pub source: Option<String>,
+    /// The same of IPv6.
+    pub source6: Option<String>,
     /// What may leave the namespace in a second; none without limit.
     pub rate_out: Option<RateView>,
     /// What may be delivered into it.
@@ -88,10 +90,12 @@ impl PolicyView {
         options.filter(|(given, _)| *given).map(|(_, option)| option.into())
     }
 
-    /// The address behind which its packets appear, where one was asked for; empty otherwise.
-    pub(super) fn source(&self) -> String {
+    /// The addresses of the host behind which it appears, with the options that ask for them; empty where the host chooses.
+    pub(super) fn sources(&self) -> String {
         let how = if self.announced { "--source, --announce" } else { "--source" };
-        self.source.as_ref().map(|source| format!("{source} ({how})")).unwrap_or_default()
+        let v4 = self.source.as_ref().map(|source| format!("{source} ({how})"));
+        let v6 = self.source6.as_ref().map(|source| format!("{source} (--source6)"));
+        v4.into_iter().chain(v6).collect::<Vec<_>>().join(", ")
     }
 
     /// What is not as usual about the routes, in words; empty if all is.

@@ -17,7 +17,7 @@ pub(crate) use files::{DeclaredArgs, FilesArgs};
 pub(crate) use global::{ColorArg, GlobalArgs};
 pub(crate) use network::NetworkArgs;
 pub(crate) use target::{TARGETS, TargetArgs, one_of_them};
-pub(crate) use value::parsed;
+pub(crate) use value::{parsed, sources};
 pub(crate) use words::{asks_for_json, color_asked, command_word};
 
 #[cfg(test)]

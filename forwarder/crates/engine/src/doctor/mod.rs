@@ -102,6 +102,7 @@ pub const CHECKS: &[Check] = &[
     kernel::PINS,
     surroundings::FORWARDING,
     surroundings::REVERSE_PATH,
+    surroundings::SOURCES,
     surroundings::FORWARD_CHAINS,
     surroundings::INPUT_CHAINS,
     surroundings::BRIDGE_NETFILTER,

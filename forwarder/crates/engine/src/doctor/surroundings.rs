@@ -23,6 +23,16 @@ pub(super) const REVERSE_PATH: Check = Check {
     look: reverse_path,
 };
 
+pub(super) const SOURCES: Check = Check {
+    name: "sources",
+    looks_at: "addresses of the host behind which namespaces appear (`--source`, `--source6`)",
+    why: "what a namespace begins behind one that the host has lost is dropped, for its answers would go elsewhere",
+    look: |subject| {
+        let lost = execute::lost_sources(&subject.actual.records)?;
+        Ok(lost.into_iter().map(|what| Finding::new(Verdict::Fail, what)).collect())
+    },
+};
+
 pub(super) const FORWARD_CHAINS: Check = Check {
     name: "forward-chains",
     looks_at: "chains and policies of nftables and iptables at the forward hook",

@@ -38,7 +38,7 @@ pub(crate) use self::{
     gather::recorded,
     names::names_of,
     record::{attach, limits, source, table},
-    surroundings::{effects, is_strict, not_forwarded},
+    surroundings::{effects, is_strict, lost_sources, not_forwarded},
 };
 pub use self::{
     namespaces::{open_target, remove_namespace},

@@ -12,7 +12,7 @@ use fwd_base::Result;
 use fwd_dataplane::{Backend, Dataplane, Described, Metadata, NetnsMetadata, Rule, XdpHook, name, name_of};
 use fwd_plan::{
     Datapath, EndpointRecord, EndpointSpec, IDLE_TIMES, Limits, Marks, NetworkRecord, NetworkSpec, RateLimit, Records,
-    TableRecord, TargetRef, Treatment, UplinkRecord,
+    SourceRange, Sources, TableRecord, TargetRef, Treatment, UplinkRecord,
 };
 
 /// Reads all maps.
@@ -161,10 +161,13 @@ fn endpoint(
     }
 }
 
-/// The address behind which an endpoint appears, where one was asked for.
+/// The addresses behind which an endpoint appears, where some were asked for.
 #[must_use]
-pub(crate) fn source(record: &abi::Endpoint) -> Option<Ipv4Addr> {
-    given4(record.source)
+pub(crate) fn source(record: &abi::Endpoint) -> Sources {
+    Sources {
+        v4: given4(record.source).map(|first| SourceRange::counted(first, record.sources)),
+        v6: given(record.source_v6).map(|first| SourceRange::counted(first, record.sources_v6)),
+    }
 }
 
 fn uplink(index: u32, record: &abi::Uplink) -> UplinkRecord {
@@ -246,6 +249,7 @@ pub(super) fn of_endpoint(spec: &EndpointSpec, numbers: &Numbers) -> abi::Endpoi
         (spec.attach == Backend::Clsact, endpoint_flags::CLSACT),
     ];
     let marks = marks.into_iter().filter(|(set, _)| *set).fold(0, |flags, (_, flag)| flags | flag);
+    let Sources { v4, v6 } = spec.source;
     abi::Endpoint {
         v4: spec.address.map_or([0; 4], |address| address.addr().octets()),
         network: numbers.network,
@@ -256,7 +260,11 @@ pub(super) fn of_endpoint(spec: &EndpointSpec, numbers: &Numbers) -> abi::Endpoi
         gateway_mac: spec.gateway_mac,
         flags: spec.datapath.flag() | spec.treatment.flags() | marks,
         v6: spec.address6.map_or([0; 16], |address| address.addr().octets()),
-        source: spec.source.unwrap_or(Ipv4Addr::UNSPECIFIED).octets(),
+        source: v4.map_or([0; 4], |range| range.first().octets()),
+        sources: v4.map_or(0, SourceRange::count),
+        sources_v6: v6.map_or(0, SourceRange::count),
+        source_v6: v6.map_or([0; 16], |range| range.first().octets()),
+        _pad: 0,
         netns_cookie: numbers.cookie,
         metadata: numbers.metadata,
     }

@@ -222,6 +222,7 @@ impl State {
             treatment;
         let Limits { outbound, inbound } = execute::limits(&self.plane.limits(record)?);
         let (rules, refusals) = self.plane.policy(record)?;
+        let source = execute::source(record);
         let limit = |RateLimit { rate, burst }: RateLimit| (rate != 0).then_some(RateView { rate, burst });
         Ok(PolicyView {
             ipv4: Ipv4::of(record.v4 != [0; 4]).name().into(),
@@ -236,7 +237,8 @@ impl State {
             routes: others.iter().map(|route| format!("{} via {}", route.to, route.via)).collect(),
             announced: is_set(endpoint_flags::ANNOUNCED),
             allow_spoof: is_set(endpoint_flags::ALLOW_SPOOF),
-            source: execute::source(record).map(|source| source.to_string()),
+            source: source.v4.map(|source| source.to_string()),
+            source6: source.v6.map(|source| source.to_string()),
             rate_out: limit(outbound),
             rate_in: limit(inbound),
             rules: rules.into_iter().map(|it| RuleView { rule: it.rule.to_string(), refused: it.refused }).collect(),

@@ -1,11 +1,11 @@
 //! Options by name, as `podman network create -o NAME=VALUE` gives them.
 
-use std::{collections::BTreeMap, fmt::Display, net::Ipv4Addr, str::FromStr};
+use std::{collections::BTreeMap, fmt::Display, str::FromStr};
 
 use crate::refusal;
 use fwd_base::{Error, Result};
 use fwd_dataplane::Backend;
-use fwd_plan::{Datapath, Nat, Network};
+use fwd_plan::{Datapath, Nat, Network, Sources};
 use fwd_plugin::one_of;
 
 /// Those of a network.
@@ -28,8 +28,8 @@ pub(crate) struct ContainerOptions {
     pub(crate) metric: Option<u32>,
     /// No default route is set inside.
     pub(crate) no_default_route: bool,
-    /// Address of the host behind which its packets appear.
-    pub(crate) source: Option<Ipv4Addr>,
+    /// Addresses of the host behind which its packets appear.
+    pub(crate) source: Sources,
     /// Name of the host-side veth.
     pub(crate) host_if: Option<String>,
 }
@@ -79,11 +79,8 @@ impl ContainerOptions {
         match key {
             "metric" => self.metric = Some(parsed(key, value)?),
             "no_default_route" => self.no_default_route = is_on(key, value)?,
-            "outbound_addr4" => self.source = Some(parsed(key, value)?),
-            "outbound_addr6" => {
-                let why = "an address behind which packets appear is one of IPv4";
-                return Err(refused(key, value, why, "leave it out"));
-            }
+            "outbound_addr4" => self.source.v4 = Some(parsed(key, value)?),
+            "outbound_addr6" => self.source.v6 = Some(parsed(key, value)?),
             "host_interface_name" => self.host_if = Some(value.to_owned()).filter(|name| !name.is_empty()),
             _ => return Ok(false),
         }

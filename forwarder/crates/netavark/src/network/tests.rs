@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::{options::ContainerOptions, *};
-use fwd_plan::{Datapath, Nat};
+use fwd_plan::{Datapath, Nat, Sources};
 
 fn read(members: Value) -> Result<Network> {
     let mut whole = json!({ "name": "web", "id": "0a", "driver": "fwd", "internal": false, "options": null,
@@ -18,7 +18,7 @@ fn network_is_read_with_all_that_podman_says() {
         { "subnet": "fd00:7::/64", "gateway": "fd00:7::1" }
     ]);
     let options = json!({ "mtu": "1400", "metric": "50", "nat": "eim", "datapath": "tc", "uplink": "eth1", "isolate": "strict",
-        "no_default_route": "false", "outbound_addr4": "192.0.2.7", "icc": "false" });
+        "no_default_route": "false", "outbound_addr4": "192.0.2.7", "outbound_addr6": "2001:db8::7", "icc": "false" });
     let network = read(json!({ "routes": routes, "subnets": subnets, "options": options, "dns_enabled": true,
         "network_interface": "br7" }));
     let network = network.expect("a network");
@@ -38,7 +38,8 @@ fn network_is_read_with_all_that_podman_says() {
         (uplink.as_deref(), mtu, datapath, attach, nat),
         (Some("eth1"), Some(1400), Some(Datapath::Tc), None, Some(Nat::Eim))
     );
-    let source = Some(address("192.0.2.7"));
+    let v6 = "2001:db8::7".parse().expect("a source");
+    let source = Sources { v4: Some(address("192.0.2.7").into()), v6: Some(v6) };
     let wanted = ContainerOptions { metric: Some(50), no_default_route: false, source, host_if: None };
     assert_eq!((no_icc, &of_containers), (true, &wanted));
     let own = [("metric".to_owned(), "7".to_owned()), ("host_interface_name".to_owned(), "vweb".to_owned())];
@@ -60,7 +61,7 @@ fn what_is_not_made_is_refused_by_name() {
         (json!({ "options": { "isolate": "false" } }), ["isolate=false", "--allow-network"]),
         (json!({ "options": { "icc": "perhaps" } }), ["icc=perhaps", "neither"]),
         (json!({ "options": { "datapath": "magic" } }), ["datapath=magic", "kernel"]),
-        (json!({ "options": { "outbound_addr6": "fd00::1" } }), ["outbound_addr6", "IPv4"]),
+        (json!({ "options": { "outbound_addr6": "192.0.2.7" } }), ["outbound_addr6", "no address of IPv6"]),
         (
             json!({ "subnets": [{ "subnet": "10.1.0.0/24" }, { "subnet": "10.2.0.0/24" }] }),
             ["10.2.0.0/24", "one subnet"],

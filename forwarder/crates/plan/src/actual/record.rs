@@ -8,7 +8,7 @@ use std::{
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::families::{both, main_of};
-use crate::{Datapath, Ipv4, Ipv6, Limits, NetConfig, TableRecord, Treatment};
+use crate::{Datapath, Ipv4, Ipv6, Limits, NetConfig, Sources, TableRecord, Treatment};
 use fwd_base::{HostName, text::option};
 use fwd_dataplane::{Backend, EndpointId, Publication, Rule};
 use fwd_kernel::netlink::{Link, Mac};
@@ -83,8 +83,8 @@ pub struct EndpointRecord {
     pub announce: bool,
     /// It may send from addresses other than its own.
     pub allow_spoof: bool,
-    /// Address of the host behind which its packets appear, where one was asked for.
-    pub source: Option<Ipv4Addr>,
+    /// Addresses of the host behind which its packets appear, where some were asked for.
+    pub source: Sources,
     /// No default route was set inside.
     pub no_default_route: bool,
     /// Metric of the default route inside, where one was asked for.
@@ -140,6 +140,12 @@ impl NetworkRecord {
 }
 
 impl EndpointRecord {
+    /// The address for which the host answers, because it does not have it.
+    #[must_use]
+    pub fn announced(&self) -> Option<Ipv4Addr> {
+        self.source.one_v4().filter(|_| self.announce)
+    }
+
     /// What the namespace is called in aliases and messages.
     #[must_use]
     pub fn label(&self) -> String {

@@ -7,8 +7,8 @@ use std::{
 };
 
 use crate::{
-    AskedLimits, AskedRules, Datapath, Desired, Endpoint, HardwareAddress, Network, RouteRequest, Scope, TableRequest,
-    TargetRef, UplinkChoice,
+    AskedLimits, AskedRules, Datapath, Desired, Endpoint, HardwareAddress, Network, RouteRequest, Scope, Sources,
+    TableRequest, TargetRef, UplinkChoice,
 };
 use fwd_base::{Error, HostName, Kind, Result};
 use fwd_dataplane::{Backend, EndpointId, PublishedPorts};
@@ -67,7 +67,7 @@ pub(crate) struct Asked {
     pub(crate) announce: bool,
     pub(crate) host_if: Option<String>,
     pub(crate) allow_spoof: bool,
-    pub(crate) source: Option<Ipv4Addr>,
+    pub(crate) source: Sources,
     pub(crate) no_default_route: bool,
     pub(crate) metric: Option<u32>,
     pub(crate) routes: Vec<RouteRequest>,

@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use serde::{Deserialize, Serialize};
 
-use super::{policy::AskedRules, request::TargetRef};
+use super::{policy::AskedRules, request::TargetRef, source::Sources};
 
 pub use self::{
     interface::HardwareAddress,
@@ -50,9 +50,9 @@ pub struct Endpoint {
     /// It may send from other addresses.
     #[serde(default)]
     pub allow_spoof: bool,
-    /// Address of the host behind which its packets appear; without it, the one that the host would take.
+    /// Addresses of the host behind which its packets appear; without them, the one that the host would take.
     #[serde(default)]
-    pub source: Option<Ipv4Addr>,
+    pub source: Sources,
     /// Hardware address inside; without it, one made of the address.
     #[serde(default)]
     pub mac: Option<HardwareAddress>,

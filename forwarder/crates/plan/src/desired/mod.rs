@@ -12,6 +12,7 @@ mod place;
 pub(crate) mod policy;
 mod request;
 mod scope;
+mod source;
 pub mod written;
 
 use std::collections::BTreeMap;
@@ -31,6 +32,7 @@ pub use self::{
     policy::AskedRules,
     request::{Caller, NetworkRequest, PortRequest, TargetRef, UpRequest, UplinkRequest},
     scope::{Declared, DownRequest, NetworkScope, Scope},
+    source::{SourceRange, Sources},
 };
 
 /// What there is to be on a host, or in the [`Scope`] of a command.

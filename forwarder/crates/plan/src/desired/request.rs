@@ -9,7 +9,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AskedLimits, AskedRules, HardwareAddress, Network, RouteRequest, TableRequest};
+use crate::{AskedLimits, AskedRules, HardwareAddress, Network, RouteRequest, Sources, TableRequest};
 use fwd_base::{
     HostName,
     text::{harmless, option},
@@ -242,8 +242,8 @@ pub struct UpRequest {
     pub announce: bool,
     /// Let the namespace send from addresses other than its own.
     pub allow_spoof: bool,
-    /// Address of the host behind which its packets appear; default: the one that the host would take.
-    pub source: Option<Ipv4Addr>,
+    /// Addresses of the host behind which its packets appear; default: the one that the host would take.
+    pub source: Sources,
     /// How the program is attached to the host-side veth; default: as it is, else the best that the kernel has.
     pub attach: Option<Backend>,
     /// Ports of the host that are to lead to the namespace, besides those that do already.
@@ -276,7 +276,7 @@ impl UpRequest {
             policy: None,
             announce: false,
             allow_spoof: false,
-            source: None,
+            source: Sources::default(),
             attach: None,
             publish: Vec::new(),
             table: TableRequest::default(),

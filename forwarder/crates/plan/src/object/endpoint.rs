@@ -20,7 +20,7 @@ pub use self::{
 };
 use super::{super::shell, Acts, Handling, Managed};
 use crate::{
-    Actual, Datapath, EndpointRecord, Limits, Marks, TargetRef, Treatment,
+    Actual, Datapath, EndpointRecord, Limits, Marks, Sources, TargetRef, Treatment,
     families::{both, everything, main_of},
 };
 use fwd_base::{HostName, text::word};
@@ -74,8 +74,8 @@ pub struct EndpointSpec {
     pub announce: bool,
     /// It may send from addresses other than its own.
     pub allow_spoof: bool,
-    /// Address of the host behind which its packets appear, where one was asked for.
-    pub source: Option<Ipv4Addr>,
+    /// Addresses of the host behind which its packets appear, where some were asked for.
+    pub source: Sources,
     /// No default route is set inside.
     pub no_default_route: bool,
     /// Metric of the default route inside, where one was asked for.
@@ -210,10 +210,12 @@ impl Managed for EndpointSpec {
 
     fn equivalent(&self, make: bool, pins: &str) -> Vec<String> {
         let mut lines = vec![shell::record("ENDPOINTS", &self.host_if, make, pins)];
-        let (address, how) = (self.main_address(), if self.announce { "--source, --announce" } else { "--source" });
+        let address = self.main_address();
         let note = || format!("# {address} may send from other addresses (--allow-spoof)");
         lines.extend((self.allow_spoof && make).then(note));
-        lines.extend(self.source.map(|it| format!("# {address} appears behind {it} ({how})")).filter(|_| make));
+        let how = |option| if self.announce && option == Sources::V4 { ", --announce" } else { "" };
+        let behind = |(option, source)| format!("# {address} appears behind {source} ({option}{})", how(option));
+        lines.extend(self.source.options().map(behind).filter(|_| make));
         let without = || format!("# {address} gets no default route (--no-default-route)");
         lines.extend((self.no_default_route && make).then(without));
         let alias = |alias: &HostName| format!("# {address} is found as {alias}, too (--alias)");

@@ -17,7 +17,7 @@ pub(super) fn dead_endpoints(actual: &Actual, others: &Others) -> (Vec<Op>, Vec<
             ops.extend(orphans::resolv_conf(actual, endpoint).into_iter().map(Op::remove));
         }
         ops.extend(orphans::published(actual, endpoint).map(Op::remove));
-        ops.extend(rules::of_record(actual, endpoint).map(Op::remove));
+        ops.extend(rules::of_record(actual, endpoint).into_iter().map(Op::remove));
         ops.extend(orphans::neighbours(actual, endpoint).into_iter().map(Op::remove));
         let objects = orphans::record_objects(endpoint, actual.network_of(endpoint));
         ops.extend(objects.into_iter().filter(|object| actual.has(object)).map(Op::remove));

@@ -188,7 +188,6 @@ impl Mended<'_> {
                 subnet,
                 leaving: Leaving::By(uplink.into()),
             }));
-            rules::of_network(&self.actual, network, uplink).into_iter().for_each(|object| self.make(object));
         }
         if let Some(gateway) = network.gateway6.filter(|_| network.treatment.bound) {
             // A command that was killed may have come no further than the record.
@@ -204,6 +203,9 @@ impl Mended<'_> {
                 masquerade: !network.treatment.routed6,
                 separation: network.treatment.separation(),
             }));
+        }
+        if network.treatment.bound {
+            rules::of_network(&self.actual, network, uplink).into_iter().for_each(|object| self.make(object));
         }
     }
 

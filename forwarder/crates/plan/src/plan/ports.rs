@@ -55,7 +55,7 @@ pub fn plan_ports(request: &PortRequest, actual: &Actual) -> Result<Plan> {
         internal: network.treatment.internal,
         ipv4: endpoint.address.is_some(),
         ipv6: endpoint.address6.is_some(),
-        announced: endpoint.source.filter(|_| endpoint.announce),
+        announced: endpoint.announced(),
     };
     published::check(add, &publisher, &rest)?;
     ops.extend(in_the_way(&rest, add).map(Op::remove));

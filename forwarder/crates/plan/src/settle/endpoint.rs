@@ -45,10 +45,7 @@ pub(super) fn existing(asked: &Asked, actual: &Actual, network: &Network, record
     if asked.allow_spoof && !record.allow_spoof {
         return Err(refuse("it was attached without --allow-spoof".into()));
     }
-    if let Some(source) = asked.source.filter(|source| Some(*source) != record.source) {
-        let has = record.source.map_or_else(|| "the one that the host takes".into(), |source| source.to_string());
-        return Err(refuse(format!("the address behind which it appears is {has}, not {source}")));
-    }
+    source::same(asked.source, record.source).map_err(refuse)?;
     if asked.no_others {
         exact(asked, actual, record, network).map_err(refuse)?;
     }
@@ -92,9 +89,7 @@ fn exact(asked: &Asked, actual: &Actual, record: &EndpointRecord, network: &Netw
     if record.allow_spoof && !asked.allow_spoof {
         return Err("it was attached with --allow-spoof".into());
     }
-    if let Some(source) = record.source.filter(|_| asked.source.is_none()) {
-        return Err(format!("it was attached with --source {source}"));
-    }
+    source::exact(asked.source, record.source)?;
     if asked.mac.is_none() && record.mac != names::endpoint_mac(record.main_address()) {
         return Err(format!("it was attached with --mac {}", HardwareAddress(record.mac)));
     }
@@ -113,7 +108,7 @@ pub(super) fn new(asked: &Asked, actual: &Actual, network: &Network, former: &[E
     let addresses = kept.map(|record| (record.address, record.address6)).unwrap_or_default();
     // Of what is asked for to the last, nothing else is kept.
     let kept = kept.filter(|_| !asked.no_others);
-    let announce = asked.announce || kept.is_some_and(|record| record.announce && asked.source.is_none());
+    let announce = asked.announce || kept.is_some_and(|record| record.announce && asked.source.v4.is_none());
     let allow_spoof = asked.allow_spoof || kept.is_some_and(|record| record.allow_spoof);
     let source = source::settled(asked, actual, network, kept)?;
     let no_default_route = routes::has_no_default(asked, actual, network, kept);

@@ -82,7 +82,7 @@ pub(super) fn settle(asked: &Asked, actual: &Actual, former: &[EndpointRecord]) 
         internal: network.treatment.internal,
         ipv4: network.gateway.is_some(),
         ipv6: network.gateway6.is_some(),
-        announced: endpoint.source.filter(|_| endpoint.announce),
+        announced: endpoint.source.one_v4().filter(|_| endpoint.announce),
     };
     published::check(&asked.publish, &publisher, actual)?;
     Ok(Settled { network, endpoint, publish: asked.publish.clone(), table })

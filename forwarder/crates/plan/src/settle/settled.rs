@@ -8,7 +8,7 @@ use std::{
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::{
-    Actual, Concerned, Datapath, EndpointRecord, Limits, NS_IF, Treatment,
+    Actual, Concerned, Datapath, EndpointRecord, Limits, NS_IF, Sources, Treatment,
     families::{both, main_of},
     names,
     uplink::Uplink,
@@ -62,8 +62,8 @@ pub(crate) struct Endpoint {
     /// The host answers for [`Self::source`], which it does not have.
     pub(crate) announce: bool,
     pub(crate) allow_spoof: bool,
-    /// Address of the host behind which its packets appear, where one was asked for.
-    pub(crate) source: Option<Ipv4Addr>,
+    /// Addresses of the host behind which its packets appear, where some were asked for.
+    pub(crate) source: Sources,
     pub(crate) no_default_route: bool,
     /// Metric of the default route inside, where one is asked for.
     pub(crate) metric: Option<u32>,

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use super::{
     super::{
-        Datapath, UpRequest, UplinkChoice,
+        Datapath, Sources, UpRequest, UplinkChoice,
         testing::{World, name, named},
         to_be_announced,
     },
@@ -16,7 +16,8 @@ use fwd_base::Kind;
 const FREE: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
 
 fn announce(ns: &str, source: impl Into<Ipv4Addr>) -> UpRequest {
-    UpRequest { source: Some(source.into()), announce: true, ..UpRequest::new(named(ns)) }
+    let source = Sources { v4: Some(source.into().into()), v6: None };
+    UpRequest { source, announce: true, ..UpRequest::new(named(ns)) }
 }
 
 #[test]
@@ -26,7 +27,7 @@ fn announced_address_is_told_and_kept_and_asked_for() {
     let shown = super::lifecycle::text(&plan.ops);
     assert!(shown.contains("appears behind 198.51.100.7 (--source, --announce)"), "{shown}");
     let record = &world.records.endpoints[0];
-    assert_eq!((record.source, record.announce), (Some(FREE), true));
+    assert_eq!((record.announced(), record.announce), (Some(FREE), true));
     for again in [announce("a", FREE), UpRequest::new(named("a"))] {
         assert!(world.up(&again).ops.is_empty());
     }
@@ -51,7 +52,9 @@ fn address_that_cannot_be_announced_is_refused() {
         refuses(&world, &announce("a", nobodys), Kind::Usage, "no host");
     }
     refuses(&world, &announce("a", [127, 0, 0, 1]), Kind::Usage, "no address of a host");
-    refuses(&world, &UpRequest { source: None, ..announce("a", FREE) }, Kind::Usage, "--source");
+    refuses(&world, &UpRequest { source: Sources::default(), ..announce("a", FREE) }, Kind::Usage, "--source");
+    let range = Sources { v4: "198.51.100.7-198.51.100.8".parse().ok(), v6: None };
+    refuses(&world, &UpRequest { source: range, ..announce("a", FREE) }, Kind::Usage, "one address alone");
     let by = |datapath| announce("a", FREE).with_options(|it| it.datapath = Some(datapath));
     refuses(&world, &by(Datapath::Kernel), Kind::Unsupported, "--datapath tc");
     let internal = announce("a", FREE).with_options(|it| it.uplink = UplinkChoice::None);
@@ -60,7 +63,7 @@ fn address_that_cannot_be_announced_is_refused() {
     refuses(&world, &announce("a", FREE), Kind::Conflict, "02:00:00:00:00:09");
     world.host.taken.clear();
 
-    world.up(&UpRequest { source: Some([198, 51, 100, 2].into()), ..UpRequest::new(named("a")) });
+    world.up(&UpRequest { announce: false, ..announce("a", [198, 51, 100, 2]) });
     refuses(&world, &announce("a", [198, 51, 100, 2]), Kind::Conflict, "--announce");
     world.up(&announce("b", FREE));
     // At one uplink alone.
@@ -68,4 +71,13 @@ fn address_that_cannot_be_announced_is_refused() {
     let elsewhere = UpRequest { network: Some(name("web")), ..announce("c", FREE) };
     let elsewhere = elsewhere.with_options(|it| it.uplink = UplinkChoice::Interface("eth1".into()));
     refuses(&world, &elsewhere, Kind::Conflict, "another uplink");
+}
+
+#[test]
+fn address_of_ipv6_is_not_announced() {
+    let both = Sources { v4: Some(FREE.into()), v6: "2001:db8::2".parse().ok() };
+    for source in [both, Sources { v4: None, ..both }] {
+        let asked = UpRequest { source, ..announce("a", FREE) };
+        refused(&World::with_ipv6(), &asked, Kind::Usage, &["2001:db8::2", "leave out --source6"]);
+    }
 }

@@ -26,7 +26,7 @@ fn endpoint(target: TargetRef, network: &str) -> Endpoint {
         mac: None,
         announce: false,
         allow_spoof: false,
-        source: None,
+        source: crate::Sources::default(),
         policy: Some(Vec::new()),
         no_default_route: false,
         metric: None,

@@ -1,8 +1,8 @@
 //! Endpoints that are made before anybody asks for them.
 
 use super::super::{
-    AskedLimits, Desired, DownRequest, Network, NetworkScope, Object, Op, RateLimit, ResolvConf, RouteRequest, Undo,
-    UpRequest, UplinkChoice, export, fits,
+    AskedLimits, Desired, DownRequest, Network, NetworkScope, Object, Op, RateLimit, ResolvConf, RouteRequest, Sources,
+    Undo, UpRequest, UplinkChoice, export, fits,
     testing::{World, name, named},
     why_changed,
 };
@@ -107,7 +107,7 @@ fn one_that_cannot_become_what_is_asked_for_does_not_fit() {
         UpRequest { ifname: Some("eth1".into()), ..usual.clone() },
         UpRequest { allow_spoof: true, ..usual.clone() },
         UpRequest { no_default_route: true, ..usual.clone() },
-        UpRequest { source: Some("198.51.100.2".parse().expect("an address")), ..usual.clone() },
+        UpRequest { source: Sources { v4: "198.51.100.2".parse().ok(), v6: None }, ..usual.clone() },
         UpRequest { metric: Some(7), ..usual.clone() },
         UpRequest { routes: vec![route], ..usual.clone() },
         UpRequest { pooled: true, ..usual.clone() },

@@ -1,6 +1,7 @@
 //! Uplinks that are renamed, deleted, and made anew.
 
 mod later;
+mod sources;
 mod ways;
 
 use super::super::{

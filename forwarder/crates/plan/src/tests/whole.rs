@@ -24,7 +24,7 @@ fn endpoint(id: &str, network: &str, netns: TargetRef) -> Endpoint {
         mac: None,
         announce: false,
         allow_spoof: false,
-        source: None,
+        source: crate::Sources::default(),
         no_default_route: false,
         metric: None,
         routes: Vec::new(),

@@ -52,10 +52,13 @@ pub(crate) struct UpArgs {
     /// Set no default route inside
     #[arg(long)]
     pub(crate) no_default_route: bool,
-    /// Address of the host behind which its packets appear [default: the one that the host
-    /// would take]
-    #[arg(long, value_name = "ADDR")]
+    /// Address of the host behind which its packets appear, or a range of them, which has
+    /// more ports [default: the one that the host would take]
+    #[arg(long, value_name = "ADDR[-ADDR]")]
     pub(crate) source: Option<String>,
+    /// The same of IPv6
+    #[arg(long, value_name = "ADDR[-ADDR]")]
+    pub(crate) source6: Option<String>,
     /// Answer at the uplink for the address of --source, which the host does not have
     #[arg(long)]
     pub(crate) announce: bool,

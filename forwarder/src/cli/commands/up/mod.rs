@@ -14,7 +14,11 @@ pub(super) use self::{
 use super::ls;
 use crate::{
     Result,
-    cli::{args::parsed, session::Session, target},
+    cli::{
+        args::{parsed, sources},
+        session::Session,
+        target,
+    },
     dataplane::{Dataplane, PublishedPorts, Senders},
     execute::{self, Observer, UpResult},
     netns::Name,
@@ -75,6 +79,7 @@ fn request(args: &UpArgs) -> Result<UpRequest> {
         announce,
         allow_spoof,
         source,
+        source6,
         attach,
         options,
         table,
@@ -98,7 +103,7 @@ fn request(args: &UpArgs) -> Result<UpRequest> {
         policy: policy::rules(policy)?,
         announce: *announce,
         allow_spoof: *allow_spoof,
-        source: source.as_deref().map(|ip| parsed("--source", ip, "an IPv4 address of the host")).transpose()?,
+        source: sources(source.as_deref(), source6.as_deref())?,
         attach: *attach,
         publish: parsed_ports(publish, publish_from.as_deref())?,
         table: table::request(table)?,

@@ -3,6 +3,7 @@
 mod host_access;
 mod ipv6;
 mod listeners;
+mod sources;
 mod transit;
 
 use std::net::Ipv4Addr;
@@ -255,6 +256,16 @@ pub(crate) fn not_forwarded(records: &Records) -> Result<Vec<(String, String)>> 
     Ok(found)
 }
 
+/// Addresses behind which endpoints are to appear, and that the host has lost: those of each network, in words with the remedy.
+///
+/// # Errors
+/// The kernel refuses.
+pub(crate) fn lost_sources(records: &Records) -> Result<Vec<String>> {
+    let netlink = Netlink::here()?;
+    let lost = records.networks.iter().map(|network| sources::lost(&netlink, records, network));
+    Ok(lost.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
+}
+
 /// What these surroundings do to networks, each with the remedy.
 ///
 /// # Errors
@@ -284,6 +295,7 @@ fn look(records: &Records, host: Option<&str>, network: Option<&str>) -> Result<
     for (record, link, addresses) in leaving(&netlink, records, network)? {
         problems.extend(forwards_not(&netlink, records, record, &link.name)?);
         problems.extend(ipv6::silent_routers(&netlink, record, &link)?);
+        problems.extend(sources::lost(&netlink, records, record)?);
         if record.treatment.bound {
             let host = NetConfig {
                 links: vec![link.clone()],

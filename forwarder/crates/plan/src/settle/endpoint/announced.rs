@@ -4,21 +4,42 @@ use std::net::Ipv4Addr;
 
 use ipnet::{IpNet, Ipv4Net};
 
-use crate::{Actual, EndpointRecord, HardwareAddress, host_address, settled::Network, uplink::Uplink};
+use crate::{Actual, EndpointRecord, HardwareAddress, Sources, host_address, settled::Network, uplink::Uplink};
 use fwd_base::{Error, Kind, Result};
 use fwd_kernel::netlink::LinkLayer;
 
-/// Refuses it where no address is named.
-pub(super) fn nothing() -> Error {
-    Error::new(Kind::Usage, "announce", "an address", "none is named")
-        .remedy("name it: --source ADDR, or leave out --announce")
-}
-
-/// Checks that `source` may be announced for an endpoint of `network`.
+/// The one address that is asked for.
 ///
 /// # Errors
-/// No program would answer, nobody would ask there, the host has the address, or somebody else does.
-pub(super) fn check(source: Ipv4Addr, actual: &Actual, network: &Network) -> Result<()> {
+/// There is none, there are several, or there is one of IPv6, too.
+fn only(asked: Sources) -> Result<Ipv4Addr> {
+    let refuse =
+        |source: String, why, remedy: &str| Err(Error::new(Kind::Usage, "announce", source, why).remedy(remedy));
+    match (asked.v4, asked.v6) {
+        (_, Some(v6)) => {
+            let why = "an address of IPv4 alone can be announced";
+            refuse(v6.to_string(), why, "leave out --source6, or leave out --announce and give the host the addresses")
+        }
+        (None, None) => refuse("an address".into(), "none is named", "name it: --source ADDR, or leave out --announce"),
+        (Some(v4), None) => asked.one_v4().map_or_else(
+            || {
+                let remedy = format!(
+                    "name one of them (--source {}), or leave out --announce and give the host the addresses",
+                    v4.first()
+                );
+                refuse(v4.to_string(), "one address alone can be announced", &remedy)
+            },
+            Ok,
+        ),
+    }
+}
+
+/// Checks that what is `asked` for may be announced for an endpoint of `network`.
+///
+/// # Errors
+/// It is not one address of IPv4, no program would answer, nobody would ask there, the host has the address, or somebody else does.
+pub(super) fn check(asked: Sources, actual: &Actual, network: &Network) -> Result<()> {
+    let source = only(asked)?;
     // Of an internal network others have told.
     let Some(uplink) = &network.uplink else { return Ok(()) };
     let refuse =
@@ -77,14 +98,14 @@ fn link(source: Ipv4Addr, actual: &Actual, uplink: &Uplink) -> Result<Ipv4Net> {
 
 /// An endpoint that has the address announced at another uplink.
 fn elsewhere<'a>(source: Ipv4Addr, actual: &'a Actual, uplink: &Uplink) -> Option<&'a EndpointRecord> {
-    let announced = |it: &&EndpointRecord| it.announce && it.source == Some(source) && it.uplink != uplink.index;
+    let announced = |it: &&EndpointRecord| it.announced() == Some(source) && it.uplink != uplink.index;
     actual.records.endpoints.iter().find(announced)
 }
 
 /// The addresses of those `asked` for that nobody announces yet, each with an interface on whose link somebody may have it.
 pub fn to_be_announced(asked: impl Iterator<Item = Ipv4Addr>, actual: &Actual) -> Vec<(u32, Ipv4Addr)> {
     let is_known = |source: &Ipv4Addr| {
-        actual.records.endpoints.iter().any(|it| it.announce && it.source == Some(*source))
+        actual.records.endpoints.iter().any(|it| it.announced() == Some(*source))
             || host_address::has((*source).into(), actual)
     };
     let links = |source: Ipv4Addr| {

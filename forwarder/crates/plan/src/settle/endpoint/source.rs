@@ -1,45 +1,104 @@
-//! The address of the host behind which an endpoint appears.
+//! The addresses of the host behind which an endpoint appears.
 
-use std::net::Ipv4Addr;
+use std::{fmt::Display, net::IpAddr};
 
 use super::announced;
-use crate::{Actual, EndpointRecord, desired::Asked, host_address, settled::Network};
+use crate::{Actual, EndpointRecord, Sources, desired::Asked, host_address, settled::Network};
 use fwd_base::{Error, Kind, Result};
 
-/// Settles it: what is asked for, or what the endpoint had before, which is `kept`.
+/// What was asked for is what an endpoint has.
 ///
 /// # Errors
-/// It is none of the host's, or nothing of the network appears behind it.
+/// What it has, in words.
+pub(super) fn same(asked: Sources, found: Sources) -> Result<(), String> {
+    differs(asked.v4, found.v4)?;
+    differs(asked.v6, found.v6)
+}
+
+fn differs<T: Display + PartialEq>(asked: Option<T>, found: Option<T>) -> Result<(), String> {
+    let has = found.as_ref().map_or_else(|| "the one that the host takes".into(), ToString::to_string);
+    match asked {
+        Some(asked) if found.as_ref() != Some(&asked) => {
+            Err(format!("the address behind which it appears is {has}, not {asked}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Nothing is there that was not asked for.
+///
+/// # Errors
+/// What is, in words.
+pub(super) fn exact(asked: Sources, found: Sources) -> Result<(), String> {
+    let besides = Sources { v4: found.v4.filter(|_| asked.v4.is_none()), v6: found.v6.filter(|_| asked.v6.is_none()) };
+    match besides.options().next() {
+        Some((option, source)) => Err(format!("it was attached with {option} {source}")),
+        None => Ok(()),
+    }
+}
+
+/// Settles them: what is asked for, or what the endpoint had before, which is `kept`.
+///
+/// # Errors
+/// One is none of the host's, or nothing of the network appears behind it.
 pub(super) fn settled(
     asked: &Asked,
     actual: &Actual,
     network: &Network,
     kept: Option<&EndpointRecord>,
-) -> Result<Option<Ipv4Addr>> {
-    let Some(source) = asked.source else {
-        return if asked.announce { Err(announced::nothing()) } else { Ok(kept.and_then(|record| record.source)) };
-    };
-    let refuse = |kind, why: String| Error::new(kind, "use", format!("source {source}"), why);
+) -> Result<Sources> {
+    check(asked.source, asked.announce, network, actual)?;
+    Ok(asked.source.or(kept.map(|record| record.source).unwrap_or_default()))
+}
+
+/// Checks that something of a network can appear behind these, of which the host is to answer for that of IPv4 where it is to `announce` it.
+///
+/// # Errors
+/// One is none of the host's, or nothing of the network appears behind it.
+fn check(asked: Sources, announce: bool, network: &Network, actual: &Actual) -> Result<()> {
+    possible(asked, network)?;
+    if announce {
+        return announced::check(asked, actual, network);
+    }
+    asked.addresses().try_for_each(|address| of_host(address, actual))
+}
+
+/// Checks that a network has something that appears behind these.
+///
+/// # Errors
+/// It has not.
+fn possible(asked: Sources, network: &Network) -> Result<()> {
     let name = &network.name;
-    if network.gateway.is_none() {
-        let why = format!("network {name} has no IPv4, of which alone a source can be asked for");
-        return Err(refuse(Kind::Unsupported, why).remedy("leave out --source"));
+    for (option, source) in asked.options() {
+        let refuse = |kind, why: String| Error::new(kind, "use", format!("source {source}"), why);
+        if network.uplink.is_none() {
+            let why = format!("network {name} is internal: nothing of it appears outside");
+            return Err(refuse(Kind::Usage, why)
+                .remedy(format!("leave out {option}, or use a network that was made without --internal")));
+        }
+        let is_v4 = option == Sources::V4;
+        let (has, family) = if is_v4 { (network.gateway.is_some(), 4) } else { (network.gateway6.is_some(), 6) };
+        if !has {
+            return Err(refuse(Kind::Unsupported, format!("network {name} has no IPv{family}"))
+                .remedy(format!("leave out {option}, or use a network that has IPv{family} (`fwd network ls`)")));
+        }
+        if !is_v4 && network.treatment.routed6 {
+            let why = format!("network {name} is routed: its addresses of IPv6 leave as they are");
+            return Err(refuse(Kind::Unsupported, why)
+                .remedy(format!("leave out {option}, or use a network with --ipv6 masquerade")));
+        }
     }
-    if network.treatment.internal {
-        let why = format!("network {name} is internal: nothing of it appears outside");
-        return Err(
-            refuse(Kind::Usage, why).remedy("leave out --source, or use a network that was made without --internal")
-        );
-    }
-    if asked.announce {
-        return announced::check(source, actual, network).map(|()| Some(source));
-    }
-    host_address::check(source.into(), actual).map_err(|(kind, why)| {
-        let give = format!(
-            "give it to the host first (`ip addr add {source}/32 dev INTERFACE`), have it announced (--announce), or "
-        );
+    Ok(())
+}
+
+/// The host must have the address.
+fn of_host(source: IpAddr, actual: &Actual) -> Result<()> {
+    host_address::check(source, actual).map_err(|(kind, why)| {
+        let (length, family) = if source.is_ipv4() { (32, "-4") } else { (128, "-6") };
+        let announce = if source.is_ipv4() { "have it announced (--announce), " } else { "" };
+        let give = format!("give it to the host first (`ip addr add {source}/{length} dev INTERFACE`), {announce}or ");
         let give = if kind == Kind::NotFound { give.as_str() } else { "" };
-        refuse(kind, why).remedy(format!("{give}name one that it has (`ip -4 address`)"))
-    })?;
-    Ok(Some(source))
+        Error::new(kind, "use", format!("source {source}"), why)
+            .remedy(format!("{give}name one that it has (`ip {family} address`)"))
+    })
 }

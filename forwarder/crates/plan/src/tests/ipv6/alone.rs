@@ -89,7 +89,8 @@ fn ipv4_is_refused_where_there_is_none() {
     );
     let ip = UpRequest { ip: Some([10, 0, 0, 2].into()), ..UpRequest::new(named("b")) };
     refused(&world, &ip, Kind::Unsupported, &["address 10.0.0.2", "fwd0 has no IPv4", "--ip6"]);
-    let source = UpRequest { source: Some([198, 51, 100, 2].into()), ..UpRequest::new(named("b")) };
+    let source = crate::Sources { v4: "198.51.100.2".parse().ok(), v6: None };
+    let source = UpRequest { source, ..UpRequest::new(named("b")) };
     refused(&world, &source, Kind::Unsupported, &["--source"]);
     let route = RouteRequest { to: "10.9.0.0/16".parse().expect("a network"), via: None };
     let route = UpRequest { routes: vec![route], ..UpRequest::new(named("b")) };

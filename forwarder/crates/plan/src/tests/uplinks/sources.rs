@@ -1,0 +1,78 @@
+//! Addresses of the host behind which endpoints appear.
+
+use crate::{
+    Datapath, Ipv6, Object, Sources, UpRequest, UplinkChoice,
+    object::SourceNat,
+    testing::{World, named},
+};
+use fwd_base::Kind;
+
+/// A host with three more addresses of each family at its uplink.
+fn world() -> World {
+    let mut world = World::with_ipv6();
+    for number in 11..14 {
+        let v4 = format!("198.51.100.{number}/24").parse().expect("an address");
+        let v6 = format!("2001:db8::{number}/64").parse().expect("an address");
+        world.host.net.addresses.extend([(2, v4), (2, v6)]);
+    }
+    world
+}
+
+fn sources(v4: &str, v6: &str) -> Sources {
+    Sources { v4: v4.parse().ok(), v6: v6.parse().ok() }
+}
+
+fn both() -> Sources {
+    sources("198.51.100.11-198.51.100.13", "2001:db8::11-2001:db8::13")
+}
+
+fn up(ns: &str, datapath: Datapath, source: Sources) -> UpRequest {
+    UpRequest { source, ..UpRequest::new(named(ns)) }.with_options(|it| it.datapath = Some(datapath))
+}
+
+fn rules(world: &World, asked: &UpRequest) -> Vec<SourceNat> {
+    let plan = world.plan_up(asked).expect("it is possible");
+    let rules = plan.ops.into_iter().filter_map(|op| match op.object {
+        Object::SourceNat(rules) => Some(rules),
+        _ => None,
+    });
+    rules.collect()
+}
+
+#[test]
+fn kernel_has_the_range_where_it_forwards_and_else_the_address_that_programs_take() {
+    let mut world = world();
+    let text = |rules: &[SourceNat]| rules.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let asked = up("a", Datapath::Kernel, both());
+    let [v4, v6] = &text(&rules(&world, &asked))[..] else { panic!("one for each family") };
+    assert_eq!(v4, "source 198.51.100.11-198.51.100.13 of 10.77.0.2");
+    assert!(v6.starts_with("source 2001:db8::11-2001:db8::13 of fd"), "{v6}");
+    let [v6] = &text(&rules(&world, &up("a", Datapath::Tc, both())))[..] else { panic!("of IPv6 alone") };
+    assert!(v6.starts_with("source 2001:db8::"), "{v6}");
+    assert!(!v6.contains('-'), "{v6}");
+    for datapath in Datapath::ALL {
+        let before = world.snapshot();
+        world.up(&up("a", datapath, both()));
+        assert_eq!(world.records.endpoints[0].source, both());
+        assert_eq!(world.plan_up(&up("a", datapath, Sources::default())).expect("it is up").ops, []);
+        world.down(None);
+        assert_eq!(world.snapshot(), before, "{datapath:?}");
+    }
+}
+
+#[test]
+fn what_cannot_be_a_source_is_refused() {
+    let world = world();
+    let refused = |asked: UpRequest, kind, word: &str| {
+        let error = world.plan_up(&asked).expect_err("it is refused");
+        assert!(error.kind == kind && error.to_string().contains(word) && error.remedy.is_some(), "{error}");
+    };
+    let gap = sources("198.51.100.11-198.51.100.14", "");
+    refused(up("a", Datapath::Tc, gap), Kind::NotFound, "no address 198.51.100.14");
+    let internal = up("a", Datapath::Tc, both()).with_options(|it| it.uplink = UplinkChoice::None);
+    refused(internal, Kind::Usage, "internal");
+    let routed = up("a", Datapath::Tc, both()).with_options(|it| {
+        (it.ipv6, it.subnet6) = (Some(Ipv6::Route), "2001:db8:77::/64".parse().ok());
+    });
+    refused(routed, Kind::Unsupported, "routed");
+}
