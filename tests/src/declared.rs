@@ -216,7 +216,8 @@ fn what_is_up_is_exported_and_applied_elsewhere() {
         ],
     );
     fwd.up("b", &["--network", "web", "--mac", "02:00:00:00:00:09", "--allow-spoof"]);
-    fwd.up("c", &["--network", "old", "--datapath", "kernel", "--no-default-route"]);
+    let own = fwd.uplink(0).address.to_string();
+    fwd.up("c", &["--network", "old", "--datapath", "kernel", "--no-default-route", "--source", &own]);
     fwd.ok(&["network", "add", "spare", "--internal", "--no-icc"]);
     let file = fwd.ok(&["export"]);
     let [planned, failed] = with_input(&fwd, &["--json", "plan", "--prune", "-f", "-"], &file);
@@ -243,6 +244,7 @@ fn what_is_up_is_exported_and_applied_elsewhere() {
         "attach",
         "datapath",
         "allow_spoof",
+        "source",
         "default_route",
     ];
     let facts = |listed: &[Value]| listed.iter().map(|it| keys.map(|key| it[key].clone())).collect::<Vec<_>>();

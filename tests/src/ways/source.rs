@@ -94,6 +94,25 @@ fn endpoint_keeps_one_address_of_a_range_as_long_as_that_has_ports() {
     fwd.expect_error(&["up", "--ns", &pod.name, "--source", &first.to_string()], CONFLICT, &[&range]);
 }
 
+#[test]
+fn network_lends_its_source_to_those_that_come_from_then_on_and_ask_for_none() {
+    let fwd = host();
+    let [first, second] = addresses(&fwd);
+    let add = |source: Ipv4Addr| fwd.ok(&["network", "add", "web", "--source", &source.to_string()]);
+    add(first);
+    let one = fwd.up("c1", &["--network", "web"]);
+    let other = fwd.up("c2", &["--network", "web", "--source", &second.to_string()]);
+    assert_eq!((seen_from(&fwd, &one), seen_from(&fwd, &other)), ([first; 2], [second; 2]));
+    assert_eq!(fwd.list(&["network", "ls"])[0]["source"], first.to_string());
+    add(second);
+    let later = fwd.up("c3", &["--network", "web"]);
+    assert_eq!((seen_from(&fwd, &one), seen_from(&fwd, &later)), ([first; 2], [second; 2]));
+    assert_eq!(fwd.up("c1", &["--network", "web"]).shown["changed"], false, "who is there keeps what it has");
+    let unknown = ["network", "add", "lan", "--source", "192.0.2.77"];
+    fwd.expect_error(&unknown, NOT_FOUND, &["192.0.2.77", "ip addr add"]);
+    fwd.expect_error(&["network", "add", "vault", "--internal", "--source", "192.0.2.77"], USAGE, &["internal"]);
+}
+
 /// The kernel's NAT has a range, too, of which each namespace has one address.
 #[test]
 fn endpoint_has_one_address_of_a_range_by_the_kernels_nat() {

@@ -65,6 +65,8 @@ const EVERYTHING: &str = r#"
         allow-networks = ["vault"]
         dns = true
         keep = true
+        source = "192.0.2.5"
+        source6 = "2001:db8::5-2001:db8::6"
 
         [networks.vault]
         internal = true
@@ -129,6 +131,10 @@ fn every_key_of_table_and_networks_arrives() {
         allow_networks: ["vault".to_owned()].into(),
         kept: true,
         dns: true,
+        source: Sources {
+            v4: Some(Ipv4Addr::new(192, 0, 2, 5).into()),
+            v6: Some("2001:db8::5-2001:db8::6".parse().expect("a range")),
+        },
     };
     assert_eq!(desired.networks["web"], web);
     assert_eq!(desired.networks["vault"], Network { uplink: UplinkChoice::None, ..Network::default() });
@@ -326,6 +332,7 @@ fn networks() -> impl Strategy<Value = BTreeMap<String, Network>> {
             allow_networks: Default::default(),
             kept,
             dns,
+            source: Sources { v4: dns.then(|| Ipv4Addr::new(192, 0, 2, 9).into()), v6: None },
         }
     });
     let name = "[a-z][a-z0-9_.-]{0,8}|[\\PC--/]{1,9}".prop_filter("a name", |name| Name::of("a network", name).is_ok());

@@ -54,6 +54,10 @@ pub struct NetworkView {
     pub no_icc: bool,
     /// Whether what endpoints of the network speak with each other has flows.
     pub east_west: bool,
+    /// Addresses of the host behind which its namespaces appear that ask for none: one, or a range; none where the host chooses.
+    pub source: Option<String>,
+    /// The same of IPv6.
+    pub source6: Option<String>,
     /// Networks that may reach it, whether they are there and have allowed it or not.
     pub allows: Vec<Untrusted>,
     /// Those of them that do, and are reached by it.
@@ -106,8 +110,11 @@ impl NetworkView {
         let one_sided = self.allows.iter().filter(|it| !self.reaches.contains(it));
         let reaches = self.reaches.iter().map(|it| format!("reaches {it}"));
         let one_sided = one_sided.map(|it| format!("allows {it} (not allowed by it)"));
+        let sources = self.source.iter().map(|it| format!("source {it}"));
+        let sources = sources.chain(self.source6.iter().map(|it| format!("source6 {it}")));
         let pooled = (self.pooled > 0).then(|| format!("pool of {}", self.pooled));
-        let options: Vec<String> = nat.chain(reaches).chain(one_sided).chain(options).chain(pooled).collect();
+        let options: Vec<String> =
+            nat.chain(sources).chain(reaches).chain(one_sided).chain(options).chain(pooled).collect();
         if options.is_empty() { "-".into() } else { options.join(", ") }
     }
 

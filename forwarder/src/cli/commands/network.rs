@@ -7,7 +7,10 @@ use clap::{Args, Subcommand};
 use super::up::{self, TableArgs};
 use crate::{
     Error, Kind, Result,
-    cli::{args::NetworkArgs, session::Session},
+    cli::{
+        args::{NetworkArgs, sources},
+        session::Session,
+    },
     execute::{self, Applied, DownResult, Observer},
     netns::Name,
     query::State,
@@ -57,6 +60,13 @@ pub(crate) struct AddArgs {
     /// several; given for a network that is there, it holds from then on
     #[arg(long = "allow-network", value_name = "NAME")]
     pub(crate) allow_networks: Vec<String>,
+    /// Address of the host, or a range, behind which namespaces appear that come from now on
+    /// and ask for none [default: the one that the host would take]
+    #[arg(long, value_name = "ADDR[-ADDR]")]
+    pub(crate) source: Option<String>,
+    /// The same of IPv6
+    #[arg(long, value_name = "ADDR[-ADDR]")]
+    pub(crate) source6: Option<String>,
     /// Print the operations and their equivalent commands; change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -106,8 +116,9 @@ pub(super) fn run(session: &mut Session<'_, '_>, args: &NetworkCommandArgs, obse
 }
 
 fn add(session: &mut Session<'_, '_>, args: &AddArgs, observer: &mut dyn Observer) -> Result<()> {
-    let AddArgs { name, options, table, allow_networks, dry_run } = args;
-    let network = Network { allow_networks: names(allow_networks)?, kept: true, ..options.asked()? };
+    let AddArgs { name, options, table, allow_networks, source, source6, dry_run } = args;
+    let source = sources(source.as_deref(), source6.as_deref())?;
+    let network = Network { allow_networks: names(allow_networks)?, kept: true, source, ..options.asked()? };
     let name = Name::of("a network", name)?;
     change(
         session,

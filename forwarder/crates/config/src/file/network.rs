@@ -1,6 +1,10 @@
 //! What a file may say of a network, and how that becomes what is desired, and comes of it: each names every field of the other side.
 
-use std::{collections::BTreeSet, net::Ipv4Addr, ops::Range};
+use std::{
+    collections::BTreeSet,
+    net::{Ipv4Addr, Ipv6Addr},
+    ops::Range,
+};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use schemars::JsonSchema;
@@ -9,7 +13,7 @@ use toml::Spanned;
 
 use super::{anywhere, words};
 use fwd_base::{Error, Result};
-use fwd_plan::{self as plan, Datapath, Flows, Ipv4, Ipv6, Nat, UplinkChoice};
+use fwd_plan::{self as plan, Datapath, Flows, Ipv4, Ipv6, Nat, SourceRange, Sources, UplinkChoice};
 
 /// A network. What is left out and depends on the host (uplink's MTU, free subnet, best data path, IPv6) is as it is, or as the host
 /// has it; everything else that is left out is not to be.
@@ -76,6 +80,15 @@ pub struct Network {
     /// It stays when commands take its last namespace down.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub keep: bool,
+    /// The address of the host behind which its namespaces appear by IPv4 that name none, or a range of them, 192.0.2.8-192.0.2.11; without it, the one
+    /// that the host would take.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub source: Option<SourceRange<Ipv4Addr>>,
+    /// The same of IPv6.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub source6: Option<SourceRange<Ipv6Addr>>,
 }
 
 impl Network {
@@ -102,6 +115,8 @@ impl Network {
             allow_networks,
             dns,
             keep,
+            source,
+            source6,
         } = self;
         let uplink = match uplink {
             Some(uplink) if *internal => {
@@ -131,6 +146,7 @@ impl Network {
             allow_networks: allow_networks.iter().map(|other| other.get_ref().clone()).collect(),
             kept: *keep,
             dns: *dns,
+            source: Sources { v4: *source, v6: *source6 },
         })
     }
 
@@ -153,6 +169,7 @@ impl Network {
             allow_networks,
             kept,
             dns,
+            source,
         } = network;
         Self {
             uplink: uplink.interface().map(|name| anywhere(name.into())),
@@ -172,6 +189,8 @@ impl Network {
             allow_networks: allow_networks.iter().cloned().map(anywhere).collect(),
             dns: *dns,
             keep: *kept,
+            source: source.v4,
+            source6: source.v6,
         }
     }
 }

@@ -3,7 +3,10 @@
 //! A network without one is as usual. That two networks reach each other follows from the documents of both, and is told to the programs
 //! by their bridges whenever one of them changes.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    net::{Ipv4Addr, Ipv6Addr},
+};
 
 use forwarder_common::abi::{METADATA_LEN, NetworkPair, endpoint_flags};
 use serde::{Deserialize, Serialize};
@@ -22,6 +25,12 @@ pub struct NetworkMetadata {
     pub name: String,
     /// Networks that may reach it, by their names, whether they are there or not.
     pub allows: BTreeSet<String>,
+    /// The first address of the host behind which endpoints appear that ask for none, and how many there are.
+    #[serde(default)]
+    pub source: Option<(Ipv4Addr, u16)>,
+    /// The same of IPv6.
+    #[serde(default)]
+    pub source6: Option<(Ipv6Addr, u16)>,
 }
 
 /// The document with its version.
@@ -79,7 +88,8 @@ impl Dataplane {
     /// # Errors
     /// There is more to say than there is room for, or a map cannot be written.
     pub fn put_network_metadata(&self, metadata: &NetworkMetadata) -> Result<()> {
-        if metadata.allows.is_empty() {
+        let usual = NetworkMetadata { name: metadata.name.clone(), ..NetworkMetadata::default() };
+        if *metadata == usual {
             self.forget(maps::METADATA, &key(&metadata.name))?;
         } else {
             self.put(maps::METADATA, &key(&metadata.name), &write(metadata)?)?;
@@ -132,7 +142,8 @@ mod tests {
     use super::*;
 
     fn network(name: &str, allows: &[&str]) -> NetworkMetadata {
-        NetworkMetadata { name: name.into(), allows: allows.iter().map(|it| (*it).to_owned()).collect() }
+        let allows = allows.iter().map(|it| (*it).to_owned()).collect();
+        NetworkMetadata { name: name.into(), allows, ..NetworkMetadata::default() }
     }
 
     #[test]
@@ -147,7 +158,8 @@ mod tests {
     #[test]
     fn what_has_no_room_is_refused() {
         let many: Vec<String> = (0..1000).map(|number| format!("network{number}")).collect();
-        let many = NetworkMetadata { name: "web".into(), allows: many.into_iter().collect() };
+        let many =
+            NetworkMetadata { name: "web".into(), allows: many.into_iter().collect(), ..NetworkMetadata::default() };
         assert_eq!(many.check().expect_err("it is refused").kind, Kind::Usage);
         network("web", &["db"]).check().expect("there is room");
     }

@@ -37,7 +37,7 @@ use self::{
 pub(crate) use self::{
     gather::recorded,
     names::names_of,
-    record::{attach, limits, source, table},
+    record::{attach, limits, source, sources_of, table},
     surroundings::{effects, is_strict, lost_sources, not_forwarded},
 };
 pub use self::{

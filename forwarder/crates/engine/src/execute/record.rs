@@ -9,7 +9,9 @@ use forwarder_common::{
 use ipnet::{Ipv4Net, Ipv6Net};
 
 use fwd_base::Result;
-use fwd_dataplane::{Backend, Dataplane, Described, Metadata, NetnsMetadata, Rule, XdpHook, name, name_of};
+use fwd_dataplane::{
+    Backend, Dataplane, Described, Metadata, NetnsMetadata, NetworkMetadata, Rule, XdpHook, name, name_of,
+};
 use fwd_plan::{
     Datapath, EndpointRecord, EndpointSpec, IDLE_TIMES, Limits, Marks, NetworkRecord, NetworkSpec, RateLimit, Records,
     SourceRange, Sources, TableRecord, TargetRef, Treatment, UplinkRecord,
@@ -72,7 +74,8 @@ fn given(address: abi::Addr) -> Option<Ipv6Addr> {
 
 fn network(plane: &Dataplane, index: u32, record: &abi::Network) -> Result<NetworkRecord> {
     let name = name_of(&record.name);
-    let allows = plane.network_metadata(&name)?.allows;
+    let known = plane.network_metadata(&name)?;
+    let source = sources_of(&known);
     let prefix = u8::try_from(record.prefix_v4).unwrap_or(32).min(32);
     let prefix6 = u8::try_from(record.prefix_v6).unwrap_or(128).min(128);
     Ok(NetworkRecord {
@@ -88,7 +91,8 @@ fn network(plane: &Dataplane, index: u32, record: &abi::Network) -> Result<Netwo
         datapath: Datapath::of_flags(record.flags),
         treatment: Treatment::of_flags(record.flags),
         kept: record.flags & endpoint_flags::KEPT != 0,
-        allows,
+        allows: known.allows,
+        source,
     })
 }
 
@@ -158,6 +162,15 @@ fn endpoint(
             awaited: is_set(endpoint_flags::AWAITED),
             pooled: is_set(endpoint_flags::POOLED),
         },
+    }
+}
+
+/// The addresses behind which endpoints of a network appear that ask for none.
+#[must_use]
+pub(crate) fn sources_of(known: &NetworkMetadata) -> Sources {
+    Sources {
+        v4: known.source.map(|(first, count)| SourceRange::counted(first, count)),
+        v6: known.source6.map(|(first, count)| SourceRange::counted(first, count)),
     }
 }
 

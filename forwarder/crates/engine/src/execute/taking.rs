@@ -18,7 +18,9 @@ pub(super) fn network(request: &UpRequest) -> &str {
 /// /proc cannot be read.
 pub(super) fn find(request: &UpRequest, records: &Records) -> Result<Option<(Netns, EndpointRecord)>> {
     let TargetRef::Named(_) = &request.target else { return Ok(None) };
-    let mut fitting = records.endpoints.iter().filter(|it| fits(request, network(request), it)).peekable();
+    let name = network(request);
+    let Some(network) = records.networks.iter().find(|network| network.name == name) else { return Ok(None) };
+    let mut fitting = records.endpoints.iter().filter(|it| fits(request, network, it)).peekable();
     // A name that would not last is refused as ever.
     if fitting.peek().is_none() || mounts::is_temporary(DIRECTORY.as_ref())?.is_some() {
         return Ok(None);

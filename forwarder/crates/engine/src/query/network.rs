@@ -9,7 +9,7 @@ use super::State;
 use crate::execute;
 use fwd_base::Result;
 use fwd_dataplane::{NetworkMetadata, name_of};
-use fwd_plan::{Datapath, Flows, Ipv4, Treatment};
+use fwd_plan::{Datapath, Flows, Ipv4, Sources, Treatment};
 use fwd_render::{NetworkView, UPLINK_STATES};
 
 impl State {
@@ -34,6 +34,7 @@ impl State {
         let reaches = allows().filter(is_mutual).cloned().map(Into::into).collect();
         let allows = allows().cloned().map(Into::into).collect();
         let treatment = Treatment::of_flags(record.flags);
+        let Sources { v4, v6 } = own.map(execute::sources_of).unwrap_or_default();
         let Treatment { nat, clamp_mss, ignore_xfrm, internal, no_icc, flows, bound, dns, routed6: _ } = treatment;
         let datapath = Datapath::of_flags(record.flags);
         let gateways = execute::gateways(record);
@@ -67,6 +68,8 @@ impl State {
             internal,
             no_icc,
             east_west: flows == Flows::EastWest,
+            source: v4.map(|source| source.to_string()),
+            source6: v6.map(|source| source.to_string()),
             allows,
             reaches,
             mtu: record.mtu,

@@ -42,6 +42,8 @@ pub struct NetworkRecord {
     pub kept: bool,
     /// Networks that may reach it, by name: they do once each has allowed the other.
     pub allows: BTreeSet<String>,
+    /// Addresses of the host behind which its endpoints appear that ask for none.
+    pub source: Sources,
 }
 
 /// An endpoint, by its host-side veth.

@@ -13,7 +13,7 @@ use forwarder_common::abi::endpoint_flags;
 use ipnet::{Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
-use super::options::unsupported;
+use super::{options::unsupported, source::Sources};
 
 pub use self::{ipv4::Ipv4, ipv6::Ipv6, uplink::UplinkChoice};
 use crate::{Datapath, Flows, Nat};
@@ -55,6 +55,8 @@ pub struct Network {
     pub kept: bool,
     /// A name server answers at its gateway.
     pub dns: bool,
+    /// Addresses of the host behind which its endpoints appear that ask for none.
+    pub source: Sources,
 }
 
 /// How the packets of a network are treated: what the records have of its options.

@@ -27,7 +27,7 @@ pub use self::{
     inside::{Loopback, NsAddress, NsDefaultRoute, NsIpv6, NsLinkUp, NsNeighbour, NsOffloads, NsRoute},
     loaded::{OtherVersion, RecordMaps},
     netns::{NamedNetns, ResolvConf},
-    network::{NameServer, NetworkAllows, NetworkHook, NetworkKept, NetworkSpec, NetworkUplink},
+    network::{NameServer, NetworkAllows, NetworkHook, NetworkKept, NetworkSource, NetworkSpec, NetworkUplink},
     nftables::{Isolation, Masquerade, Rules6, SourceNat},
     port::{Fdb, Neighbour, Port, ProxyNeighbour},
     publish::{HostAccess, KernelPorts, Published},
@@ -147,6 +147,8 @@ objects! {
     NetworkKept(NetworkKept),
     /// Which networks may reach a network.
     NetworkAllows(NetworkAllows),
+    /// Behind which addresses of the host endpoints of a network appear that ask for none.
+    NetworkSource(NetworkSource),
     /// The program at a network's bridge.
     NetworkHook(NetworkHook),
     /// A rule of nftables that keeps out what is not for the network, where no program does.

@@ -1,14 +1,15 @@
 //! The record of a network, and the program at its bridge.
 
 mod name_server;
+mod source;
 
 use std::{collections::BTreeSet, fmt};
 
 use ipnet::{Ipv4Net, Ipv6Net};
 
-pub use self::name_server::NameServer;
+pub use self::{name_server::NameServer, source::NetworkSource};
 use super::{super::shell, Acts, Handling, Managed};
-use crate::{Actual, Datapath, EndpointRecord, NetworkRecord, Treatment};
+use crate::{Actual, Datapath, EndpointRecord, NetworkRecord, Sources, Treatment};
 use fwd_base::text::option;
 use fwd_kernel::netlink::Mac;
 
@@ -46,8 +47,8 @@ impl NetworkSpec {
     pub(crate) fn record(&self, index: u32) -> NetworkRecord {
         let Self { name, index: _, bridge, gateway, gateway6, uplink, mtu, mac, last, datapath, treatment, kept } =
             self.clone();
-        // What it allows is told by an object of its own.
-        let allows = BTreeSet::new();
+        // What it allows, and its endpoints' sources, are told by objects of their own.
+        let (allows, source) = (BTreeSet::new(), Sources::default());
         NetworkRecord {
             index,
             name,
@@ -62,6 +63,7 @@ impl NetworkSpec {
             treatment,
             kept,
             allows,
+            source,
         }
     }
 }

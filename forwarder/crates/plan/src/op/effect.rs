@@ -55,6 +55,7 @@ impl Actual {
             | Object::NetworkUplink(_)
             | Object::NetworkKept(_)
             | Object::NetworkAllows(_)
+            | Object::NetworkSource(_)
             | Object::NetworkHook(_) => self.make_network(object),
             Object::Endpoint(_)
             | Object::EndpointBridge(_)
@@ -134,6 +135,9 @@ impl Actual {
             }
             Object::NetworkAllows(object::NetworkAllows { network, to, .. }) => {
                 records.networks.iter_mut().filter(|it| it.name == *network).for_each(|it| it.allows.clone_from(to));
+            }
+            Object::NetworkSource(object::NetworkSource { network, to, .. }) => {
+                records.networks.iter_mut().filter(|it| it.name == *network).for_each(|it| it.source = *to);
             }
             Object::NetworkHook(object::NetworkHook { bridge, index }) => {
                 let index = index.or_else(|| self.host.net.link(bridge).map(|link| link.index));
@@ -305,6 +309,7 @@ impl Actual {
             | Object::NetworkUplink(_)
             | Object::NetworkKept(_)
             | Object::NetworkAllows(_)
+            | Object::NetworkSource(_)
             | Object::EndpointBridge(_)
             | Object::EndpointAttach(_)
             | Object::EndpointLimits(_)

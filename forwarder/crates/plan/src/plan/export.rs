@@ -5,8 +5,8 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 
 use crate::{
-    Actual, AskedLimits, Desired, Endpoint, HardwareAddress, Limits, Network, RateLimit, RouteRequest, TableRequest,
-    UplinkChoice, names, orphans,
+    Actual, AskedLimits, Desired, Endpoint, EndpointRecord, HardwareAddress, Limits, Network, NetworkRecord, RateLimit,
+    RouteRequest, Sources, TableRequest, UplinkChoice, names, orphans,
 };
 
 /// Everything that the records say, so that to plan for it changes nothing where all is as it should be.
@@ -36,13 +36,15 @@ pub fn export(actual: &Actual) -> Desired {
             datapath: Some(network.datapath),
             allow_networks: network.allows.clone(),
             kept: network.kept,
+            source: network.source,
             ..network.treatment.as_asked()
         };
         (network.name.clone(), options)
     });
     // The pool is for what comes.
     let endpoints = records.endpoints.iter().filter(|endpoint| !endpoint.marks.pooled).map(|endpoint| {
-        let takes_attach = actual.network_of(endpoint).is_some_and(|network| network.datapath.takes_attach());
+        let of_network = actual.network_of(endpoint);
+        let takes_attach = of_network.is_some_and(|network| network.datapath.takes_attach());
         Endpoint {
             id: endpoint.id.clone(),
             network: endpoint.network.clone(),
@@ -54,7 +56,7 @@ pub fn export(actual: &Actual) -> Desired {
             announce: endpoint.announce,
             host_if: None,
             allow_spoof: endpoint.allow_spoof,
-            source: endpoint.source,
+            source: own_source(endpoint, of_network),
             // Of an internal network nobody has one.
             mac: (endpoint.mac != names::endpoint_mac(endpoint.main_address()))
                 .then_some(HardwareAddress(endpoint.mac)),
@@ -69,6 +71,13 @@ pub fn export(actual: &Actual) -> Desired {
         }
     });
     Desired { table, networks: networks.collect(), endpoints: endpoints.collect(), ..Desired::default() }
+}
+
+/// Behind which addresses an endpoint appears that its network does not say. What is announced is always its own.
+fn own_source(endpoint: &EndpointRecord, network: Option<&NetworkRecord>) -> Sources {
+    let lent = network.map(|network| network.source).unwrap_or_default();
+    let own = endpoint.source.besides(lent);
+    if endpoint.announce { Sources { v4: endpoint.source.v4, ..own } } else { own }
 }
 
 /// The gateway that a subnet has if nobody asks for another.

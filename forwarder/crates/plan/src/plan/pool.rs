@@ -2,16 +2,17 @@
 //! to wait for the kernel, which attaches programs.
 
 use crate::{
-    Actual, EndpointRecord, NetConfig, Object, TargetNetns, TargetRef, Undo, UpRequest, desired::Asked, object,
+    Actual, EndpointRecord, NetConfig, NetworkRecord, Object, TargetNetns, TargetRef, Undo, UpRequest, desired::Asked,
+    object,
 };
 use fwd_kernel::netns::Name;
 
-/// Whether an endpoint of the pool can become what is asked for. What is left open of the network is the network's.
+/// Whether an endpoint of the pool can become what is asked for of `network`. What is left open of the network is the network's.
 #[must_use]
-pub fn fits(request: &UpRequest, network: &str, record: &EndpointRecord) -> bool {
+pub fn fits(request: &UpRequest, network: &NetworkRecord, record: &EndpointRecord) -> bool {
     let UpRequest { ip, ip6, mac, allow_spoof, source, no_default_route, metric, routes, attach, ifname, .. } = request;
     record.marks.pooled
-        && record.network == network
+        && record.network == network.name
         && request.caller.is_none()
         && !request.pooled
         && ip.is_none_or(|ip| record.address == Some(ip))
@@ -22,7 +23,8 @@ pub fn fits(request: &UpRequest, network: &str, record: &EndpointRecord) -> bool
         && (!allow_spoof || record.allow_spoof)
         // In an internal network it has none in any case.
         && (!no_default_route || record.no_default_route)
-        && (*source, *metric, routes.is_empty()) == (record.source, record.metric, record.routes.is_empty())
+        && (source.or(network.source), *metric, routes.is_empty())
+            == (record.source, record.metric, record.routes.is_empty())
 }
 
 /// What is not as it was left inside of a namespace of the pool, in words; none if all is. Nobody has been given it, so nobody has anything

@@ -133,7 +133,7 @@ fn uplinks(actual: &Actual, network: &Network) -> Vec<Object> {
 }
 
 fn network_objects(actual: &Actual, network: &Network) -> Vec<Object> {
-    let Network { name, bridge, gateway, gateway6, mac, mtu, datapath, last, treatment, kept, allows, .. } =
+    let Network { name, bridge, gateway, gateway6, mac, mtu, datapath, last, treatment, kept, allows, source, .. } =
         network.clone();
     let uplink_index = network.uplink_index();
     let alias = actual.host.owner.network_alias(&name);
@@ -174,6 +174,8 @@ fn network_objects(actual: &Actual, network: &Network) -> Vec<Object> {
     let from = record.map(|record| record.allows.clone()).unwrap_or_default();
     let allows = object::NetworkAllows { network: name.clone(), from, to: allows };
     objects.push(Object::NetworkAllows(allows));
+    let from = record.map(|record| record.source).unwrap_or_default();
+    objects.push(Object::NetworkSource(object::NetworkSource { network: name.clone(), from, to: source }));
     if datapath == Datapath::Kernel {
         objects.push(Object::Undo(Undo::Masquerade { network: name.clone() }));
         let separation = treatment.separation();

@@ -39,7 +39,7 @@ pub(super) fn checked(
             ));
         }
     }
-    NetworkMetadata { name: asked.name.clone(), allows: allows.clone() }.check()?;
+    NetworkMetadata { name: asked.name.clone(), allows: allows.clone(), ..NetworkMetadata::default() }.check()?;
     Ok(allows.clone())
 }
 

@@ -2,7 +2,7 @@
 
 pub(super) mod announced;
 pub(super) mod routes;
-mod source;
+pub(super) mod source;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -89,7 +89,7 @@ fn exact(asked: &Asked, actual: &Actual, record: &EndpointRecord, network: &Netw
     if record.allow_spoof && !asked.allow_spoof {
         return Err("it was attached with --allow-spoof".into());
     }
-    source::exact(asked.source, record.source)?;
+    source::exact(asked.source.or(network.source), record.source)?;
     if asked.mac.is_none() && record.mac != names::endpoint_mac(record.main_address()) {
         return Err(format!("it was attached with --mac {}", HardwareAddress(record.mac)));
     }

@@ -194,7 +194,7 @@ fn existing_network(
     };
     check().map_err(|error| error.remedy(remedy()))?;
     refuse::foreign_bridge(actual, &record.bridge)?;
-    Ok(Network {
+    let network = Network {
         name: name.clone(),
         bridge: record.bridge.clone(),
         gateway: record.gateway,
@@ -207,7 +207,10 @@ fn existing_network(
         treatment: record.treatment,
         kept: record.kept || asked.options.kept,
         allows: allowed::checked(asked, &asked.allows(&record.allows), record.datapath, actual)?,
-    })
+        source: if asked.exact { asked.options.source } else { asked.options.source.or(record.source) },
+    };
+    endpoint::source::check(asked.options.source, &network, actual)?;
+    Ok(network)
 }
 
 /// What leads outside of a network that exists must be as it is asked for, where nothing else is to be.
@@ -293,12 +296,14 @@ fn new_network(asked: &AskedNetwork, actual: &Actual) -> Result<Network> {
         last: 0,
         kept: asked.options.kept,
         allows: allowed::checked(asked, &asked.allows(&BTreeSet::new()), datapath, actual)?,
+        source: asked.options.source,
         name,
         bridge,
         gateway,
         uplink,
     };
     name_server::check_port(&network, actual)?;
+    endpoint::source::check(asked.options.source, &network, actual)?;
     network.concerned(actual).map_or(Ok(()), |concerned| actual.host.surroundings.check(&concerned))?;
     Ok(network)
 }

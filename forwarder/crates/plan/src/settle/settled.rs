@@ -50,6 +50,8 @@ pub(crate) struct Network {
     pub(crate) kept: bool,
     /// Networks that may reach it.
     pub(crate) allows: BTreeSet<String>,
+    /// Addresses of the host behind which its endpoints appear that ask for none.
+    pub(crate) source: Sources,
 }
 
 /// The endpoint.

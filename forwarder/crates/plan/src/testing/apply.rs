@@ -59,16 +59,13 @@ impl World {
                 self.note(index);
                 insert(&mut self.records.uplinks, UplinkRecord { index, name, address, asked: false });
             }
-            Object::UplinkAddress(object::UplinkAddress { index, from, to, .. }) => {
-                self.change_address(index, from, to)
-            }
+            Object::UplinkAddress(it) => self.change_address(it.index, it.from, it.to),
             Object::UplinkName(name) => self.rename_uplink(name),
-            Object::NetworkUplink(object::NetworkUplink { bridge, from, to, .. }) => {
-                self.lead_through(bridge, from, to)
-            }
+            Object::NetworkUplink(it) => self.lead_through(it.bridge, it.from, it.to),
             Object::NetworkKept(it) => self.keep(&it.network),
             Object::UplinkAsked(object::UplinkAsked { index, .. }) => self.ask_for_uplink(index, true),
             Object::NetworkAllows(it) => self.allow(&it),
+            Object::NetworkSource(it) => self.appear_behind(&it),
             Object::UplinkHooks(object::UplinkHooks { index, .. }) => {
                 assert!(self.records.uplinks.iter().any(|uplink| uplink.index == index));
                 self.records.uplink_hooks.insert(index);

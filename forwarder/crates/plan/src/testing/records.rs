@@ -71,6 +71,11 @@ impl World {
         assert_eq!(std::mem::replace(&mut record.allows, to.clone()), *from);
     }
 
+    pub(super) fn appear_behind(&mut self, object::NetworkSource { network, from, to }: &object::NetworkSource) {
+        let record = self.records.networks.iter_mut().find(|record| record.name == *network).expect("it is recorded");
+        assert_eq!(std::mem::replace(&mut record.source, *to), *from);
+    }
+
     pub(super) fn keep(&mut self, network: &str) {
         let record = self.records.networks.iter_mut().find(|record| record.name == network).expect("it is recorded");
         assert!(!std::mem::replace(&mut record.kept, true));

@@ -1,8 +1,8 @@
 //! Endpoints that are made before anybody asks for them.
 
 use super::super::{
-    AskedLimits, Desired, DownRequest, Network, NetworkScope, Object, Op, RateLimit, ResolvConf, RouteRequest, Sources,
-    Undo, UpRequest, UplinkChoice, export, fits,
+    AskedLimits, Desired, DownRequest, EndpointRecord, Network, NetworkRecord, NetworkScope, Object, Op, RateLimit,
+    ResolvConf, RouteRequest, Sources, Undo, UpRequest, UplinkChoice, export, fits,
     testing::{World, name, named},
     why_changed,
 };
@@ -93,11 +93,17 @@ fn what_a_killed_command_left_of_taking_is_completed() {
 #[test]
 fn one_that_cannot_become_what_is_asked_for_does_not_fit() {
     let world = pooled_world();
-    let record = &world.records.endpoints[0];
+    let (network, record) = (&world.records.networks[0], &world.records.endpoints[0]);
     let usual = UpRequest::new(named("web"));
-    assert!(fits(&usual, "fwd0", record));
-    assert!(fits(&UpRequest { ip: record.address, attach: Some(Backend::Tcx), ..usual.clone() }, "fwd0", record));
-    assert!(!fits(&usual, "web", record), "another network");
+    assert!(fits(&usual, network, record));
+    assert!(fits(&UpRequest { ip: record.address, attach: Some(Backend::Tcx), ..usual.clone() }, network, record));
+    let other = NetworkRecord { name: "web".into(), ..network.clone() };
+    assert!(!fits(&usual, &other, record), "another network");
+    // It has the addresses that the network lent when it was made.
+    let source = Sources { v4: "198.51.100.2".parse().ok(), v6: None };
+    let lends = NetworkRecord { source, ..network.clone() };
+    assert!(!fits(&usual, &lends, record), "it would appear behind another");
+    assert!(fits(&usual, &lends, &EndpointRecord { source, ..record.clone() }));
     let route = RouteRequest { to: "10.9.0.0/16".parse().expect("a network"), via: None };
     for other in [
         UpRequest { ip: Some("10.77.0.99".parse().expect("an address")), ..usual.clone() },
@@ -107,12 +113,12 @@ fn one_that_cannot_become_what_is_asked_for_does_not_fit() {
         UpRequest { ifname: Some("eth1".into()), ..usual.clone() },
         UpRequest { allow_spoof: true, ..usual.clone() },
         UpRequest { no_default_route: true, ..usual.clone() },
-        UpRequest { source: Sources { v4: "198.51.100.2".parse().ok(), v6: None }, ..usual.clone() },
+        UpRequest { source, ..usual.clone() },
         UpRequest { metric: Some(7), ..usual.clone() },
         UpRequest { routes: vec![route], ..usual.clone() },
         UpRequest { pooled: true, ..usual.clone() },
     ] {
-        assert!(!fits(&other, "fwd0", record), "{other:?}");
+        assert!(!fits(&other, network, record), "{other:?}");
     }
     // What is asked for of the network is compared with the network.
     let conflict = world.plan_taking(&usual.with_options(|it| it.mtu = Some(900)), POOLED).expect_err("another MTU");

@@ -22,6 +22,8 @@ pub(crate) fn network(name: &str, endpoints: usize) -> NetworkView {
         internal: false,
         no_icc: true,
         east_west: false,
+        source: None,
+        source6: None,
         allows: vec!["app".into(), "db".into()],
         reaches: vec!["db".into()],
         name_server: None,

@@ -101,6 +101,7 @@ fn of(object: &Object) -> &dyn Execute {
         Object::Network(it) => it,
         Object::NetworkKept(it) => it,
         Object::NetworkAllows(it) => it,
+        Object::NetworkSource(it) => it,
         Object::NetworkHook(it) => it,
         Object::Isolation(it) => it,
         Object::Masquerade(it) => it,

@@ -8,8 +8,8 @@ use super::{super::record, Execute, Runner, unrecorded};
 use fwd_base::Result;
 use fwd_dataplane::NetworkMetadata;
 use fwd_plan::{
-    NetworkSpec,
-    object::{NetworkAllows, NetworkHook, NetworkKept, NetworkUplink},
+    NetworkSpec, Sources,
+    object::{NetworkAllows, NetworkHook, NetworkKept, NetworkSource, NetworkUplink},
 };
 
 impl Execute for NetworkSpec {
@@ -44,14 +44,28 @@ impl Execute for NetworkKept {
 
 impl Execute for NetworkAllows {
     fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
-        let (name, allows) = (self.network.clone(), self.to.clone());
-        runner.plane()?.put_network_metadata(&NetworkMetadata { name, allows })
+        runner.know_of_network(&self.network, |known| NetworkMetadata { allows: self.to.clone(), ..known })
     }
 
     fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
-        let (name, allows) = (self.network.clone(), self.from.clone());
-        runner.plane()?.put_network_metadata(&NetworkMetadata { name, allows })
+        runner.know_of_network(&self.network, |known| NetworkMetadata { allows: self.from.clone(), ..known })
     }
+}
+
+impl Execute for NetworkSource {
+    fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
+        runner.know_of_network(&self.network, |known| with_sources(known, self.to))
+    }
+
+    fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
+        runner.know_of_network(&self.network, |known| with_sources(known, self.from))
+    }
+}
+
+fn with_sources(known: NetworkMetadata, Sources { v4, v6 }: Sources) -> NetworkMetadata {
+    let (source, source6) =
+        (v4.map(|range| (range.first(), range.count())), v6.map(|range| (range.first(), range.count())));
+    NetworkMetadata { source, source6, ..known }
 }
 
 impl Execute for NetworkHook {
@@ -65,6 +79,12 @@ impl Execute for NetworkHook {
 }
 
 impl Runner<'_> {
+    /// Changes what is known of a network besides its record.
+    fn know_of_network(&self, name: &str, change: impl FnOnce(NetworkMetadata) -> NetworkMetadata) -> Result<()> {
+        let plane = self.plane()?;
+        plane.put_network_metadata(&change(plane.network_metadata(name)?))
+    }
+
     fn record_network(&mut self, spec: &NetworkSpec) -> Result<()> {
         let [counters] = if spec.datapath.is_ebpf() { self.take_counters()? } else { [0] };
         let plane = self.plane()?;

@@ -37,7 +37,7 @@ pub(super) fn exact(asked: Sources, found: Sources) -> Result<(), String> {
     }
 }
 
-/// Settles them: what is asked for, or what the endpoint had before, which is `kept`.
+/// Settles them: what is asked for, or what the endpoint had before, which is `kept`, or what its network says.
 ///
 /// # Errors
 /// One is none of the host's, or nothing of the network appears behind it.
@@ -47,19 +47,24 @@ pub(super) fn settled(
     network: &Network,
     kept: Option<&EndpointRecord>,
 ) -> Result<Sources> {
-    check(asked.source, asked.announce, network, actual)?;
-    Ok(asked.source.or(kept.map(|record| record.source).unwrap_or_default()))
+    let kept = kept.map(|record| record.source).unwrap_or_default();
+    let sources = asked.source.or(kept).or(network.source);
+    // What it had before stays, as that of an endpoint does that is there.
+    let new = asked.source.or(sources.besides(kept));
+    if asked.announce {
+        possible(asked.source, network)?;
+        announced::check(asked.source, actual, network)?;
+    }
+    check(if asked.announce { Sources { v4: None, ..new } } else { new }, network, actual)?;
+    Ok(sources)
 }
 
-/// Checks that something of a network can appear behind these, of which the host is to answer for that of IPv4 where it is to `announce` it.
+/// Checks that something of a network can appear behind these.
 ///
 /// # Errors
 /// One is none of the host's, or nothing of the network appears behind it.
-fn check(asked: Sources, announce: bool, network: &Network, actual: &Actual) -> Result<()> {
+pub(crate) fn check(asked: Sources, network: &Network, actual: &Actual) -> Result<()> {
     possible(asked, network)?;
-    if announce {
-        return announced::check(asked, actual, network);
-    }
     asked.addresses().try_for_each(|address| of_host(address, actual))
 }
 

@@ -1,9 +1,9 @@
 //! Addresses of the host behind which endpoints appear.
 
 use crate::{
-    Datapath, Ipv6, Object, Sources, UpRequest, UplinkChoice,
+    Datapath, Ipv6, Network, Object, Sources, UpRequest, UplinkChoice, export,
     object::SourceNat,
-    testing::{World, named},
+    testing::{World, name, named},
 };
 use fwd_base::Kind;
 
@@ -61,6 +61,52 @@ fn kernel_has_the_range_where_it_forwards_and_else_the_address_that_programs_tak
 }
 
 #[test]
+fn network_says_it_for_those_that_come_later_and_ask_for_none() {
+    let mut world = world();
+    let join = |ns: &str, source| UpRequest { network: Some(name("web")), source, ..UpRequest::new(named(ns)) };
+    let (first, second) = (sources("198.51.100.11", ""), sources("198.51.100.12", ""));
+    world.add_network("web", Network::default());
+    world.up(&join("a", Sources::default()));
+    let plan = world.add_network("web", Network { source: first, ..Network::default() });
+    assert!(matches!(plan.ops.iter().map(|op| &op.object).collect::<Vec<_>>()[..], [Object::NetworkSource(_)]));
+    world.up(&join("b", Sources::default()));
+    world.up(&join("c", second));
+    world.add_network("web", Network { source: second, ..Network::default() });
+    world.up(&join("d", Sources::default()));
+    let found: Vec<_> = world.records.endpoints.iter().map(|it| it.source).collect();
+    assert_eq!(found, [Sources::default(), first, second, second]);
+    assert_eq!(world.plan_up(&join("b", Sources::default())).expect("it is up").ops, [], "it keeps what it has");
+    // What is exported is what there is.
+    let said = export(&world.read_whole(&Default::default()));
+    assert_eq!(said.networks["web"].source, second);
+    assert_eq!(world.plan_whole(&said).expect("it is there").ops, []);
+}
+
+/// What the network says is no address to announce: the host has it.
+#[test]
+fn announced_source_is_the_endpoints_own() {
+    let mut world = world();
+    world.add_network("web", Network { source: both(), ..Network::default() });
+    let announce = |v4: &str| UpRequest {
+        network: Some(name("web")),
+        source: sources(v4, ""),
+        announce: true,
+        ..UpRequest::new(named("a"))
+    };
+    let error = world.plan_up(&announce("")).expect_err("none is named");
+    assert!(error.remedy.is_some_and(|it| it.contains("--source ADDR")));
+    world.up(&announce("198.51.100.7"));
+    let record = &world.records.endpoints[0];
+    assert_eq!(
+        (record.source, record.announced()),
+        (sources("198.51.100.7", "").or(both()), Some([198, 51, 100, 7].into()))
+    );
+    let said = export(&world.read_whole(&Default::default()));
+    assert_eq!((said.endpoints[0].source, said.endpoints[0].announce), (sources("198.51.100.7", ""), true));
+    assert_eq!(world.plan_whole(&said).expect("it is there").ops, []);
+}
+
+#[test]
 fn what_cannot_be_a_source_is_refused() {
     let world = world();
     let refused = |asked: UpRequest, kind, word: &str| {
@@ -75,4 +121,6 @@ fn what_cannot_be_a_source_is_refused() {
         (it.ipv6, it.subnet6) = (Some(Ipv6::Route), "2001:db8:77::/64".parse().ok());
     });
     refused(routed, Kind::Unsupported, "routed");
+    let error = world.plan_network("web", Network { source: gap, ..Network::default() }).expect_err("no such address");
+    assert_eq!(error.kind, Kind::NotFound, "{error}");
 }
