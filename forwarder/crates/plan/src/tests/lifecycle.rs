@@ -67,7 +67,7 @@ fn options_are_recorded_and_shown() {
     for line in [
         "# flow table: 1000 flows, 100 of a namespace, ports 2000-3000, ",
         "udp-half-open 1m30s",
-        "# with --nat eim-eif, --clamp-mss, --no-icc, --flows east-west, --ignore-xfrm",
+        "# with --nat eim-eif, --clamp-mss, --ignore-xfrm, --no-icc, --flows east-west",
         " isolated on",
         "# 10.77.0.2 may send from other addresses (--allow-spoof)",
         "# 10.77.0.2 gets no default route (--no-default-route)",
