@@ -69,10 +69,8 @@ impl Host {
 
     fn ping(&self, ns: &str, address: &str) -> bool {
         let ns = Netns::open_named(&self.name(ns)).expect("the namespace");
-        run(command_in(&ns, &["ping", "-n", "-q", "-c", "1", "-W", "2", address]), LIMIT)
-            .expect("ping")
-            .status
-            .success()
+        let output = run(command_in(&ns, &["ping", "-n", "-q", "-c", "1", "-W", "2", address]), LIMIT);
+        output.expect("ping").status.success()
     }
 
     #[track_caller]

@@ -43,8 +43,11 @@ pub use read::examine::Contents;
 pub use read::flow_table::clock::{Clock, hz_of};
 pub use read::flow_table::flows::{Flow, state_name};
 pub use read::flow_table::occupancy::{Occupancy, PortUse, Usage};
-pub use read::records::{INTERFACE_BLOCKS, address, name, name_of};
 pub use read::stats::{HOOK_NAMES, Stat, Traffic, VERDICTS};
+pub use read::{
+    field::{address, name, name_of},
+    records::INTERFACE_BLOCKS,
+};
 
 use std::path::PathBuf;
 

@@ -26,7 +26,7 @@ use crate::{
     Dataplane,
     load::{NEW_PROGRAMS, create::remove_dir, missing},
     object::{TRACED_HASH, kernel_fields},
-    read::{flow_table::flows::state_name, records::address},
+    read::{field::address, flow_table::flows::state_name},
 };
 use fwd_base::{Context as _, Error, Kind, Result};
 

@@ -22,7 +22,7 @@ use ipnet::IpNet;
 
 use fwd_base::{Context as _, Error, Kind, Result, cpu};
 
-use crate::{features::TCX, read::records::address};
+use crate::{features::TCX, read::field::address};
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/fwd-latency"));
 

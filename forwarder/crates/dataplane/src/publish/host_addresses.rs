@@ -8,7 +8,7 @@ use std::{
 use aya::maps::{HashMap, MapData};
 use forwarder_common::abi::Addr;
 
-use crate::{Dataplane, object::maps, read::records};
+use crate::{Dataplane, object::maps, read::field};
 use fwd_base::{Context as _, Result};
 
 impl Dataplane {
@@ -37,10 +37,10 @@ impl Dataplane {
         let known = self.host_addresses()?;
         let mut map = self.address_map()?;
         for address in known.keys().filter(|address| !wanted.contains_key(address)) {
-            map.remove(&records::address(*address)).doing("write", maps::HOST_ADDRESSES)?;
+            map.remove(&field::address(*address)).doing("write", maps::HOST_ADDRESSES)?;
         }
         for (address, ifindex) in wanted.iter().filter(|(address, ifindex)| known.get(address) != Some(ifindex)) {
-            map.insert(&records::address(*address), ifindex, 0).doing("write", maps::HOST_ADDRESSES)?;
+            map.insert(&field::address(*address), ifindex, 0).doing("write", maps::HOST_ADDRESSES)?;
         }
         Ok(())
     }

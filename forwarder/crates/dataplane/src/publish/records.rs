@@ -20,7 +20,7 @@ use super::{PublishedPorts, Senders, Transport, prefixes::prefixes};
 use crate::{
     Dataplane,
     object::maps,
-    read::{batch, records::address},
+    read::{batch, field::address},
 };
 use fwd_base::{Context as _, Result};
 

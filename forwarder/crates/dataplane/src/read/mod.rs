@@ -3,6 +3,7 @@
 mod announced;
 pub(crate) mod batch;
 pub(crate) mod examine;
+pub(crate) mod field;
 pub(crate) mod flow_table;
 mod limits;
 pub(crate) mod open;

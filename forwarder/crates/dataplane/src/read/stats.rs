@@ -11,7 +11,7 @@ use forwarder_common::{
     types::verdict::{DropReason, PuntReason, Verdict},
 };
 
-use crate::{Dataplane, Described, object::maps, read::records::name_of};
+use crate::{Dataplane, Described, object::maps, read::field::name_of};
 use fwd_base::{Context as _, Error, Kind, Result};
 use fwd_kernel::netlink::Netlink;
 
