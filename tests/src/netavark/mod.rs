@@ -1,6 +1,7 @@
 //! `fwd` as a plugin of netavark, called as podman and netavark call it: containers get addresses, names, ports and a way out, and leave
 //! nothing behind.
 
+mod others;
 mod podman;
 mod refused;
 mod replacement;

@@ -20,22 +20,22 @@ use crate::{
 };
 
 /// podman that has `fwd` in netavark's place, and a directory for its networks.
-struct Podman<'a> {
+pub(super) struct Podman<'a> {
     fwd: &'a Fwd,
     dir: TempDir,
 }
 
 impl<'a> Podman<'a> {
-    fn new(fwd: &'a Fwd) -> Self {
+    pub(super) fn new(fwd: &'a Fwd) -> Self {
         Self { fwd, dir: tempfile::tempdir().expect("a directory") }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
     /// A program of others.
-    fn program(&self, name: &str, text: &str) -> PathBuf {
+    pub(super) fn program(&self, name: &str, text: &str) -> PathBuf {
         let path = self.path(name);
         fs::write(&path, text).expect("it is written");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("it may be run");
@@ -44,7 +44,7 @@ impl<'a> Podman<'a> {
 
     /// Calls `fwd netavark` to its end; `set` in the environment.
     #[track_caller]
-    fn call(&self, words: &[&str], input: &Value, set: &[(&str, &Path)]) -> Output {
+    pub(super) fn call(&self, words: &[&str], input: &Value, set: &[(&str, &Path)]) -> Output {
         let (binary, config) = (binary(), self.dir.path().to_str().expect("a plain path"));
         let own = [binary.to_str().expect("a plain path"), "netavark", "--config", config, "--rootless=false"];
         let mut command = plugin_command(self.fwd, &[&own, words].concat(), &input.to_string());
@@ -55,7 +55,7 @@ impl<'a> Podman<'a> {
 
     /// What it succeeds with; null if there is none.
     #[track_caller]
-    fn ok(&self, words: &[&str], input: &Value, set: &[(&str, &Path)]) -> Value {
+    pub(super) fn ok(&self, words: &[&str], input: &Value, set: &[(&str, &Path)]) -> Value {
         let output = self.call(words, input, set);
         assert!(output.status.success(), "{words:?} {input}: {}{}", output.stdout, output.stderr);
         if output.stdout.is_empty() {
@@ -66,7 +66,7 @@ impl<'a> Podman<'a> {
 
     /// The call must fail with one document that says `text`.
     #[track_caller]
-    fn fails(&self, words: &[&str], input: &Value, set: &[(&str, &Path)], text: &str) {
+    pub(super) fn fails(&self, words: &[&str], input: &Value, set: &[(&str, &Path)], text: &str) {
         let output = self.call(words, input, set);
         let shown = format!("{words:?} {input}: {}\n{}{}", output.status, output.stdout, output.stderr);
         assert_eq!(output.status.code(), Some(1), "{shown}");
@@ -77,7 +77,7 @@ impl<'a> Podman<'a> {
 }
 
 /// A network with one subnet, 10.7.`number`.0/24.
-fn network(name: &str, number: u8, members: Value) -> Value {
+pub(super) fn network(name: &str, number: u8, members: Value) -> Value {
     let subnets = json!([{ "subnet": format!("10.7.{number}.0/24"), "gateway": format!("10.7.{number}.1") }]);
     let usual = json!({ "name": name, "id": "2f259bab93aaaaa2542ba43ef33eb990d0999ee1b9924b557b7be53c0b7a1bb9", "driver": "bridge",
         "network_interface": format!("{name}0"), "subnets": subnets, "ipv6_enabled": false, "internal": false,
@@ -86,7 +86,7 @@ fn network(name: &str, number: u8, members: Value) -> Value {
 }
 
 /// A container in these networks, in the order of its interfaces: with the address 10.7.N.`host` in each.
-fn container(container: &Container, networks: &[&Value], host: u8, members: Value) -> Value {
+pub(super) fn container(container: &Container, networks: &[&Value], host: u8, members: Value) -> Value {
     let options = networks.iter().enumerate().map(|(place, network)| {
         let subnet = network["subnets"][0]["subnet"].as_str().unwrap_or("10.7.9.0/24");
         let ip = subnet.replace(".0/24", &format!(".{host}"));

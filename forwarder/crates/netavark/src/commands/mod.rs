@@ -18,7 +18,7 @@ use fwd_plugin::Host;
 ///
 /// # Errors
 /// The container is not named.
-fn identity(container: &Container) -> Result<EndpointId> {
+pub(crate) fn identity(container: &Container) -> Result<EndpointId> {
     let (id, ifname) = (&container.container_id, &container.network_options.interface_name);
     for (key, value) in [("container_id", id), ("interface_name", ifname)] {
         if value.is_empty() {

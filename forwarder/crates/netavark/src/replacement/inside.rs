@@ -37,9 +37,9 @@ pub(super) fn taken(network: &mut Network) {
 ///
 /// # Errors
 /// There is such a route, or its router is on no link.
-pub(super) fn set(netns: &Path, network: &Network, ifname: &str) -> Result<()> {
+pub(super) fn set(netns: &Path, network: &Network, bridge: Option<&str>, ifname: &str) -> Result<()> {
     let inside = Netns::open_path(netns)?;
-    check_loosely(network.network_interface.as_deref().unwrap_or(&network.name))?;
+    bridge.map_or(Ok(()), check_loosely)?;
     inside.run(|| check_loosely(ifname))?;
     let ways = ways(network)?;
     if ways.is_empty() {
@@ -54,11 +54,7 @@ pub(super) fn set(netns: &Path, network: &Network, ifname: &str) -> Result<()> {
 
 /// A source that any interface leads to is taken (RFC 3704 section 2.4).
 fn check_loosely(interface: &str) -> fwd_base::Result<()> {
-    match sysctl::write(&format!("net/ipv4/conf/{interface}/rp_filter"), LOOSE) {
-        // A bridge that has another name, because somebody else has this one.
-        Err(error) if error.kind == Kind::NotFound => Ok(()),
-        written => written,
-    }
+    sysctl::write(&format!("net/ipv4/conf/{interface}/rp_filter"), LOOSE)
 }
 
 /// Removes them, as far as they are there: those by an interface that is gone went with it.

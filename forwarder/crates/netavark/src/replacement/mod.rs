@@ -21,11 +21,13 @@ use serde_json::{Value, json};
 use self::{
     aardvark::Aardvark,
     failure::{Failure, Result},
-    input::Asked,
+    input::{Asked, Attachment},
     others::Others,
 };
+use crate::commands;
 use fwd_engine::execute::Observer;
-use fwd_kernel::netlink::Netlink;
+use fwd_dataplane::Described;
+use fwd_kernel::{netlink::Netlink, netns::Netns};
 use fwd_plugin::{Answer, Host, Settings, Streams};
 
 /// The version of netavark whose words and documents are spoken.
@@ -146,6 +148,20 @@ struct Work<'a> {
     netns: &'a Path,
     asked: &'a Asked,
     host: Host,
+}
+
+impl Work<'_> {
+    /// The endpoint of the container in a network of ours, if it is in the namespace that is named.
+    ///
+    /// # Errors
+    /// The container is not named, or the maps cannot be read.
+    fn endpoint(&self, attachment: &Attachment) -> fwd_base::Result<Option<Described>> {
+        let id = commands::identity(&self.asked.container(attachment))?;
+        let plane = self.host.at.dataplane()?;
+        let cookie = Netns::open_path(self.netns).and_then(|netns| netns.cookie()).ok();
+        let found = self.host.endpoint(plane.as_ref(), &id, self.netns)?;
+        Ok(found.map(|(_, endpoint)| endpoint).filter(|endpoint| Some(endpoint.record.netns_cookie) == cookie))
+    }
 }
 
 fn document(document: Value) -> Answer {

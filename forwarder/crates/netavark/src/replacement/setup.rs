@@ -18,6 +18,7 @@ use super::{
 use crate::{commands, input::PortMapping};
 use fwd_base::Cause;
 use fwd_engine::execute::Observer;
+use fwd_kernel::netlink::Netlink;
 use fwd_plugin::Answer;
 
 /// So many names of host-side veths are tried before one is taken that nobody else would choose.
@@ -133,14 +134,22 @@ impl Work<'_> {
         }
         let attached = self.named(attachment, observer).map_err(|error| attaching(error, options))?;
         let Answer { document, warnings } = attached;
-        inside::set(netns, network, &options.interface_name)
-            .inspect_err(|_| drop(self.detach(attachment, observer)))?;
+        self.set_inside(attachment).inspect_err(|_| drop(self.detach(attachment, observer)))?;
         let mut status = document.unwrap_or_default();
         let gateways: Vec<IpAddr> = network.subnets.iter().filter_map(|subnet| subnet.gateway).collect();
         let (servers, domains) =
             if network.dns_enabled { (&gateways, vec![DOMAIN]) } else { (&asked.dns_servers, Vec::new()) };
         (status["dns_server_ips"], status["dns_search_domains"]) = (json!(servers), json!(domains));
         Ok((status, warnings))
+    }
+
+    /// What is set besides, at the bridge that the network has: one that is called as the network's may be somebody else's.
+    fn set_inside(&self, attachment: &Attachment) -> Result<()> {
+        let bridge = match self.endpoint(attachment)? {
+            Some(endpoint) => Netlink::here()?.link_by_index(endpoint.record.network)?.map(|link| link.name),
+            None => None,
+        };
+        inside::set(self.netns, &attachment.network, bridge.as_deref(), &attachment.options.interface_name)
     }
 
     /// The same in a network of ours, with a host-side veth that is called as netavark's are, unless another name is asked for.

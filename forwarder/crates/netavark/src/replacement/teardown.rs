@@ -37,7 +37,9 @@ impl Work<'_> {
         let Self { call, netns, asked, host } = self;
         // What podman may have noted otherwise by now keeps nobody from leaving.
         if attachment.network.driver == "bridge" && is_ours(&attachment.network).unwrap_or(true) {
-            let cleared = inside::clear(netns, &attachment.network);
+            // Of a namespace that is somebody else's by now, or never was the container's, nothing is removed.
+            let is_here = self.endpoint(attachment).is_ok_and(|endpoint| endpoint.is_some());
+            let cleared = if is_here { inside::clear(netns, &attachment.network) } else { Ok(()) };
             let warnings = commands::teardown(netns, &asked.container(attachment), host, observer)?.warnings;
             return cleared.map(|()| warnings);
         }
