@@ -1,7 +1,5 @@
 //! What is somebody else's where `fwd` is in netavark's place: what the host has itself, networks of users who are not root, and another netavark.
 
-use std::fs;
-
 use forwarder::testbed;
 use serde_json::{Value, json};
 
@@ -38,4 +36,48 @@ fn nothing_of_the_host_is_changed_that_is_called_or_placed_as_a_networks() {
     assert_as_before(&fwd, &before);
     assert!(inside(fwd.host(), &["ip", "route"]).contains("blackhole 10.9.0.0/24"), "it is the host's own");
     assert_eq!(checked(uplink), "1");
+}
+
+/// Another netavark, which answers who called it.
+const OTHER: &str = "#!/bin/sh\ncat >/dev/null\necho '{ \"words\": \"'\"$*\"'\" }'\n";
+
+/// Who is root in a namespace of users alone can load no programs.
+#[test]
+fn networks_of_rootless_podman_are_left_to_netavark() {
+    let fwd = Fwd::new();
+    let podman = Podman::new(&fwd);
+    let other = podman.program("other", OTHER);
+    let one = Container::new(&fwd, "c1");
+    let asked = container(&one, &[&network("front", 1, json!({}))], 9, json!({}));
+    let (binary, path) = (binary(), one.path());
+    let rootless = |other: &str, words: &[&str]| {
+        let own = ["unshare", "--user", "--map-root-user", binary.to_str().expect("a plain path"), "netavark"];
+        let whole = [&own, ["--config", "/nowhere", "--rootless=true"].as_slice(), words].concat();
+        let mut command = plugin_command(&fwd, &whole, &asked.to_string());
+        command.env("FWD_NETAVARK", other);
+        testbed::run(command, LIMIT).expect("it runs")
+    };
+    let other = other.to_str().expect("a plain path");
+    for words in [&["setup", &path][..], &["teardown", &path], &["create"]] {
+        let output = rootless(other, words);
+        assert!(output.status.success(), "{words:?}: {}{}", output.stdout, output.stderr);
+        let answer: Value = serde_json::from_str(&output.stdout).expect("one document");
+        assert!(answer["words"].as_str().is_some_and(|called| called.ends_with(&words.join(" "))), "{answer}");
+    }
+    let alone = rootless("/nowhere/netavark", &["setup", &path]);
+    assert_eq!(alone.status.code(), Some(1));
+    assert!(alone.stdout.contains("rootless podman has its networks by netavark itself"), "{}", alone.stdout);
+    assert_eq!(fwd.list(&["ls"]).len(), 0);
+}
+
+#[test]
+fn another_netavark_that_leads_back_is_not_called_without_end() {
+    let fwd = Fwd::new();
+    let podman = Podman::new(&fwd);
+    let one = Container::new(&fwd, "c1");
+    let lan = network("lan", 2, json!({ "driver": "macvlan", "network_interface": "eth0" }));
+    let text = format!("#!/bin/sh\nexec {} netavark \"$@\"\n", binary().display());
+    let leading_back = podman.program("leading-back", &text);
+    let (asked, set) = (container(&one, &[&lan], 9, json!({})), [("FWD_NETAVARK", leading_back.as_path())]);
+    podman.fails(&["setup", &one.path()], &asked, &set, "the other netavark that fwd has called is fwd itself");
 }

@@ -16,7 +16,7 @@ use crate::{
         logging,
     },
     execute::Observer,
-    netavark::replacement::{self, Call, Task, VERSION},
+    netavark::replacement::{self, CALLED, Call, Task, VERSION},
     plugin::{Settings, Streams},
 };
 
@@ -117,6 +117,7 @@ fn call(args: &NetavarkArgs) -> Result<Call> {
         plugin_directories: plugin_directories.clone(),
         firewall_driver: firewall_driver.clone(),
         other: env::var_os("FWD_NETAVARK").filter(|path| !path.is_empty()).map(Into::into),
+        is_called: env::var_os(CALLED).is_some(),
         task: match task {
             TaskArgs::Create => Task::Create,
             TaskArgs::Setup { netns } => Task::Setup { netns: netns.clone() },

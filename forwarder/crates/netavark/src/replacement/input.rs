@@ -19,7 +19,7 @@ use crate::input::{Container, Network, NetworkOptions, PortMapping};
 use fwd_plugin::json;
 
 /// What was the task of reading it, as netavark says it.
-const LOADING: &str = "failed to load network options";
+pub(super) const LOADING: &str = "failed to load network options";
 
 /// A container, and the networks that it is to be in.
 #[derive(Clone, Debug)]

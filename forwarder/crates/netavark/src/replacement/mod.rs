@@ -11,6 +11,7 @@ mod setup;
 mod teardown;
 
 use std::{
+    ffi::OsStr,
     io::Read,
     path::{Path, PathBuf},
     time::SystemTime,
@@ -32,6 +33,7 @@ use fwd_plugin::{Answer, Host, Settings, Streams};
 
 /// The version of netavark whose words and documents are spoken.
 pub const VERSION: &str = "2.1.0";
+pub use self::others::CALLED;
 
 /// How podman calls.
 #[derive(Clone, Debug)]
@@ -52,6 +54,8 @@ pub struct Call {
     pub firewall_driver: Option<String>,
     /// The other netavark, where it is in none of the usual places.
     pub other: Option<PathBuf>,
+    /// `fwd` itself has called, as another netavark.
+    pub is_called: bool,
     /// What is to be done.
     pub task: Task,
 }
@@ -103,6 +107,11 @@ pub fn run(call: &Call, settings: &Settings, observer: &mut dyn Observer, stream
 
 impl Call {
     fn answer(&self, settings: &Settings, observer: &mut dyn Observer, input: &mut dyn Read) -> Result<Answer> {
+        if self.rootless && others::is_in_user_namespace() {
+            if let Some(answer) = self.left_to_netavark(input) {
+                return answer;
+            }
+        }
         let host = || Host::open(settings, crate::PATIENCE);
         let asked = |input: &mut dyn Read| Asked::load(self.file.as_deref(), input);
         match &self.task {
@@ -132,6 +141,22 @@ impl Call {
                 self.names()?.ask(network, servers).map(|()| Answer::default())
             }
         }
+    }
+
+    /// What netavark itself answers podman of another user, if the call takes rights that such a podman has not: who is root in a namespace of
+    /// users alone loads no programs.
+    fn left_to_netavark(&self, input: &mut dyn Read) -> Option<Result<Answer>> {
+        let mut words: Vec<&OsStr> = vec![self.task.name().as_ref()];
+        match &self.task {
+            Task::Create => {}
+            Task::Setup { netns } | Task::Teardown { netns } => words.push(netns.as_os_str()),
+            Task::Update { .. } | Task::Version => return None,
+        }
+        let asked = input::document(self.file.as_deref(), input).map_err(|error| Failure::io(input::LOADING, &error));
+        let answered = asked.and_then(|asked| Others { call: self }.run(&words, &asked));
+        let whose = "rootless podman has its networks by netavark itself";
+        let answer = |document| Answer { document, ..Answer::default() };
+        Some(answered.map(answer).map_err(|failure| failure.while_doing(whose)))
     }
 
     /// The name server of the directory that podman names.

@@ -20,6 +20,8 @@ use super::{
 use crate::input::Network;
 use fwd_plugin::program::{self, Ended};
 
+/// Says in the environment of what is called that `fwd` has called it.
+pub const CALLED: &str = "FWD_NETAVARK_CALLS";
 /// Where distributions have netavark.
 const PLACES: [&str; 3] =
     ["/usr/lib/podman/netavark", "/usr/libexec/podman/netavark", "/usr/local/libexec/podman/netavark"];
@@ -50,6 +52,11 @@ pub(super) fn is_ours(network: &Network) -> Result<bool> {
     }
     let is_plain = option("vrf").is_none() && option("vlan").is_none() && ipam != "none";
     Ok(is_plain && !is_unmanaged)
+}
+
+/// Whether this is a namespace of users beside the first, which maps every number to itself (user_namespaces(7)).
+pub(super) fn is_in_user_namespace() -> bool {
+    fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| !map.split_whitespace().eq(["0", "0", "4294967295"]))
 }
 
 /// The name of a network is that of a file, too.
@@ -90,7 +97,7 @@ impl Others<'_> {
         let program = self.program()?;
         let failed = |why: String| Failure::new(format!("{}: {why}", program.display()));
         let mut command = Command::new(&program);
-        command.args(self.options()).args(words);
+        command.args(self.options()).args(words).env(CALLED, "1");
         let Ended { status, document } =
             program::run(&mut command, document).map_err(|error| failed(error.to_string()))?;
         if status.success() {
@@ -113,6 +120,10 @@ impl Others<'_> {
 
     /// Where it is: never where `fwd` itself has taken its place.
     fn program(&self) -> Result<PathBuf> {
+        // A script or a copy that leads here would be called by the one that it calls, without end.
+        if self.call.is_called {
+            return Err(Failure::new("the other netavark that fwd has called is fwd itself; have FWD_NETAVARK name netavark"));
+        }
         let place = |path: &Path| fs::metadata(path).ok().map(|file| (file.dev(), file.ino()));
         let own = env::current_exe().ok().and_then(|path| place(&path));
         let mut candidates = match &self.call.other {
