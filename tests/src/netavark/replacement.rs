@@ -254,6 +254,9 @@ fn aardvark_is_started_told_of_names_and_left_alone_with_the_last() {
     assert_eq!(file("front"), Some(format!("10.7.1.1 192.0.2.1\n{lines}")));
     call(&["update", "front", "--network-dns-servers", "192.0.2.7,192.0.2.8"], &Value::Null);
     assert_eq!(file("front"), Some(format!("10.7.1.1 192.0.2.7,192.0.2.8\n{lines}")));
+    let wrong = ["update", "front", "--network-dns-servers", "192.0.2.9,x"];
+    podman.fails(&wrong, &Value::Null, &[], "unable to parse network dns server \"x\"");
+    assert_eq!(file("front"), Some(format!("10.7.1.1 192.0.2.7,192.0.2.8\n{lines}")));
     call(&["update", "front", "--network-dns-servers", ""], &Value::Null);
     call(&["update", "none", "--network-dns-servers", "192.0.2.7"], &Value::Null);
     assert_eq!(

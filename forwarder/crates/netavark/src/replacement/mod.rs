@@ -13,12 +13,14 @@ mod teardown;
 use std::{
     ffi::OsStr,
     io::Read,
+    net::IpAddr,
     path::{Path, PathBuf},
     time::SystemTime,
 };
 
 use serde_json::{Value, json};
 
+pub use self::others::CALLED;
 use self::{
     aardvark::Aardvark,
     failure::{Failure, Result},
@@ -33,7 +35,6 @@ use fwd_plugin::{Answer, Host, Settings, Streams};
 
 /// The version of netavark whose words and documents are spoken.
 pub const VERSION: &str = "2.1.0";
-pub use self::others::CALLED;
 
 /// How podman calls.
 #[derive(Clone, Debug)]
@@ -138,6 +139,7 @@ impl Call {
             }
             Task::Update { network, servers } => {
                 others::check_name(network)?;
+                servers.iter().try_for_each(|server| check_server(server))?;
                 self.names()?.ask(network, servers).map(|()| Answer::default())
             }
         }
@@ -187,6 +189,12 @@ impl Work<'_> {
         let found = self.host.endpoint(plane.as_ref(), &id, self.netns)?;
         Ok(found.map(|(_, endpoint)| endpoint).filter(|endpoint| Some(endpoint.record.netns_cookie) == cookie))
     }
+}
+
+/// That a name server is an address: aardvark-dns refuses the whole file of a network that says anything else.
+fn check_server(server: &str) -> Result<()> {
+    let failed = |error| Failure::new(format!("unable to parse network dns server {server:?}: {error}"));
+    server.parse::<IpAddr>().map(drop).map_err(failed)
 }
 
 fn document(document: Value) -> Answer {

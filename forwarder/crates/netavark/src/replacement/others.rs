@@ -59,9 +59,9 @@ pub(super) fn is_in_user_namespace() -> bool {
     fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| !map.split_whitespace().eq(["0", "0", "4294967295"]))
 }
 
-/// The name of a network is that of a file, too.
+/// The name of a network is that of a file, too, beside which aardvark-dns has one of its own.
 pub(super) fn check_name(name: &str) -> Result<()> {
-    if matches!(name, "" | "." | "..") || name.contains('/') {
+    if matches!(name, "" | "." | ".." | "aardvark.pid") || name.contains('/') {
         return Err(Failure::new(format!("network name {name:?} is invalid")));
     }
     Ok(())
@@ -191,6 +191,7 @@ mod tests {
             (json!({ "ipam_options": { "driver": "x" } }), "unsupported ipam driver x"),
             (json!({ "ipam_options": { "driver": "dhcp" } }), "without using the option mode=unmanaged"),
             (json!({ "name": "../x" }), "is invalid"),
+            (json!({ "name": "aardvark.pid" }), "is invalid"),
             (json!({ "options": { "vrf": "fwd-no-such-vrf" } }), "No such device"),
         ] {
             assert!(ours(members.clone()).expect_err("nobody makes it").0.contains(words), "{members}");

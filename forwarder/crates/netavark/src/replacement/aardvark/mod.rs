@@ -98,7 +98,7 @@ impl Aardvark {
         }
         let _lock = self.locked()?;
         let Some((path, text)) = self.find(network).map_err(failed)? else { return Ok(()) };
-        fs::write(path, entries::with_servers(&text, servers)).map_err(failed)?;
+        self.replace(&path, &entries::with_servers(&text, servers)).map_err(failed)?;
         server::signal(&self.directory);
         Ok(())
     }
@@ -132,7 +132,14 @@ impl Aardvark {
         if let Some((former, _)) = found.as_ref().filter(|(former, _)| *former != path) {
             fs::rename(former, &path)?;
         }
-        fs::write(path, entry.added(found.as_ref().map(|(_, text)| text.as_str())))
+        self.replace(&path, &entry.added(found.as_ref().map(|(_, text)| text.as_str())))
+    }
+
+    /// Has a file say this, whole or not at all: the server may be reading it, and there may be no room.
+    fn replace(&self, path: &Path, text: &str) -> io::Result<()> {
+        // Beside the directory, in which the server takes each file for a network's.
+        let new = self.lock.with_extension("new");
+        fs::write(&new, text).and_then(|()| fs::rename(&new, path)).inspect_err(|_| drop(fs::remove_file(&new)))
     }
 
     /// Whether there was anything to erase.
@@ -140,7 +147,7 @@ impl Aardvark {
         let Some((path, text)) = self.find(network)? else { return Ok(false) };
         match entries::without(&text, id) {
             Some(rest) if rest == text => return Ok(false),
-            Some(rest) => fs::write(path, rest)?,
+            Some(rest) => self.replace(&path, &rest)?,
             None => fs::remove_file(path)?,
         }
         Ok(true)
@@ -196,6 +203,24 @@ mod tests {
             server.remove(id, &["web".into()]).expect("it is written");
         }
         assert_eq!(file("web%int"), None);
+    }
+
+    #[test]
+    fn files_that_cannot_be_written_whole_stay_as_they_were() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let server = aardvark(dir.path(), "/bin/true");
+        server.prepare().expect("it is made");
+        for id in ["f0", "f1"] {
+            server.add(&[entry(id, false)]).expect("it is written");
+        }
+        let file = || fs::read_to_string(dir.path().join("aardvark-dns/web")).expect("it is there");
+        let before = file();
+        // As where there is no room: what would be written is nowhere to be.
+        fs::create_dir(dir.path().join("aardvark.new")).expect("it is made");
+        server.add(&[entry("f2", false)]).expect_err("it cannot be written");
+        server.ask("web", &["9.9.9.9".into()]).expect_err("it cannot be written");
+        server.remove("f0", &["web".into()]).expect_err("it cannot be written");
+        assert_eq!(file(), before);
     }
 
     #[test]
