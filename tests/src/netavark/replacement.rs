@@ -296,9 +296,34 @@ fn nobody_stays_attached_without_the_names_he_is_to_have() {
     setup("/bin/true", json!({ "dns_servers": ["10.7.1.1"] }), "would cause aardvark-dns to forward queries to itself");
     assert_eq!(fs::read_dir(podman.path("aardvark-dns")).expect("it is there").count(), 0);
     // Where it is not installed, containers go without names, which the user is told.
-    let said = podman.call(&["-a", "/nowhere/aardvark-dns", "setup", &path], &asked(json!({})), &[]);
-    assert!(said.status.success() && said.stderr.contains("there is no /nowhere/aardvark-dns"), "{}", said.stderr);
-    podman.ok(&["-a", "/nowhere/aardvark-dns", "teardown", &path], &asked(json!({})), &[]);
+    let none = |word: &str| {
+        let said = podman.call(
+            &["-a", "/nowhere/aardvark-dns", word, &path],
+            &asked(json!({ "dns_servers": ["192.0.2.53"] })),
+            &[],
+        );
+        assert!(said.status.success(), "{}{}", said.stdout, said.stderr);
+        said
+    };
+    let said = none("setup");
+    assert!(said.stderr.contains("there is no /nowhere/aardvark-dns"), "{}", said.stderr);
+    let status: Value = serde_json::from_str(&said.stdout).expect("one document");
+    assert_eq!(status["front"]["dns_server_ips"], json!(["192.0.2.53"]), "nobody answers at the gateway");
+    none("teardown");
+    // At another port than containers ask at.
+    let at_port = |word: &str, port: &str| {
+        podman.call(&["-a", "/bin/true", word, &path], &asked(json!({})), &[("NETAVARK_DNS_PORT", Path::new(port))])
+    };
+    let said = at_port("setup", "5353");
+    assert!(said.status.success() && said.stderr.contains("leave dns_bind_port"), "{}{}", said.stdout, said.stderr);
+    assert!(at_port("teardown", "5353").status.success());
+    podman.fails(
+        &["setup", &path],
+        &asked(json!({})),
+        &[("NETAVARK_DNS_PORT", Path::new("x"))],
+        "NETAVARK_DNS_PORT \"x\"",
+    );
+    podman.ok(&["version"], &Value::Null, &[("NETAVARK_DNS_PORT", Path::new("x"))]);
 }
 
 /// Another netavark, which notes how it was called, and makes nothing.

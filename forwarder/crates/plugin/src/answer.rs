@@ -76,10 +76,7 @@ mod tests {
         (status, out, String::from_utf8(err).expect("text"))
     }
 
-    fn answered_to(
-        err: &mut dyn Write,
-        call: impl FnOnce(&mut dyn Read) -> Result<Answer, Error>,
-    ) -> (u8, String) {
+    fn answered_to(err: &mut dyn Write, call: impl FnOnce(&mut dyn Read) -> Result<Answer, Error>) -> (u8, String) {
         let mut out = Vec::new();
         let mut streams = Streams { input: &mut std::io::empty(), out: &mut out, err };
         let status = answer(&mut streams, call, |error| json!({ "error": error.to_string() }));

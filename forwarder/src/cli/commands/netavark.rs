@@ -1,14 +1,14 @@
 //! `fwd netavark`.
 
 use std::{
-    env::{self, VarError},
+    env,
     path::{Path, PathBuf},
 };
 
 use clap::{Args, Subcommand};
 
 use crate::{
-    Error, Kind, Result,
+    Result,
     cli::{
         args::global::{cgroup, run_dir},
         caller,
@@ -33,8 +33,6 @@ Examples:
 
 /// Where distributions have aardvark-dns; the first is netavark's own default.
 const AARDVARK: [&str; 2] = ["/usr/libexec/podman/aardvark-dns", "/usr/lib/podman/aardvark-dns"];
-/// The port of the Domain Name System (RFC 1035 section 4.2).
-const DNS_PORT: u16 = 53;
 
 /// `fwd netavark`.
 #[derive(Args, Debug)]
@@ -95,25 +93,26 @@ enum TaskArgs {
 pub(super) fn run(args: &NetavarkArgs, observer: &mut dyn Observer, io: &mut Io<'_>) -> Result<u8> {
     // It runs the programs that it is told of, and writes where it is told to.
     caller::check_command("netavark")?;
-    let call = call(args)?;
+    let call = call(args);
     logging::start(0);
     let settings = Settings { run_dir: run_dir(), cgroup: cgroup() };
     let mut streams = Streams { input: &mut std::io::stdin(), out: &mut *io.out, err: &mut *io.err };
     Ok(replacement::run(&call, &settings, observer, &mut streams))
 }
 
-fn call(args: &NetavarkArgs) -> Result<Call> {
+fn call(args: &NetavarkArgs) -> Call {
     let NetavarkArgs { file, config, rootless, aardvark_binary, plugin_directories, firewall_driver, task } = args;
     let usual = || {
         let found = AARDVARK.iter().find(|path| Path::new(path).exists());
         PathBuf::from(found.unwrap_or(&AARDVARK[0]))
     };
-    Ok(Call {
+    Call {
         file: file.clone(),
         config: config.clone(),
         rootless: rootless.unwrap_or(false),
         aardvark: aardvark_binary.clone().unwrap_or_else(usual),
-        dns_port: dns_port()?,
+        // `dns_bind_port` of containers.conf.
+        dns_port: env::var_os("NETAVARK_DNS_PORT").map(|port| port.to_string_lossy().into_owned()),
         plugin_directories: plugin_directories.clone(),
         firewall_driver: firewall_driver.clone(),
         other: env::var_os("FWD_NETAVARK").filter(|path| !path.is_empty()).map(Into::into),
@@ -128,16 +127,5 @@ fn call(args: &NetavarkArgs) -> Result<Call> {
             }
             TaskArgs::Version => Task::Version,
         },
-    })
-}
-
-/// The port that podman has aardvark-dns answer at (`dns_bind_port` of containers.conf).
-fn dns_port() -> Result<u16> {
-    const NAME: &str = "NETAVARK_DNS_PORT";
-    let refuse = |why: String| Error::new(Kind::Usage, "use", NAME, why).remedy("leave it out: 53 is taken");
-    match env::var(NAME) {
-        Err(VarError::NotPresent) => Ok(DNS_PORT),
-        Err(error) => Err(refuse(error.to_string())),
-        Ok(port) => port.parse().map_err(|error| refuse(format!("{port}: {error}"))),
     }
 }

@@ -14,6 +14,7 @@ use std::{
     ffi::OsStr,
     io::Read,
     net::IpAddr,
+    num::ParseIntError,
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -28,8 +29,8 @@ use self::{
     others::Others,
 };
 use crate::commands;
-use fwd_engine::execute::Observer;
 use fwd_dataplane::Described;
+use fwd_engine::execute::Observer;
 use fwd_kernel::{netlink::Netlink, netns::Netns};
 use fwd_plugin::{Answer, Host, Settings, Streams};
 
@@ -47,8 +48,8 @@ pub struct Call {
     pub rootless: bool,
     /// The program aardvark-dns.
     pub aardvark: PathBuf,
-    /// The port at which that answers.
-    pub dns_port: u16,
+    /// The port at which that is to answer, in text, where it is another than 53.
+    pub dns_port: Option<String>,
     /// Where plugins are, for another netavark.
     pub plugin_directories: Vec<PathBuf>,
     /// By what another netavark keeps its firewall rules.
@@ -165,7 +166,11 @@ impl Call {
     fn names(&self) -> Result<Aardvark> {
         let missing = || Failure::new(format!("--config not specified but required for netavark {}", self.task.name()));
         let config = self.config.as_deref().ok_or_else(missing)?;
-        Ok(Aardvark::new(config, self.aardvark.clone(), self.dns_port, self.rootless))
+        let wrong = |text: &str, error: ParseIntError| {
+            Failure::new(format!("NETAVARK_DNS_PORT {text:?}: {error}; leave dns_bind_port of containers.conf out"))
+        };
+        let port = self.dns_port.as_deref().map(|text| text.parse().map_err(|error| wrong(text, error))).transpose()?;
+        Ok(Aardvark::new(config, self.aardvark.clone(), port, self.rootless))
     }
 }
 

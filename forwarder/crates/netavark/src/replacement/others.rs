@@ -122,7 +122,9 @@ impl Others<'_> {
     fn program(&self) -> Result<PathBuf> {
         // A script or a copy that leads here would be called by the one that it calls, without end.
         if self.call.is_called {
-            return Err(Failure::new("the other netavark that fwd has called is fwd itself; have FWD_NETAVARK name netavark"));
+            return Err(Failure::new(
+                "the other netavark that fwd has called is fwd itself; have FWD_NETAVARK name netavark",
+            ));
         }
         let place = |path: &Path| fs::metadata(path).ok().map(|file| (file.dev(), file.ino()));
         let own = env::current_exe().ok().and_then(|path| place(&path));

@@ -59,6 +59,12 @@ pub(super) fn checked(asked: &Asked, names: &Aardvark) -> Result<Named> {
     }
     if !named.entries.is_empty() && names.missing().is_none() {
         names.prepare()?;
+        named.warnings.extend(names.other_port().map(|port| {
+            format!(
+                "aardvark-dns answers at port {port}, where containers do not ask, and no rule leads there: they find no name; leave dns_bind_port of \
+                 containers.conf out"
+            )
+        }));
     }
     Entry::check_servers(&named.entries).map_err(|why| Failure(why).while_doing("error while applying dns entries"))?;
     Ok(named)
@@ -73,7 +79,7 @@ pub(super) fn run(
 ) -> Result<Answer> {
     let mut statuses = Map::new();
     for (place, attachment) in work.asked.attachments.iter().enumerate() {
-        let (status, said) = work.attach(attachment, observer).inspect_err(|_| work.undo(place, observer))?;
+        let (status, said) = work.attach(attachment, names, observer).inspect_err(|_| work.undo(place, observer))?;
         statuses.insert(attachment.network.name.clone(), status);
         warnings.extend(said);
     }
@@ -124,7 +130,12 @@ fn entry(asked: &Asked, Attachment { network, options, .. }: &Attachment, warnin
 
 impl Work<'_> {
     /// Attaches the container to one of its networks; its status there, and what the user ought to know.
-    fn attach(&self, attachment: &Attachment, observer: &mut dyn Observer) -> Result<(Value, Vec<String>)> {
+    fn attach(
+        &self,
+        attachment: &Attachment,
+        names: &Aardvark,
+        observer: &mut dyn Observer,
+    ) -> Result<(Value, Vec<String>)> {
         let Self { call, netns, asked, host: _ } = self;
         let Attachment { key, network, options } = attachment;
         if !is_ours(network)? {
@@ -137,8 +148,9 @@ impl Work<'_> {
         self.set_inside(attachment).inspect_err(|_| drop(self.detach(attachment, observer)))?;
         let mut status = document.unwrap_or_default();
         let gateways: Vec<IpAddr> = network.subnets.iter().filter_map(|subnet| subnet.gateway).collect();
-        let (servers, domains) =
-            if network.dns_enabled { (&gateways, vec![DOMAIN]) } else { (&asked.dns_servers, Vec::new()) };
+        // Nobody answers at the gateway without the program: others are asked then, or whom the host asks.
+        let is_named = network.dns_enabled && names.missing().is_none();
+        let (servers, domains) = if is_named { (&gateways, vec![DOMAIN]) } else { (&asked.dns_servers, Vec::new()) };
         (status["dns_server_ips"], status["dns_search_domains"]) = (json!(servers), json!(domains));
         Ok((status, warnings))
     }

@@ -12,6 +12,8 @@ use std::{
 use self::entries::Entry;
 use super::failure::{Failure, Result};
 
+/// The port of the Domain Name System (RFC 1035 section 4.2), at which containers ask.
+const DNS_PORT: u16 = 53;
 /// What is added to the name of a file where nothing leaves its network: aardvark-dns asks nobody for its containers.
 const INTERNAL: &str = "%int";
 
@@ -32,14 +34,20 @@ pub(super) struct Aardvark {
 
 impl Aardvark {
     /// The server that has its files below `config`.
-    pub(super) fn new(config: &Path, program: PathBuf, port: u16, rootless: bool) -> Self {
+    pub(super) fn new(config: &Path, program: PathBuf, port: Option<u16>, rootless: bool) -> Self {
         let (directory, lock) = (config.join("aardvark-dns"), config.join("aardvark.lock"));
+        let port = port.unwrap_or(DNS_PORT);
         Self { directory, lock, program, port, rootless }
     }
 
     /// Where the program ought to be, if it is not there.
     pub(super) fn missing(&self) -> Option<&Path> {
         (!self.program.exists()).then_some(self.program.as_path())
+    }
+
+    /// The port at which it answers, if that is none at which containers ask.
+    pub(super) fn other_port(&self) -> Option<u16> {
+        (self.port != DNS_PORT).then_some(self.port)
     }
 
     /// Makes the directory of the files, if it is not there.
@@ -180,7 +188,7 @@ mod tests {
     }
 
     fn aardvark(dir: &Path, program: &str) -> Aardvark {
-        Aardvark::new(dir, program.into(), 53, false)
+        Aardvark::new(dir, program.into(), None, false)
     }
 
     #[test]
