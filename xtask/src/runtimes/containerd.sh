@@ -8,16 +8,17 @@ fwd=$1 pods=$2/pods.py
 cgroups=$(findmnt -n -t cgroup2 -o TARGET | head -n 1)
 [ -n "$cgroups" ] || { echo "containerd: cgroup2 is not mounted" >&2; exit 1; }
 work=$(mktemp -d /var/tmp/fwd-containerd.XXXXXX)
+group=fwd-containerd-$$
 clean() {
     rm -rf --one-file-system "$work"
-    find "$cgroups"/fwd-containerd -depth -type d -exec rmdir {} + 2>/dev/null || true
+    find "$cgroups/$group" -depth -type d -exec rmdir {} + 2>/dev/null || true
 }
 trap clean EXIT
 trap 'exit 1' INT TERM HUP
 
 cat >"$work/host.sh" <<'HOST'
 set -eu
-fwd=$1 cgroups=$2 work=$3 pods=$4
+fwd=$1 cgroups=$2 work=$3 pods=$4 group=$5
 
 # The host: an uplink of both families, and an internet behind it.
 mount -t tmpfs run /run
@@ -41,8 +42,8 @@ ip route add default via 2001:db8::1
 mount --bind "$cgroups" /mnt
 umount -R -l /sys/fs/cgroup
 mount --move /mnt /sys/fs/cgroup
-mkdir -p /sys/fs/cgroup/fwd-containerd/host
-echo $$ >/sys/fs/cgroup/fwd-containerd/host/cgroup.procs
+mkdir -p "/sys/fs/cgroup/$group/host"
+echo $$ >"/sys/fs/cgroup/$group/host/cgroup.procs"
 
 # The image of sandboxes, and of what is in them: a sandbox serves a page by itself.
 box=/run/box
@@ -72,6 +73,8 @@ cat >"$work/containerd.toml" <<CONFIG
 version = 2
 root = "/var/lib/containerd"
 state = "/run/containerd"
+[plugins."io.containerd.internal.v1.opt"]
+path = "/run/containerd/opt"
 [grpc]
 address = "/run/containerd/containerd.sock"
 [plugins."io.containerd.grpc.v1.cri"]
@@ -88,4 +91,4 @@ CONFIG
 exec python3 "$pods" "$fwd" "$work"
 HOST
 
-unshare --net --mount --propagation private --pid --fork --kill-child --mount-proc sh "$work/host.sh" "$fwd" "$cgroups" "$work" "$pods"
+unshare --net --mount --propagation private --pid --fork --kill-child --mount-proc sh "$work/host.sh" "$fwd" "$cgroups" "$work" "$pods" "$group"

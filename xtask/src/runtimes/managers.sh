@@ -30,6 +30,15 @@ mkdir -p /run/lock /run/netns /run/dbus /run/udev /run/systemd/netif /run/cgroup
 mount --bind "$(findmnt -n -t cgroup2 -o TARGET | head -n 1)" /run/cgroup
 umount -R -l /sys
 mount -t sysfs sysfs /sys
+# The kernel tells every namespace of devices that come and go, and udev would give the nodes of this machine owners and modes of its own.
+mkdir /run/dev
+mount -t tmpfs dev /run/dev
+mkdir /run/dev/net /run/dev/shm
+for node in null zero full random urandom tty; do
+    : >/run/dev/$node
+    mount --bind /dev/$node /run/dev/$node
+done
+mount --move /run/dev /dev
 mount --move /run/cgroup /sys/fs/cgroup
 ip link set lo up
 ip netns add internet

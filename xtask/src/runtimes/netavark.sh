@@ -153,7 +153,9 @@ podman network reload a c >/dev/null
 outside 8080 a 'after a reload'
 outside 8081 c 'after a reload'
 done_with 'restart, kill and start, reload'
-podman run --rm --network vault --cap-add NET_RAW --rootfs /box/b ping -c 1 -W 1 203.0.113.9 >/dev/null 2>&1 && fail 'something leaves an internal network'
+# It has to run, and to have an address, to say anything by not being answered.
+podman run --rm --network vault --cap-add NET_RAW --rootfs /box/b \
+    sh -c 'ip addr show eth0 | busybox grep -q "inet " && ! ping -c 1 -W 1 203.0.113.9' >/dev/null 2>&1 || fail 'something leaves an internal network'
 podman rm -f -t 0 a b c >/dev/null
 podman network rm n1 n2 vault >/dev/null
 [ "$(fwd ls --json)" = '[]' ] || fail 'something is left'
