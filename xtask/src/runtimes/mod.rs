@@ -61,7 +61,7 @@ pub(crate) struct Arguments {
     only: Option<String>,
 }
 
-/// Installs the programs without starting a service, builds `fwd`, and has each of them use it, or live beside it.
+/// Installs the programs without starting or enabling a service, builds `fwd`, and has each of them use it, or live beside it.
 pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
     let root = setup::as_root(workspace)?;
     packages::require(&NEEDED)?;

@@ -31,7 +31,7 @@ fn without_command(packages: impl Iterator<Item = Package>) -> Vec<Package> {
     packages.filter(|package| !on_path(package.command)).collect()
 }
 
-/// Installs packages without starting services, or says which of them are missing, and why.
+/// Installs packages without starting or enabling services, or says which of them are missing, and why.
 pub(crate) fn install(packages: &[Package], root: Result<Root>) -> Result<()> {
     let why = match root {
         _ if !on_path("apt-get") => "there is no apt-get here: install these commands by hand".to_owned(),
