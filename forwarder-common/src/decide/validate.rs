@@ -89,14 +89,15 @@ pub const ARP_FRAME: usize = ethernet::LEN + 28;
 /// Where an ARP frame says whose hardware address is asked for, bytes.
 pub const ARP_TARGET: usize = ethernet::LEN + 24;
 
-/// The answer to an ARP request for `addr`, which has the hardware address `mac`; `None` if the frame is no such request.
+/// The answer to an ARP request for `addr`, which has the hardware address `mac`; `None` if the frame is no such request, or the hardware address
+/// is not known yet: who asks asks again, and believes what he is told for a minute.
 #[inline(always)]
 #[must_use]
 pub fn arp_answer<P: PacketBytes>(frame: &P, mac: [u8; 6], addr: [u8; 4]) -> Option<[u8; ARP_FRAME]> {
     const REQUEST: [u8; 2] = [0, 1];
     let arp = ethernet::LEN;
     let is_request = frame.load::<6>(arp).ok()? == ARP_OF_IPV4 && frame.load::<2>(arp.wrapping_add(6)).ok()? == REQUEST;
-    if !is_request || frame.load::<4>(ARP_TARGET).ok()? != addr {
+    if mac == [0; 6] || !is_request || frame.load::<4>(ARP_TARGET).ok()? != addr {
         return None;
     }
     let [d0, d1, d2, d3, d4, d5] = frame.load::<6>(arp.wrapping_add(8)).ok()?;
@@ -199,6 +200,7 @@ mod tests {
         assert_eq!(answer.as_slice(), expected);
         assert_eq!(arp_answer(&request.as_slice(), gateway, other), None);
         assert_eq!(arp_answer(&answer.as_slice(), gateway, ADDR), None, "a reply is no request");
+        assert_eq!(arp_answer(&request.as_slice(), [0; 6], [10, 77, 0, 1]), None, "it is not known");
         for length in 0..request.len() {
             assert_eq!(arp_answer(&&request[..length], gateway, [10, 77, 0, 1]), None);
         }

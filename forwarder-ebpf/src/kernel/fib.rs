@@ -311,7 +311,7 @@ pub(crate) fn words([a, b, c, d, e, f, g, h, i, j, k, l]: [u8; 12]) -> [u32; 3] 
     [u32::from_ne_bytes([a, b, c, d]), u32::from_ne_bytes([e, f, g, h]), u32::from_ne_bytes([i, j, k, l])]
 }
 
-/// As [`fwd_is_local`], of the address in the map `PACKET6` behind which a flow's packets appear.
+/// As [`fwd_is_own`], of the address in the map `PACKET6` behind which a flow's packets appear.
 #[inline(always)]
 fn is_local_ipv6(skb: Skb, input: u32) -> bool {
     // Nobody has an address of the prefix whose packets are thrown away (RFC 6666).
@@ -331,13 +331,18 @@ fn is_local_ipv6(skb: Skb, input: u32) -> bool {
     ask(skb, query, 0) != NOT_FWDED
 }
 
-/// Whether `addr` (an address in network byte order) is the host's own: packets to it are not forwarded, though others are. Or it is announced,
-/// so that packets to it come here all the same.
+/// Whether packets to `addr` (an address in network byte order) come here: it is the host's own, or announced.
+#[inline(always)]
+fn is_local(skb: Skb, addr: u32, input: u32) -> bool {
+    records::announced_at(addr.to_ne_bytes()).is_some() || fwd_is_own(skb, addr, input)
+}
+
+/// Whether `addr` (an address in network byte order) is the host's own: packets to it are not forwarded, though others are.
 ///
 /// The kernel answers the same for what is its own and for what it knows no way to. So the last command must have found it among the host's,
 /// or an address that nobody has (RFC 7600 §6) must be forwarded: without a default route no other passes for the host's.
 #[inline(always)]
-fn is_local(skb: Skb, addr: u32, input: u32) -> bool {
+fn is_own(skb: Skb, addr: u32, input: u32) -> bool {
     const NOBODY: [u8; 4] = [192, 0, 0, 8];
     const NOT_FWDED: i64 = BPF_FIB_LKUP_RET_NOT_FWDED as i64;
     // SAFETY: all zero is a valid record of integers.
@@ -346,7 +351,7 @@ fn is_local(skb: Skb, addr: u32, input: u32) -> bool {
     query.ifindex = input;
     query.__bindgen_anon_4.ipv4_dst = addr;
     if ask(skb, &mut query, 0) != NOT_FWDED {
-        return records::announced_at(addr.to_ne_bytes()).is_some();
+        return false;
     }
     if HOST_ADDRESSES.get_ptr(&mapped(addr.to_ne_bytes())).is_some() {
         return true;
@@ -382,6 +387,8 @@ global_fn! {
     fn fwd_route_mtu(skb: Skb, out_if: u32, addr: u32) -> u32 = mtu_of;
     /// See [`is_local`].
     pub(crate) fn fwd_is_local(skb: Skb, addr: u32, input: u32) -> bool = is_local;
+    /// See [`is_own`].
+    pub(crate) fn fwd_is_own(skb: Skb, addr: u32, input: u32) -> bool = is_own;
     /// See [`is_local_ipv6`].
     pub(crate) fn fwd_is_local6(skb: Skb, input: u32) -> bool = is_local_ipv6;
 }

@@ -10,7 +10,7 @@ use forwarder_common::{
 
 use crate::kernel::{
     devices,
-    fib::{fwd_is_local, fwd_is_local6},
+    fib::{fwd_is_local6, fwd_is_own},
     maps::{HOST_ADDRESSES, PUBLISHED, PUBLISHED_TO, SOUGHT},
     packet::skb::Skb,
     records,
@@ -21,7 +21,7 @@ use crate::kernel::{
 pub(crate) type Found = (&'static Publication, &'static Endpoint);
 
 /// The publication of the socket that a packet of IPv4 with `tuple` is sent to, at its very address or (`at_all`) at all addresses of the
-/// host.
+/// host. An address that is announced is none of the host's: what is published at all of them is reached there only of those who appear behind it.
 #[inline(always)]
 pub(crate) fn find(skb: Skb, tuple: &Tuple, at_all: bool) -> Option<Found> {
     // A destination of the loopback is forged: what is published there is for the host alone.
@@ -31,7 +31,8 @@ pub(crate) fn find(skb: Skb, tuple: &Tuple, at_all: bool) -> Option<Found> {
     sought(HostSocket::sent_to(tuple), at_all, |endpoint| {
         records::uplink(endpoint.uplink).is_some_and(|uplink| uplink.v4 == tuple.daddr)
             || HOST_ADDRESSES.get_ptr(&ipv4(tuple.daddr)).is_some()
-            || fwd_is_local(skb, u32::from_ne_bytes(tuple.daddr), endpoint.network)
+            || publish::announces(endpoint, tuple.daddr)
+            || fwd_is_own(skb, u32::from_ne_bytes(tuple.daddr), endpoint.network)
     })
 }
 

@@ -35,6 +35,8 @@ global_fn! {
     /// Whether the IPv4 packet at `l3`, which arrives by an uplink, is one that the host would forward for somebody else, and must not: it was
     /// counted then, and the kernel takes it for another host's.
     pub(crate) fn fwd_refuse_transit(skb: Skb, l3: u32) -> bool = refuse;
+    /// See [`is_for_announced`].
+    pub(super) fn fwd_is_for_announced(skb: Skb, l3: u32) -> bool = is_for_announced;
 }
 
 // PACKET_* (include/uapi/linux/if_packet.h): to this host alone, and to another one. What is not the former is not forwarded.
@@ -55,19 +57,34 @@ fn refuse(skb: Skb, l3: u32) -> bool {
     if !transit::is_forwardable(ip.src, ip.dst) || records::announced_at(ip.dst).is_some() {
         return false;
     }
-    // Rules may ask for the ports, and for the type of service, which is read where it mostly stands.
-    let mut tuple = Tuple::without_ports(&ip, if l3 == L3_OFF { skb.ifindex() } else { 0 });
-    if has_ports(ip.proto)
-        && ip.fragment_start() == 0
-        && let Ok([s0, s1, d0, d1]) = bytes.load::<4>(ip.payload_off())
-    {
-        (tuple.sport, tuple.dport) = ([s0, s1], [d0, d1]);
-    }
-    if !transit::is_forwarded(look_up(skb, &tuple, Sender::Forwarded(skb.ifindex()))) {
+    if !is_forwarded(skb, l3, &ip) {
         return false;
     }
     at_uplink::count_here(skb, l3, DropReason::Transit.into());
     // Not thrown away: a client of DHCP that has no address yet reads the answer from the interface.
     skb.set_pkt_type(OTHER_HOST);
     true
+}
+
+/// Whether the IPv4 packet at `l3`, which arrives by an uplink, is for an announced address, and the kernel would send it on. Where the host has got
+/// the address itself meanwhile (DHCP, `ip address add`), it is the host's: the kernel answers for it, too, and others mean the host by it.
+#[inline(always)]
+fn is_for_announced(skb: Skb, l3: u32) -> bool {
+    let l3 = (l3 & 0x3f) as usize;
+    let Ok(ip) = ipv4::parse(&skb.linear(), l3) else { return false };
+    records::announced_at(ip.dst).is_some() && is_forwarded(skb, l3, &ip)
+}
+
+/// Whether the kernel would send on the IPv4 packet with the header `ip` at `l3`, which arrives by an uplink: it has a route, and is not for the host.
+#[inline(always)]
+fn is_forwarded(skb: Skb, l3: usize, ip: &ipv4::Header) -> bool {
+    // Rules may ask for the ports, and for the type of service, which is read where it mostly stands.
+    let mut tuple = Tuple::without_ports(ip, if l3 == L3_OFF { skb.ifindex() } else { 0 });
+    if has_ports(ip.proto)
+        && ip.fragment_start() == 0
+        && let Ok([s0, s1, d0, d1]) = skb.linear().load::<4>(ip.payload_off())
+    {
+        (tuple.sport, tuple.dport) = ([s0, s1], [d0, d1]);
+    }
+    transit::is_forwarded(look_up(skb, &tuple, Sender::Forwarded(skb.ifindex())))
 }

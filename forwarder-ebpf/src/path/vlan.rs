@@ -18,6 +18,7 @@ use crate::{
     kernel::{
         counters::{self, Amount},
         packet::skb::Skb,
+        records::any_announced,
     },
     path::{
         apply::Action,
@@ -82,6 +83,9 @@ fn judge_tags(skb: Skb) -> Result<(), Code> {
         let found = fwd_vlan_behind(skb, off);
         if found & PRIORITY == 0 {
             validate::foreign(found & SOURCE != 0, found & DESTINATION != 0)?;
+            if found & ANNOUNCED != 0 && transit::fwd_is_for_announced(skb, off.wrapping_add(2)) {
+                return Err(DropReason::Announced.into());
+            }
             if found & ELSEWHERE != 0 {
                 // Counted if it is refused, and left alone all the same.
                 transit::fwd_refuse_transit(skb, off.wrapping_add(2));
@@ -117,6 +121,8 @@ const TAG: u32 = 1 << 2;
 const PRIORITY: u32 = 1 << 3;
 /// IPv4 that may be for somebody else: see [`transit::is_possible`].
 const ELSEWHERE: u32 = 1 << 4;
+/// IPv4, while addresses are announced.
+const ANNOUNCED: u32 = 1 << 5;
 
 /// What the Ethernet type at `off` announces: none of what [`SOURCE`] and the others say is 0.
 #[inline(always)]
@@ -130,7 +136,8 @@ fn behind(skb: Skb, off: u32) -> u32 {
         let source: [u8; 4] = bytes.load(behind.wrapping_add(ipv4::field::SRC)).unwrap_or_default();
         let destination: [u8; 4] = bytes.load(behind.wrapping_add(ipv4::field::DST)).unwrap_or_default();
         let elsewhere = if transit::is_possible(u32::from_ne_bytes(destination)) { ELSEWHERE } else { 0 };
-        return bits(in_fwd_network(source), in_fwd_network(destination)) | elsewhere;
+        let announced = if any_announced() { ANNOUNCED } else { 0 };
+        return bits(in_fwd_network(source), in_fwd_network(destination)) | elsewhere | announced;
     }
     if found == ethertype::IPV6 {
         let source = fwd_is_network_v6_at(skb, behind.wrapping_add(ipv6::field::SRC) as u32);

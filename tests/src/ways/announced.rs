@@ -3,12 +3,14 @@
 use std::{io::ErrorKind, net::Ipv4Addr};
 
 use forwarder::testbed::wait_until;
+use forwarder_common::wire::{emit::Ethernet, ethernet::ethertype};
 use serde_json::json;
 
 use super::{host, source::seen_from};
 use crate::{
     fwd::{Fwd, LIMIT, inside, pings, try_inside},
     peers::{ANY, any, at, connect, echo_tcp, echoed, knock, listen, udp},
+    raw,
     uplinks::ip,
 };
 
@@ -139,4 +141,51 @@ fn address_that_cannot_be_announced_is_refused_before_anything_is_made() {
     assert_eq!(fwd.json(&again)["changed"], false, "who answers there by now is the host");
     let plain = ["up", "--ns", &fwd.name("c2"), "--source", &source.to_string()];
     fwd.expect_error(&plain, NOT_FOUND, &["no address", "--announce"]);
+}
+
+#[test]
+fn announced_address_is_no_address_of_the_host_for_others() {
+    let fwd = host();
+    let source = free(&fwd, 0);
+    let pod = fwd.up("c1", &["--source", &source.to_string(), "--announce", "-p", "8081:81"]);
+    let other = fwd.up("c2", &["-p", "8080:80"]);
+    let (own, others) = (echo_tcp(listen(&pod, any(81)), 1), echo_tcp(listen(&other, any(80)), 1));
+    let dropped = || fwd.counted("from_uplink", "dropped", Some("Announced"));
+    let counts = |count| wait_until(LIMIT, "it is counted", || Ok((dropped() == count).then_some(())));
+    assert!(fwd.internet(0).run(|| Ok(knock(ANY, at(source, 8080)))).expect("it is sent"));
+    counts(1).expect("another's port");
+    echoed(&connect(fwd.internet(0), ANY, at(fwd.uplink(0).address, 8080)).expect("it is published"), b"published");
+    echoed(&connect(fwd.internet(0), ANY, at(source, 8081)).expect("it is published"), b"published");
+    for server in [own, others] {
+        server.join().expect("the server");
+    }
+
+    // A tag with number 0 brings nobody past, wherever it stands.
+    let (to, from) = (raw::mac_of(fwd.host(), "eth0"), raw::mac_of(fwd.internet(0), "inet0"));
+    let packet = raw::udp(at(fwd.uplink(0).gateway, 4000), at(source, 9000), b"tagged");
+    let once = Ethernet::new(to, from).tagged(ethertype::VLAN, 0);
+    let twice = Ethernet::new(to, from).tagged(ethertype::VLAN, 0).tagged(ethertype::VLAN, 0);
+    raw::send(fwd.internet(0), "inet0", &[packet.in_frame(&once), packet.in_frame(&twice)]);
+    counts(3).expect("both are dropped");
+}
+
+/// By DHCP, say: then others mean the host by it.
+#[test]
+fn announced_address_that_the_host_gets_is_the_hosts_and_that_is_told() {
+    let fwd = host();
+    let source = free(&fwd, 0);
+    // Somebody had it, long ago.
+    ip(&fwd, &format!("neigh add {source} lladdr 02:00:00:00:00:99 nud stale dev eth0"));
+    let pod = fwd.up("c1", &["--source", &source.to_string(), "--announce"]);
+    assert!(!pings(fwd.internet(0), source));
+    ip(&fwd, &format!("addr add {source}/24 dev eth0"));
+    assert!(pings(fwd.internet(0), source), "the host has it");
+    assert_eq!(seen_from(&fwd, &pod), [source; 2]);
+    let told = format!("({source}): take them away (`ip addr del {source}/");
+    assert!(fwd.ok(&["inspect", &pod.name]).contains(&told));
+    let doctor = fwd.call(&["doctor"]);
+    assert!(!doctor.status.success() && doctor.stdout.contains(&told), "{doctor:?}");
+    ip(&fwd, &format!("addr del {source}/24 dev eth0"));
+    assert!(!pings(fwd.internet(0), source), "the host has it no more");
+    assert_eq!(seen_from(&fwd, &pod), [source; 2]);
 }

@@ -42,6 +42,13 @@ pub const fn is_host_address_v6(addr: Addr) -> bool {
     !nobodys && !ipv6::is_multicast(addr) && !ipv6::is_link_local(addr)
 }
 
+/// Whether `addr` is announced for `endpoint`, which appears behind it.
+#[inline(always)]
+#[must_use]
+pub fn announces(endpoint: &Endpoint, addr: [u8; 4]) -> bool {
+    endpoint.flags & endpoint_flags::ANNOUNCED != 0 && endpoint.source == addr
+}
+
 impl HostSocket {
     /// The socket of IPv4 that a packet with `tuple` is sent to.
     #[inline(always)]
@@ -141,6 +148,14 @@ mod tests {
             netns_cookie: 99,
             metadata: 0,
         }
+    }
+
+    #[test]
+    fn an_endpoint_announces_the_address_behind_which_it_appears_if_it_was_told_to() {
+        let behind = |flags| Endpoint { flags, source: [192, 0, 2, 7], ..endpoint() };
+        assert!(announces(&behind(endpoint_flags::ANNOUNCED), [192, 0, 2, 7]));
+        assert!(!announces(&behind(endpoint_flags::ANNOUNCED), [192, 0, 2, 8]), "another's");
+        assert!(!announces(&behind(0), [192, 0, 2, 7]), "the host's own");
     }
 
     fn publication() -> Publication {

@@ -4,26 +4,20 @@
 use forwarder_common::{
     decide::validate::{ARP_TARGET, arp_answer},
     types::verdict::DropReason,
-    wire::{
-        ethernet::ethertype,
-        ipv4,
-        packet::{L3_OFF, PacketBytes as _},
-    },
+    wire::{ethernet::ethertype, packet::PacketBytes as _},
 };
 
 use crate::{
     kernel::{
-        packet::{ethertype, skb::Skb},
+        packet::{NO_HEADER, protocol, skb::Skb},
         records::{announced_at, any_announced, uplink},
     },
-    path::{apply::Action, at_uplink::count_here},
+    path::{apply::Action, at_uplink::count_here, transit::fwd_is_for_announced, vlan},
 };
 
 global_fn! {
     /// See [`answer`].
     fn fwd_answer_for_announced(skb: Skb) -> bool = answer;
-    /// See [`refuse`].
-    fn fwd_refuse_announced(skb: Skb) -> bool = refuse;
 }
 
 /// An ARP frame that arrives by an uplink: a request for an address that is announced there is answered, all else is the host's.
@@ -44,24 +38,16 @@ fn answer(skb: Skb) -> bool {
     arp_answer(&bytes, mac, target).is_some_and(|answer| bytes.store(0, answer).is_ok())
 }
 
-/// What becomes of a packet that arrived by an uplink with a link-layer header and was to be treated so: what is left to the kernel for an
-/// announced address is dropped.
+/// What becomes of a packet that arrived by an uplink, its network header at `L3`, and was to be treated so: what is left to the kernel for an announced
+/// address is dropped.
 #[inline(always)]
-pub(crate) fn kept_from_host(skb: Skb, action: Action) -> Action {
-    if action.is_next() && any_announced() && fwd_refuse_announced(skb) { Action::DROP } else { action }
-}
-
-/// Whether the packet is for an announced address; it is counted as dropped then.
-#[inline(always)]
-fn refuse(skb: Skb) -> bool {
-    let bytes = skb.linear();
-    if skb.vlan_present() != 0 || ethertype(&bytes) != ethertype::IPV4 {
-        return false;
+pub(crate) fn kept_from_host<const L3: usize>(skb: Skb, action: Action) -> Action {
+    if !action.is_next() || !any_announced() || L3 != NO_HEADER && vlan::is_tagged(skb) {
+        return action;
     }
-    let Ok(destination) = bytes.load::<4>(L3_OFF.wrapping_add(ipv4::field::DST)) else { return false };
-    if announced_at(destination).is_none() {
-        return false;
+    if protocol::<L3>(skb, &skb.headers()) != ethertype::IPV4 || !fwd_is_for_announced(skb, L3 as u32) {
+        return action;
     }
-    count_here(skb, L3_OFF, DropReason::Announced.into());
-    true
+    count_here(skb, L3, DropReason::Announced.into());
+    Action::DROP
 }

@@ -60,7 +60,7 @@ pub(crate) fn from_uplink(skb: Skb) -> Action {
 #[inline(always)]
 pub(crate) fn slow<const L3: usize>(skb: Skb) -> Action {
     let action = sort::<L3>(skb);
-    if L3 == NO_HEADER { action } else { announced::kept_from_host(skb, action) }
+    announced::kept_from_host::<L3>(skb, action)
 }
 
 /// The same, but for what is for an address that the host does not have.

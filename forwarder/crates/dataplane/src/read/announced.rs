@@ -8,14 +8,25 @@ use crate::{Dataplane, object::maps};
 use fwd_base::Result;
 
 impl Dataplane {
-    /// Tells the programs for which addresses they answer, and where, as the records of endpoints are now: after `changed` was registered, or
-    /// removed.
-    pub(super) fn follow_announced(&self, changed: Option<&Endpoint>) -> Result<()> {
-        if changed.and_then(announced).is_none() {
+    /// Tells the programs for which addresses they answer, and where, as the records of endpoints are now: after one was removed, or where a command
+    /// was interrupted before it could tell.
+    ///
+    /// # Errors
+    /// A map cannot be read or written.
+    pub fn follow_announced(&self) -> Result<()> {
+        self.announce(None)
+    }
+
+    /// The same, before an endpoint is registered with this ifindex: if the command ends in between, the next one finds something to follow.
+    pub(super) fn announce(&self, coming: Option<(u32, &Endpoint)>) -> Result<()> {
+        let mut config = self.config()?;
+        let comes = coming.and_then(|(_, endpoint)| announced(endpoint));
+        if comes.is_none() && config.features & feature::ANNOUNCED == 0 {
             return Ok(());
         }
-        let wanted: BTreeMap<Addr, u32> = self.endpoints()?.iter().filter_map(|(_, it)| announced(it)).collect();
-        let mut config = self.config()?;
+        let known = self.endpoints()?;
+        let stays = known.iter().filter(|(index, _)| coming.is_none_or(|(place, _)| *index != place));
+        let wanted: BTreeMap<Addr, u32> = stays.filter_map(|(_, it)| announced(it)).chain(comes).collect();
         let found = if config.features & feature::ANNOUNCED != 0 { self.entries(maps::ANNOUNCED)? } else { Vec::new() };
         for (addr, at) in &wanted {
             if !found.contains(&(*addr, *at)) {

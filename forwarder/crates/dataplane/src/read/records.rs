@@ -97,13 +97,14 @@ impl Dataplane {
     pub fn put_endpoint(&self, ifindex: u32, endpoint: &Endpoint) -> Result<()> {
         // Before there are flows.
         self.note_host_veth(endpoint.counters, ifindex)?;
+        self.announce(Some((ifindex, endpoint)))?;
         self.put(maps::ENDPOINTS, &ifindex, endpoint)?;
         // Who had the place before is found in the hash.
         self.array(maps::HOST_VETHS)?.set(host_veth_place(ifindex), &ifindex, 0).doing("write", maps::HOST_VETHS)?;
         for addr in addresses(endpoint) {
             self.put(maps::ADDRESSES, &addr, &ifindex)?;
         }
-        self.follow_announced(Some(endpoint))
+        Ok(())
     }
 
     /// Removes an endpoint and ends its flows, before its address can be given to another.
@@ -128,7 +129,7 @@ impl Dataplane {
             }
             self.forget_metadata(endpoint.metadata)?;
         }
-        self.follow_announced(record.as_ref())
+        self.follow_announced()
     }
 
     /// Ends the flows of the endpoint with host-side veth `ifindex`: all, or those that began by ports that are `withdrawn`.

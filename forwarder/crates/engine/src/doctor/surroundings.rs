@@ -25,8 +25,8 @@ pub(super) const REVERSE_PATH: Check = Check {
 
 pub(super) const SOURCES: Check = Check {
     name: "sources",
-    looks_at: "addresses of the host behind which namespaces appear (`--source`, `--source6`)",
-    why: "what a namespace begins behind one that the host has lost is dropped, for its answers would go elsewhere",
+    looks_at: "addresses behind which namespaces appear (`--source`, `--source6`, `--announce`), and those of the host",
+    why: "what a namespace begins behind one that the host has lost is dropped; what comes to one that is announced, and that it has got, is the host's",
     look: |subject| {
         let lost = execute::lost_sources(&subject.actual.records)?;
         Ok(lost.into_iter().map(|what| Finding::new(Verdict::Fail, what)).collect())

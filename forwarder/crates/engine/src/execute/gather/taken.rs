@@ -25,6 +25,10 @@ impl Gathered {
         }
         let netlink = Netlink::here()?;
         for (index, address) in &open {
+            // What is known may be of long ago, and the kernel would not ask for it; but for what the administrator has said.
+            if netlink.neighbour(*index, (*address).into())?.is_some_and(|known| !known.permanent) {
+                forget(&netlink, *index, *address)?;
+            }
             netlink.ask_for_neighbour(*index, (*address).into())?;
         }
         let until = Instant::now() + WAITS;
@@ -40,12 +44,14 @@ impl Gathered {
             open = silent;
         }
         // What nobody has is no neighbour.
-        for (index, address) in open {
-            match netlink.del_neighbour(index, address.into()) {
-                Err(error) if error.kind != Kind::NotFound => return Err(error),
-                _ => {}
-            }
-        }
-        Ok(())
+        open.into_iter().try_for_each(|(index, address)| forget(&netlink, index, address))
+    }
+}
+
+/// Takes a neighbour out, which may be gone already.
+fn forget(netlink: &Netlink, index: u32, address: Ipv4Addr) -> Result<()> {
+    match netlink.del_neighbour(index, address.into()) {
+        Err(error) if error.kind != Kind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }

@@ -60,8 +60,8 @@ pub(super) fn of_input() -> Result<Surroundings> {
     Ok(Surroundings { input: input_chains()?, ..Surroundings::default() })
 }
 
-/// Tells the programs the MTUs that routes ask for, how uplinks check sources, which hardware addresses they have, which are guarded, and where the host forwards for others than
-/// namespaces, as it is now.
+/// Tells the programs the MTUs that routes ask for, how uplinks check sources, which hardware addresses they have, which are guarded, where the host
+/// forwards for others than namespaces, and what is announced, as it is now.
 ///
 /// # Errors
 /// The host cannot be read, or a map cannot be written.
@@ -69,6 +69,7 @@ pub(super) fn follow_routes(plane: Option<&Dataplane>, netlink: &Netlink, log: &
     let Some(plane) = plane.filter(|plane| plane.is_loaded()) else { return Ok(()) };
     let transit = Transit::read(log)?;
     plane.set_route_mtus(&route_mtus(&netlink.routes()?))?;
+    plane.follow_announced()?;
     for (index, record) in plane.uplinks()? {
         let Some(link) = netlink.link_by_index(index)? else { continue };
         let strict = if is_strict(&link.name)? { uplink_flags::STRICT } else { 0 };
@@ -256,14 +257,19 @@ pub(crate) fn not_forwarded(records: &Records) -> Result<Vec<(String, String)>> 
     Ok(found)
 }
 
-/// Addresses behind which endpoints are to appear, and that the host has lost: those of each network, in words with the remedy.
+/// Addresses behind which endpoints are to appear, and that the host has lost, or that are announced, and it has got: those of each network, in
+/// words with the remedy.
 ///
 /// # Errors
 /// The kernel refuses.
 pub(crate) fn lost_sources(records: &Records) -> Result<Vec<String>> {
     let netlink = Netlink::here()?;
-    let lost = records.networks.iter().map(|network| sources::lost(&netlink, records, network));
-    Ok(lost.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
+    let mut found = Vec::new();
+    for network in &records.networks {
+        found.extend(sources::lost(&netlink, records, network)?);
+        found.extend(sources::come(&netlink, records, network)?);
+    }
+    Ok(found)
 }
 
 /// What these surroundings do to networks, each with the remedy.
@@ -296,6 +302,7 @@ fn look(records: &Records, host: Option<&str>, network: Option<&str>) -> Result<
         problems.extend(forwards_not(&netlink, records, record, &link.name)?);
         problems.extend(ipv6::silent_routers(&netlink, record, &link)?);
         problems.extend(sources::lost(&netlink, records, record)?);
+        problems.extend(sources::come(&netlink, records, record)?);
         if record.treatment.bound {
             let host = NetConfig {
                 links: vec![link.clone()],
