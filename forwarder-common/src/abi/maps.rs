@@ -232,6 +232,8 @@ maps! {
         ROUTE_MTUS: LpmTrie<RoutePrefix, u32>[4096],
         /// Conversation between neighbours → how far it has come.
         CONVERSATIONS: LruHash<Conversation, ConversationRecord>[CONVERSATIONS_KEPT],
+        /// The same, where neither of the two has rules.
+        COUNTED: LruHash<Conversation, ConversationRecord>[CONVERSATIONS_KEPT],
         /// Tuple → slot.
         FLOW_INDEX: Hash<Tuple, u32>[SIZED],
         /// Flows.

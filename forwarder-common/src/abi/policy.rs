@@ -70,8 +70,8 @@ record! {
 /// Prefixes of all endpoints together.
 pub const POLICY_PREFIXES: usize = 16_384;
 
-/// Conversations of neighbours that are remembered where one of them has rules, or has them counted; the one that was silent longest makes
-/// room for another.
+/// Conversations of neighbours that are remembered where one of them has rules, and as many where they are only counted; the one that was silent
+/// longest makes room for another.
 pub const CONVERSATIONS: usize = 16_384;
 
 /// Elements of the map `POLICY_COUNTS`.
@@ -86,8 +86,8 @@ pub const fn policy_owner(block: u32, inward: bool) -> u32 {
 }
 
 record! {
-    /// Key of the map `CONVERSATIONS`: what two neighbours speak, as the packet that began it was addressed. Neighbours have no flows.
-    #[derive(Default)]
+    /// Key of the maps `CONVERSATIONS` and `COUNTED`: what two neighbours speak, as the packet that began it was addressed. Neighbours have no flows.
+    #[derive(Default, Hash)]
     pub struct Conversation {
         /// ifindex of the host-side veth of who began it.
         pub from: u32,
@@ -111,7 +111,7 @@ record! {
 }
 
 record! {
-    /// Value of the map `CONVERSATIONS`: how far a conversation has come.
+    /// Value of the maps `CONVERSATIONS` and `COUNTED`: how far a conversation has come.
     #[derive(Default)]
     pub struct ConversationRecord {
         /// When it was last seen, jiffies (the low 32 bits).

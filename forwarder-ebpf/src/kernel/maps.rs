@@ -126,6 +126,11 @@ pub(crate) static CONVERSATIONS: LruHashMap<
     { forwarder_common::abi::CONVERSATIONS },
 > = LruHashMap::new();
 
+/// The same of those that are only counted: who floods it leaves alone what rules go by.
+#[btf_map]
+pub(crate) static COUNTED: LruHashMap<Conversation, ConversationRecord, { forwarder_common::abi::CONVERSATIONS }> =
+    LruHashMap::new();
+
 /// Conversations that a rule has refused.
 #[btf_map]
 pub(crate) static POLICY_COUNTS: Array<u64, { forwarder_common::abi::POLICY_COUNTS }> = Array::new();

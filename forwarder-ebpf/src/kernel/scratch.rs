@@ -227,6 +227,8 @@ pub(crate) struct Spoken {
     pub(crate) packets: u32,
     /// IP bytes.
     pub(crate) bytes: u32,
+    /// 1 if neither has rules, and it is only counted.
+    pub(crate) counted: u32,
 }
 
 /// As [`IcmpError`], of ICMPv6: element 0 of the map `ICMP_ERROR6`.

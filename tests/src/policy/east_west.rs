@@ -108,6 +108,41 @@ fn what_neighbours_speak_is_counted_to_the_byte_where_their_network_wants_it() {
     assert_eq!(fwd.list(&["flows", "--ns", &other.name]).iter().filter(|flow| flow["ns"] == one.name).count(), 0);
 }
 
+/// What is only counted takes no room from what rules go by.
+#[test]
+fn flood_that_is_counted_keeps_no_answer_from_who_has_rules() {
+    let fwd = Fwd::new();
+    let (client, server) = (fwd.up("c1", &["--deny-in", "0.0.0.0/0"]), fwd.up("c2", &[]));
+    let counted = ["--network", "web", "--flows", "east-west"];
+    let [loud, target] = ["c3", "c4"].map(|role| fwd.up(role, &counted));
+    let (asks, answers) = (udp(&client, ANY), udp(&server, any(7000)));
+    asks.send_to(b"hello", at(server.address, 7000)).expect("it leaves");
+    let mut buffer = [0; 64];
+    let (_, asker) = answers.recv_from(&mut buffer).expect("it arrives");
+    let socket = udp(&loud, ANY);
+    // Thrice, as the hash gives what was looked up a second chance; what finds no room in a queue is lost, and is not needed.
+    for port in (1_000..40_000).flat_map(|port| [port; 3]) {
+        let _ = socket.send_to(b"noise", at(target.address, port));
+    }
+    assert!(fwd.list(&["flows", "--ns", &loud.name]).len() > 10_000, "it is a flood");
+    answers.send_to(b"hello yourself", asker).expect("it leaves");
+    let length = asks.recv(&mut buffer).expect("it is let in");
+    assert_eq!(&buffer[..length], b"hello yourself");
+    // Rules that come later take over what they admit, and end the rest.
+    let (other, refused) = (udp(&target, any(900)), udp(&target, any(901)));
+    for port in [900, 901] {
+        socket.send_to(b"hello", at(target.address, port)).expect("it leaves");
+    }
+    let (_, asker) = other.recv_from(&mut buffer).expect("it arrives");
+    refused.recv_from(&mut buffer).expect("it arrives");
+    let rules = ["--deny-in", "0.0.0.0/0", "--deny-out", &format!("{}:901", target.address)];
+    fwd.up("c3", &rules);
+    refused.send_to(b"too late", asker).expect("it leaves");
+    other.send_to(b"at last", asker).expect("it leaves");
+    let length = socket.recv(&mut buffer).expect("it is let in");
+    assert_eq!(&buffer[..length], b"at last");
+}
+
 #[test]
 fn nothing_between_neighbours_is_shown_where_nobody_asked_for_it() {
     const CONFLICT: i32 = 4;

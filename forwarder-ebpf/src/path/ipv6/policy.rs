@@ -64,7 +64,7 @@ fn judged(skb: Skb, peer: u32) -> Result<(), Code> {
     if !kept.is_at_all() {
         return Ok(());
     }
-    weigh(skb, HEADERS);
+    weigh(skb, HEADERS, kept);
     let said = match fwd_policy_name6(skb) {
         Ok(()) => fwd_policy_judge(skb.ifindex(), peer),
         broken => broken,

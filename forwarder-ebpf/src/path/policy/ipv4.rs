@@ -43,13 +43,13 @@ fn judged(skb: Skb, peer: u32) -> Result<(), Code> {
         return Ok(());
     }
     let kept = Kept::of(skb.ifindex(), peer);
-    if kept.is_at_all() { kept.settle(speaks(skb, peer)) } else { Ok(()) }
+    if kept.is_at_all() { kept.settle(speaks(skb, peer, kept)) } else { Ok(()) }
 }
 
 /// Finds out of which conversation the packet is, judges and counts it.
 #[inline(always)]
-fn speaks(skb: Skb, peer: u32) -> Result<(), Code> {
-    weigh(skb, 2 * ipv4::MIN_LEN);
+fn speaks(skb: Skb, peer: u32, kept: Kept) -> Result<(), Code> {
+    weigh(skb, 2 * ipv4::MIN_LEN, kept);
     let at = fwd_policy_name(skb);
     if at & REFUSED != 0 {
         return Err(Code::from_raw(at & !REFUSED));

@@ -1,5 +1,5 @@
-//! Neighbours have no flows: what has begun between two of which one has rules, or counts what it speaks, stands in the map `CONVERSATIONS`. By
-//! that answers pass, and errors about it; and it is what `fwd flows` shows of neighbours.
+//! Neighbours have no flows: what has begun between two of which one has rules, or counts what it speaks, stands in the map `CONVERSATIONS`,
+//! or where it is only counted, in `COUNTED`. By that answers pass, and errors about it; and it is what `fwd flows` shows of neighbours.
 
 use forwarder_common::{
     abi::{Conversation, ConversationRecord, Counter, Endpoint, endpoint_flags},
@@ -12,7 +12,7 @@ use super::{RULED, UNCOUNTED, asked, word};
 use crate::kernel::{
     clock::now,
     counters::Amount,
-    maps::{CONVERSATIONS, SPOKEN, config},
+    maps::{CONVERSATIONS, COUNTED, SPOKEN, config},
     packet::skb::Skb,
     records,
     scratch::{Spoken, scratch},
@@ -65,11 +65,12 @@ impl Kept {
     }
 }
 
-/// Notes in the map `SPOKEN` what the packet adds to the counters of its conversation, each segment of which repeats so many bytes of `headers`:
-/// as much as to those of its endpoint.
+/// Notes in the map `SPOKEN` how its conversation is `kept`, and what the packet adds to the counters of that, each segment of which repeats so many
+/// bytes of `headers`: as much as to those of its endpoint.
 #[inline(always)]
-pub(in crate::path) fn weigh(skb: Skb, headers: usize) {
-    let Some(Spoken { packets, bytes, .. }) = scratch(&SPOKEN) else { return };
+pub(in crate::path) fn weigh(skb: Skb, headers: usize, kept: Kept) {
+    let Some(Spoken { packets, bytes, counted, .. }) = scratch(&SPOKEN) else { return };
+    *counted = (kept.0 & RULED == 0).into();
     *packets = skb.segments(L3_OFF.wrapping_add(headers));
     *bytes = Amount::whole(skb, L3_OFF).bytes;
 }
@@ -107,8 +108,13 @@ fn judge(from: u32, to: u32) -> Result<(), Code> {
 /// has sent if it `answers`.
 #[inline(always)]
 fn is_known(answers: bool) -> bool {
-    let Some(Spoken { conversation, tcp_flags, packets, bytes, .. }) = scratch(&SPOKEN) else { return false };
-    let Some(found) = Shared::recent(&CONVERSATIONS, conversation) else { return false };
+    let Some(Spoken { conversation, tcp_flags, packets, bytes, counted, .. }) = scratch(&SPOKEN) else { return false };
+    let found = if *counted == 0 {
+        Shared::recent(&CONVERSATIONS, conversation)
+    } else {
+        Shared::recent(&COUNTED, conversation)
+    };
+    let Some(found) = found else { return false };
     let (ended, by_other) = (found.ended().read(), found.ended_by_other().read());
     if !fwd_policy_goes_on(conversation.proto.into(), ended, by_other, found.seen().read()) {
         return false;
@@ -132,7 +138,7 @@ fn goes_on(proto: u32, ended: u32, by_other: u32, seen: u32) -> bool {
 /// Notes that the conversation in the map `SPOKEN` has begun with the packet, which the other end has sent if it `answers`.
 #[inline(always)]
 fn note(answers: bool) -> Result<(), Code> {
-    let Some(Spoken { conversation, tcp_flags, packets, bytes, .. }) = scratch(&SPOKEN) else {
+    let Some(Spoken { conversation, tcp_flags, packets, bytes, counted, .. }) = scratch(&SPOKEN) else {
         return Err(DropReason::Contended.into());
     };
     let now = now();
@@ -141,7 +147,12 @@ fn note(answers: bool) -> Result<(), Code> {
         if answers { (&mut begun.received, &mut begun.ended_by_other) } else { (&mut begun.sent, &mut begun.ended) };
     *counter = Counter { packets: (*packets).into(), bytes: (*bytes).into() };
     *told = ends(0, *tcp_flags as u8);
-    CONVERSATIONS.insert(conversation, &begun, 0).map_err(|_| DropReason::Contended.into())
+    let noted = if *counted == 0 {
+        CONVERSATIONS.insert(conversation, &begun, 0)
+    } else {
+        COUNTED.insert(conversation, &begun, 0)
+    };
+    noted.map_err(|_| DropReason::Contended.into())
 }
 
 /// Makes of the conversation in the map `SPOKEN` that which the other end would have begun.

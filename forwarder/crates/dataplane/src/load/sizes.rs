@@ -92,7 +92,8 @@ impl Sizes {
         let ports = u64::from(self.port_uses()) * size_of::<PortUse>() as u64;
         let counters = u64::from(COUNTER_BLOCKS) * size_of::<CounterBlock>() as u64;
         let conversation = ELEMENT + (size_of::<Conversation>() + size_of::<ConversationRecord>()) as u64 + BUCKET;
-        let conversations = CONVERSATIONS as u64 * conversation;
+        // Those that rules go by, and those that are counted.
+        let conversations = 2 * CONVERSATIONS as u64 * conversation;
         counters
             + conversations
             + slots * size_of::<FlowSlot>() as u64

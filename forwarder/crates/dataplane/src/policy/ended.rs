@@ -23,6 +23,10 @@ struct Rules {
 }
 
 impl Rules {
+    fn is_empty(&self) -> bool {
+        self.outbound.is_empty() && self.inbound.is_empty()
+    }
+
     /// Whether they let such a conversation with `other` begin.
     fn admit(&self, inward: bool, other: IpAddr, proto: u8, port: u16) -> bool {
         admit(if inward { &self.inbound } else { &self.outbound }, other, proto, port)
@@ -86,11 +90,28 @@ impl Dataplane {
                 self.forget(maps::CONVERSATIONS, &spoken)?;
             }
         }
+        if !rules.is_empty() {
+            self.take_over_counted(host_veth, &rules)?;
+        }
         self.end_flows(host_veth, &rules)
     }
 
+    /// What was only counted of an endpoint that has rules now goes on by them, if they admit it.
+    fn take_over_counted(&self, host_veth: u32, rules: &Rules) -> Result<()> {
+        for (spoken, record) in self.entries(maps::COUNTED)? {
+            if ![spoken.from, spoken.to].contains(&host_veth) {
+                continue;
+            }
+            if rules.admit_conversation(host_veth, &spoken) {
+                self.put(maps::CONVERSATIONS, &spoken, &record)?;
+            }
+            self.forget(maps::COUNTED, &spoken)?;
+        }
+        Ok(())
+    }
+
     fn end_flows(&self, host_veth: u32, rules: &Rules) -> Result<()> {
-        if rules.outbound.is_empty() && rules.inbound.is_empty() {
+        if rules.is_empty() {
             return Ok(());
         }
         let (mut flows, mut hairpins) = (Vec::new(), HashMap::new());

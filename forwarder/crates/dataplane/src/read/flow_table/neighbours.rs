@@ -1,6 +1,9 @@
 //! What neighbours speak, as users see it: they have no flows, and where it is kept what they speak, it is shown like one.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+};
 
 use forwarder_common::{
     abi::{Config, Conversation, ConversationRecord, Counter, feature},
@@ -24,7 +27,15 @@ impl Dataplane {
             return Ok(Vec::new());
         }
         let clock = self.clock()?;
-        let found = self.entries(maps::CONVERSATIONS)?.into_iter();
+        // The rules of who had some may be gone meanwhile, and it is counted what they went by: then that is how far it has come.
+        let mut found: HashMap<_, _> = self.entries(maps::CONVERSATIONS)?.into_iter().collect();
+        for (spoken, at) in self.entries(maps::COUNTED)? {
+            let known = found.entry(spoken).or_insert(at);
+            if clock.since(at.seen) < clock.since(known.seen) {
+                *known = at;
+            }
+        }
+        let found = found.into_iter();
         Ok(found.filter(|(spoken, at)| goes_on(spoken, at, &config, &clock)).map(|it| flow(&it, &clock)).collect())
     }
 }
