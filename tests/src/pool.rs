@@ -1,7 +1,9 @@
 //! Namespaces that are prepared, and taken by the next `up`: `fwd pool`.
 
+use std::{fs, path::Path, process::Stdio};
+
 use forwarder::{
-    netns::named,
+    netns::{DIRECTORY, Name, Netns, named},
     testbed::{Process, command_in},
 };
 use serde_json::{Value, json};
@@ -145,6 +147,86 @@ fn preparing_and_taking_are_completed_wherever_they_were_killed() {
             break;
         }
     }
+    fwd.ok(&["down", "--all"]);
+    assert_as_before(&fwd, &before);
+}
+
+#[test]
+fn what_is_somebodys_stays_his() {
+    let fwd = Fwd::new();
+    let before = snapshot(&fwd);
+    let (one, other) = (fwd.name("c1"), fwd.name("c2"));
+    fwd.up("c1", &[]);
+    let second = Name::try_from(other.as_str()).expect("a name");
+    open(&one).publish(&second).expect("a second name");
+    assert_eq!(fwd.json(&["up", "--ns", &other])["changed"], false);
+    assert!(exists(&one) && fwd.list(&["ls"])[0]["ns"] == one.as_str(), "{:?}", fwd.list(&["ls"]));
+    Netns::delete_named(&second).expect("it goes");
+    // Nobody joins what is nobody's, whoever refills would take it away.
+    let ready = prepare(&fwd, 1, &[]);
+    let pooled = text(&ready[0]["ns"]);
+    let joins = ["up", "--ns", &pooled, "--network", "other", "--ifname", "eth1"];
+    fwd.expect_error(&joins, 4, &["of the pool", &format!(" up --ns {pooled}")]);
+    let address = text(&ready[0]["addresses"][0]);
+    fwd.json(&["up", "--ns", &other, "--mac", "02:00:00:00:00:07"]);
+    fwd.down("c2");
+    fwd.expect_error(
+        &["up", "--ns", &other, "--mac", "02:00:00:00:00:07", "--ip", &address],
+        4,
+        &[&format!(" down --ns {pooled}")],
+    );
+    // An interface of somebody else that is gone is no reason to pass over what is ready.
+    inside(&open(&one), &["ip", "link", "del", "eth0"]);
+    assert_eq!(fwd.up("c2", &[]).shown["from_pool"], pooled.as_str());
+    fwd.ok(&["down", "--all"]);
+    assert_as_before(&fwd, &before);
+}
+
+#[test]
+fn pools_are_filled_at_once_and_as_they_are_asked_for() {
+    let fwd = Fwd::new();
+    let before = snapshot(&fwd);
+    let fill = |network| {
+        let mut command = fwd.command(&["--json", "pool", "4", "--network", network]);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts")
+    };
+    for filled in ["n2", "n3"].map(fill) {
+        let output = filled.wait_with_output().expect("it ends");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    assert_eq!(fwd.list(&["pool", "ls"]).len(), 8);
+    let filled = fwd.json(&["pool", "2", "--network", "n3", "--attach", "clsact"]);
+    assert_eq!((&filled["size"], &filled["made"], &filled["removed"]), (&json!(2), &json!(2), &json!(4)), "{filled}");
+    let of_n3 = fwd.list(&["pool", "ls"]).into_iter().filter(|it| it["network"] == "n3");
+    assert!(of_n3.map(|it| it["attach"].clone()).all(|attach| attach == "clsact"));
+    fwd.expect_error(&["pool", "2", "--network", "n3", "--mtu", "1400"], 4, &["1400"]);
+    // There is room for no other before one that is not as it was left goes.
+    fwd.ok(&["network", "add", "small", "--subnet", "10.9.0.0/29"]);
+    let ready = prepare(&fwd, 5, &["--network", "small"]);
+    let ready = ready.iter().find(|it| it["network"] == "small").expect("it is there");
+    inside(&open(&text(&ready["ns"])), &["ip", "address", "add", "192.0.2.1/24", "dev", "eth0"]);
+    let filled = fwd.json(&["pool", "5", "--network", "small", "--refill"]);
+    assert_eq!((&filled["made"], &filled["removed"]), (&json!(1), &json!(1)), "{filled}");
+    fwd.ok(&["down", "--all"]);
+    assert_as_before(&fwd, &before);
+}
+
+#[test]
+fn apply_completes_a_namespace_that_has_but_the_file_of_its_name() {
+    let fwd = Fwd::new();
+    let before = snapshot(&fwd);
+    fwd.up("c0", &[]);
+    let name = fwd.name("c1");
+    let declared = tempfile::NamedTempFile::new().expect("a file");
+    let said = format!("[networks.fwd0]\n\n[[endpoints]]\nns = {:?}\n\n[[endpoints]]\nns = {name:?}\n", fwd.name("c0"));
+    fs::write(declared.path(), said).expect("it is written");
+    let apply = ["apply", "-f", declared.path().to_str().expect("UTF-8")];
+    // The first notes the namespace; what follows touches the file and mounts on it.
+    assert!(!killed(&fwd, &apply, 0));
+    assert!(!exists(&name));
+    fs::write(Path::new(DIRECTORY).join(&name), "").expect("it is written");
+    fwd.ok(&apply);
+    assert_reaches_outside(&fwd, &fwd.up("c1", &[]));
     fwd.ok(&["down", "--all"]);
     assert_as_before(&fwd, &before);
 }

@@ -2,6 +2,7 @@
 
 mod arrivals;
 mod named;
+mod pooled;
 mod sysctls;
 mod taken;
 pub(super) mod whole;
@@ -36,14 +37,19 @@ use fwd_plan::{
 ///
 /// # Errors
 /// The kernel refuses, the target is no namespace, or it would have to be made where it would not last.
-pub(super) fn for_up(context: &HostContext, request: &UpRequest) -> Result<Gathered> {
+pub(super) fn for_up(context: &HostContext, request: &UpRequest, notes: &mut Vec<String>) -> Result<Gathered> {
     let mut host = host(context)?;
+    let is_leftover = host.is_leftover(&request.target);
     let opened = match open(&request.target) {
         // A command of ours was interrupted while it made the namespace.
-        Err(error) if error.kind == Kind::Conflict && host.is_leftover(&request.target) => None,
+        Err(error) if error.kind == Kind::Conflict && is_leftover => None,
         opened => opened?,
     };
     host.look_for_made(Some(&request.target))?;
+    let opened = match opened {
+        None if !is_leftover => pooled::as_left(request, &host.actual.records, notes)?,
+        opened => opened,
+    };
     complete_up(context, request, host, opened)
 }
 

@@ -167,7 +167,7 @@ fn settle_up(context: &HostContext, request: &UpRequest) -> Result<(Gathered, Pl
         return Ok((gathered, plan));
     }
     tracing::debug!("reading everything");
-    let gathered = gather::for_up(context, request)?;
+    let gathered = gather::for_up(context, request, &mut notes)?;
     let mut plan = plan_up(request, &gathered.actual)?;
     plan.warnings.append(&mut notes);
     Ok((gathered, plan))

@@ -20,7 +20,8 @@ pub(super) fn find(request: &UpRequest, records: &Records) -> Result<Option<(Net
     let TargetRef::Named(_) = &request.target else { return Ok(None) };
     let name = network(request);
     let Some(network) = records.networks.iter().find(|network| network.name == name) else { return Ok(None) };
-    let mut fitting = records.endpoints.iter().filter(|it| fits(request, network, it)).peekable();
+    let is_there = |it: &&EndpointRecord| records.devices.contains(&it.index);
+    let mut fitting = records.endpoints.iter().filter(is_there).filter(|it| fits(request, network, it)).peekable();
     // A name that would not last is refused as ever.
     if fitting.peek().is_none() || mounts::is_temporary(DIRECTORY.as_ref())?.is_some() {
         return Ok(None);

@@ -51,7 +51,7 @@ pub struct Network {
     pub flows: Flows,
     /// Networks that may reach it: they do once each has allowed the other.
     pub allow_networks: BTreeSet<String>,
-    /// It stays when its last endpoint goes; one in which none is desired does in any case.
+    /// It stays when its last endpoint goes; one in which none is desired does in any case, unless a pool keeps it.
     pub kept: bool,
     /// A name server answers at its gateway.
     pub dns: bool,

@@ -17,6 +17,8 @@ pub struct Scope {
     pub network: Option<NetworkScope>,
     /// Of everything, what files declare.
     pub declared: Option<Declared>,
+    /// The target is of the pool: nothing, if somebody has been given the namespace with this cookie by now.
+    pub pooled: Option<u64>,
     /// Namespaces go with their endpoints even if `up` did not make them.
     pub delete_ns: bool,
 }

@@ -186,6 +186,9 @@ pub fn plan_up(request: &UpRequest, actual: &Actual) -> Result<Plan> {
 /// # Errors
 /// As [`plan`].
 pub fn plan_down(request: &DownRequest, actual: &Actual) -> Result<Plan> {
+    if request.pooled.is_some_and(|cookie| pool::is_given(cookie, actual)) {
+        return Ok(Plan::default());
+    }
     plan(&Desired::default(), actual, request)
 }
 
@@ -267,7 +270,8 @@ impl Planner<'_> {
             desired.networks.iter().partition(|(_, network)| network.subnet.is_some() || network.subnet6.is_some());
         for (name, network) in said.into_iter().chain(free) {
             let mut asked = AskedNetwork { exact: true, ..AskedNetwork::new(name, network) };
-            asked.options.kept |= desired.endpoints.iter().all(|endpoint| endpoint.network != *name);
+            let has_none = desired.endpoints.iter().all(|endpoint| endpoint.network != *name);
+            asked.options.kept |= has_none && !pool::stays_in(name, &self.actual);
             let ops = up::network_alone(&asked, &desired.table, &self.actual)?;
             self.note_network(name, replaced, before, &ops);
             self.run(ops, true);

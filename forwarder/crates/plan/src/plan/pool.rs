@@ -5,6 +5,7 @@ use crate::{
     Actual, EndpointRecord, NetConfig, NetworkRecord, Object, TargetNetns, TargetRef, Undo, UpRequest, desired::Asked,
     object,
 };
+use fwd_base::{Error, Kind, Result, text::word};
 use fwd_kernel::netns::Name;
 
 /// Whether an endpoint of the pool can become what is asked for of `network`. What is left open of the network is the network's.
@@ -56,8 +57,42 @@ fn is_local(address: std::net::IpAddr) -> bool {
     }
 }
 
+/// Refuses to attach a namespace of the pool by one more interface, as if it were somebody's: who refills would take it away; and to prepare
+/// one in a namespace that is somebody's.
+///
+/// # Errors
+/// [`Kind::Conflict`].
+pub(super) fn refuse(asked: &Asked, actual: &Actual) -> Result<()> {
+    let Some(inside) = actual.target_netns() else { return Ok(()) };
+    let refuse = |doing: &str, why: &str| Error::new(Kind::Conflict, doing, asked.target.to_string(), why);
+    let mut own = actual.records.endpoints.iter().filter(|it| it.cookie == inside.cookie);
+    if asked.pooled {
+        let is_own = own.clone().all(|it| it.marks.pooled) && (inside.made || own.next().is_some());
+        let why = "it is somebody's: what is in the pool has namespaces that were made for it";
+        return if is_own { Ok(()) } else { Err(refuse("prepare", why).remedy("use another name")) };
+    }
+    match own.find(|it| it.marks.pooled && it.id.ifname != asked.id.ifname) {
+        Some(record) => Err(refuse("attach", "it is of the pool, and nobody's").remedy(format!(
+            "take it first: `fwd up {} --network {}`",
+            asked.target.option(),
+            word(&record.network)
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// Whether a network that goes with its last endpoint has a pool, which nobody desires and which keeps it.
+pub(super) fn stays_in(network: &str, actual: &Actual) -> bool {
+    actual.records.endpoints.iter().any(|it| it.marks.pooled && it.network == network)
+}
+
+/// Whether somebody has been given the namespace with this cookie.
+pub(super) fn is_given(cookie: u64, actual: &Actual) -> bool {
+    actual.records.endpoints.iter().any(|it| it.cookie == cookie && !it.marks.pooled)
+}
+
 /// That the target's endpoint is of the pool no more. One that a command was taking when it was killed has two names still, or the undo log
-/// says so.
+/// says so: its record has the new one already, or it is of the pool yet. Any other with a second name was given it by somebody.
 pub(super) fn taken(asked: &Asked, actual: &Actual, network: &str, resolv_conf: bool) -> Option<Object> {
     let (record, cookie) = (actual.attached()?, actual.target_netns()?.cookie);
     let TargetRef::Named(to) = &asked.target else { return None };
@@ -67,7 +102,8 @@ pub(super) fn taken(asked: &Asked, actual: &Actual, network: &str, resolv_conf: 
     };
     let others: Vec<Name> = actual.undo.iter().filter_map(other).collect();
     let pooled = record.ns.as_deref().filter(|_| record.marks.pooled).and_then(|ns| Name::try_from(ns).ok());
-    let from = pooled.or_else(|| others.first().cloned()).filter(|_| !asked.pooled)?;
+    let is_called = record.ns.as_deref() == Some(to.as_str());
+    let from = pooled.or_else(|| others.first().filter(|_| is_called).cloned()).filter(|_| !asked.pooled)?;
     Some(Object::EndpointTaken(object::EndpointTaken {
         host_if: actual.host.net.name_of(record.index),
         ns_if: record.id.ifname.clone(),

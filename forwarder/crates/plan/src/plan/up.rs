@@ -32,6 +32,7 @@ pub(crate) struct Coming {
 /// Everything that can be refused.
 pub(super) fn endpoint(asked: &Asked, actual: &Actual, others: &Others) -> Result<Coming> {
     refuse::elsewhere(&asked.target, Some(&asked.network.name), actual)?;
+    pool::refuse(asked, actual)?;
     let (mut ops, former) = clearing::dead_endpoints(actual, others);
     ops.extend(clearing::forgotten(actual, others));
     ops.extend(clearing::remove_orphans(actual, &asked.network.name));

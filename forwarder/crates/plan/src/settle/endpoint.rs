@@ -199,7 +199,7 @@ fn addresses_of(
             let of = (network.name.as_str(), gateway, network.last);
             subnet::allocate(of, asked.range, endpoints, |address| promised(address.into())).map_err(|error| {
                 let given = "give a larger range, or take down endpoints that are not needed";
-                error.remedy(asked.range.map_or_else(|| refuse::no_room(actual), |_| given.into()))
+                error.remedy(asked.range.map_or_else(|| refuse::no_room(actual, &network.name), |_| given.into()))
             })?
         }
     };

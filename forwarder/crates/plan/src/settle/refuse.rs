@@ -34,7 +34,10 @@ pub(crate) fn free_name(actual: &Actual) -> String {
 }
 
 /// What to do when the addresses of a network are all taken.
-pub(crate) fn no_room(actual: &Actual) -> String {
+pub(crate) fn no_room(actual: &Actual, network: &str) -> String {
+    if actual.records.endpoints.iter().any(|it| it.marks.pooled && it.network == network) {
+        return format!("`fwd pool 0 --network {}` frees what is of its pool, and nobody's", word(network));
+    }
     let name = free_name(actual);
     match subnet::roomy(actual) {
         Some(subnet) => {

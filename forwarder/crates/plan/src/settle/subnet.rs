@@ -9,7 +9,7 @@ use ipnet::{IpNet, Ipv4Net};
 
 use self::overlap::{Overlaps, occupant};
 use crate::{Actual, EndpointRecord};
-use fwd_base::{Cause, Error, Kind, Result};
+use fwd_base::{Cause, Error, Kind, Result, text::option};
 
 /// Where networks without `--subnet` are put, in this order: what private networks and VPNs use least, and at last the block between
 /// a provider and its customers (RFC 6598).
@@ -166,10 +166,18 @@ pub(crate) fn check_address(
         format!("it is the broadcast address of {subnet}")
     } else {
         let owner = endpoints.iter().find(|endpoint| endpoint.network == network && endpoint.address == Some(address));
-        let taken = |owner: &EndpointRecord| refuse(Kind::Conflict, format!("namespace {} has it", owner.label()));
+        let taken = |owner: &EndpointRecord| {
+            let error = refuse(Kind::Conflict, format!("namespace {} has it", owner.label()));
+            if owner.marks.pooled { error.remedy(of_the_pool(owner)) } else { error }
+        };
         return owner.map_or(Ok(()), |owner| Err(taken(owner).because(Cause::AddressTaken)));
     };
     Err(refuse(Kind::Usage, why))
+}
+
+/// What to do about an address that one of the pool has.
+pub(crate) fn of_the_pool(owner: &EndpointRecord) -> String {
+    format!("it is of the pool, and nobody's: `fwd down {}` frees the address", option("--ns", &owner.label()))
 }
 
 /// The next address after the one given `last` that is free, and not promised to others, of the subnet or of a `range` inside: an address just

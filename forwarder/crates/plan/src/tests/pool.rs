@@ -3,7 +3,7 @@
 use super::super::{
     AskedLimits, Desired, DownRequest, EndpointRecord, Network, NetworkRecord, NetworkScope, Object, Op, RateLimit,
     ResolvConf, RouteRequest, Sources, Undo, UpRequest, UplinkChoice, export, fits,
-    testing::{World, name, named},
+    testing::{World, down, name, named},
     why_changed,
 };
 use fwd_base::Kind;
@@ -183,4 +183,53 @@ fn network_goes_with_its_pool() {
     world.prepare(POOLED);
     world.down(None);
     assert_eq!(world.snapshot(), before);
+}
+
+#[test]
+fn second_name_of_somebodys_namespace_takes_nothing_from_it() {
+    let mut world = World::new();
+    world.up(&UpRequest::new(named("a")));
+    let inside = world.inside("a").clone();
+    world.namespaces.insert(name("b"), inside);
+    let plan = world.plan_up(&UpRequest::new(named("b"))).expect("it is up");
+    assert!(plan.ops.iter().all(|op| !matches!(op.object, Object::EndpointTaken(_))), "{:?}", plan.ops);
+}
+
+#[test]
+fn what_is_nobodys_is_joined_by_nobody_and_what_is_somebodys_is_not_prepared() {
+    let mut world = pooled_world();
+    let other =
+        UpRequest { network: Some(name("other")), ifname: Some("eth1".into()), ..UpRequest::new(named(POOLED)) };
+    let error = world.plan_up(&other).expect_err("it would be taken away");
+    assert!(error.kind == Kind::Conflict && error.to_string().contains("of the pool"), "{error}");
+    world.add_namespace("theirs");
+    let error =
+        world.plan_up(&UpRequest { pooled: true, ..UpRequest::new(named("theirs")) }).expect_err("a foreign one");
+    assert_eq!(error.kind, Kind::Conflict);
+}
+
+#[test]
+fn one_that_was_given_away_meanwhile_stays() {
+    let mut world = pooled_world();
+    let request = DownRequest { pooled: Some(world.inside(POOLED).cookie), ..down(Some(POOLED)) };
+    assert!(!world.plan_down(&request).expect("it is nobody's").ops.is_empty());
+    world.up(&UpRequest::new(named(POOLED)));
+    assert_eq!(world.plan_down(&request).expect("it is somebody's").ops, []);
+}
+
+#[test]
+fn addresses_of_the_pool_are_told_as_such() {
+    let mut world = pooled_world();
+    let ip = world.records.endpoints[0].address;
+    world.add_namespace("theirs");
+    let error = world.plan_up(&UpRequest { ip, ..UpRequest::new(named("theirs")) }).expect_err("it is taken");
+    assert!(error.remedy.is_some_and(|it| it.contains(&format!("fwd down --ns {POOLED}"))));
+}
+
+#[test]
+fn what_is_exported_changes_no_network_that_a_pool_alone_is_in() {
+    let mut world = pooled_world();
+    let exported = export(&world.read_whole(&Desired::default()));
+    assert_eq!(world.declare(&exported, false).ops, []);
+    assert!(!world.records.networks[0].kept);
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Gathered, has_netkit, has_shaper, host, machine, no_ipv6_nat, no_tc, open, target};
 use crate::execute::{HostContext, names, surroundings};
-use fwd_base::Result;
+use fwd_base::{Kind, Result};
 use fwd_dataplane::Backend;
 use fwd_kernel::netns::{self, DIRECTORY, mounts};
 use fwd_plan::{Datapath, Desired, Ipv6, Network, Target, TargetRef};
@@ -58,7 +58,12 @@ pub(in crate::execute) fn for_whole(context: &HostContext, desired: &Desired) ->
 impl Gathered {
     /// Opens one of the namespaces that are desired, and reads what is inside.
     fn look_at(&mut self, context: &HostContext, reference: &TargetRef) -> Result<Target> {
-        let inside = open(reference)?.map(|ns| self.inside(reference, ns)).transpose()?;
+        let opened = match open(reference) {
+            // A command of ours was interrupted while it made the namespace.
+            Err(error) if error.kind == Kind::Conflict && self.is_leftover(reference) => None,
+            opened => opened?,
+        };
+        let inside = opened.map(|ns| self.inside(reference, ns)).transpose()?;
         if let (TargetRef::Named(name), Some(_)) = (reference, &inside) {
             self.actual.named.insert(name.clone());
         }

@@ -4,7 +4,7 @@ use std::net::Ipv6Addr;
 
 use ipnet::Ipv6Net;
 
-use crate::{EndpointRecord, settled::Network};
+use crate::{EndpointRecord, settle::subnet::of_the_pool, settled::Network};
 use fwd_base::{Cause, Error, Kind, Result};
 
 /// The address of a new endpoint: the one that was asked for, else the one with this `number` in the subnet, which that of IPv4 has in its
@@ -68,8 +68,12 @@ struct Taken<'a> {
 }
 
 impl Taken<'_> {
+    fn others(&self) -> impl Iterator<Item = &EndpointRecord> {
+        self.endpoints.iter().filter(|endpoint| endpoint.network == self.network)
+    }
+
     fn has(&self, address: Ipv6Addr) -> bool {
-        let mut others = self.endpoints.iter().filter(|endpoint| endpoint.network == self.network);
+        let mut others = self.others();
         address == self.gateway.addr()
             || address == self.gateway.network()
             || others.any(|it| it.address6 == Some(address))
@@ -87,7 +91,14 @@ impl Taken<'_> {
                 let why = format!("it is outside of {subnet}, the subnet of network {}", self.network);
                 Err(refuse(Kind::Usage, why))
             }
-            (true, true) => Err(refuse(Kind::Conflict, "it is taken".into()).because(Cause::AddressTaken)),
+            (true, true) => {
+                let error = refuse(Kind::Conflict, "it is taken".into()).because(Cause::AddressTaken);
+                let of_pool = self.others().find(|it| it.marks.pooled && it.address6 == Some(asked));
+                Err(match of_pool {
+                    Some(owner) => error.remedy(of_the_pool(owner)),
+                    None => error,
+                })
+            }
             (true, false) => Ok(()),
         }
     }
