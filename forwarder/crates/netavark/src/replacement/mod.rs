@@ -109,10 +109,11 @@ pub fn run(call: &Call, settings: &Settings, observer: &mut dyn Observer, stream
 
 impl Call {
     fn answer(&self, settings: &Settings, observer: &mut dyn Observer, input: &mut dyn Read) -> Result<Answer> {
-        if self.rootless && others::is_in_user_namespace() {
-            if let Some(answer) = self.left_to_netavark(input) {
-                return answer;
-            }
+        if self.rootless
+            && others::is_in_user_namespace()
+            && let Some(answer) = self.left_to_netavark(input)
+        {
+            return answer;
         }
         let host = || Host::open(settings, crate::PATIENCE);
         let asked = |input: &mut dyn Read| Asked::load(self.file.as_deref(), input);
