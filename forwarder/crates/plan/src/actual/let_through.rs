@@ -22,8 +22,9 @@ const FIREWALLD: &str = "firewalld";
 /// host, where it is not the caller's.
 pub(super) fn let_through(chain: &ForwardChain, bridge: &str, packets: &[Forwarded], host: Option<&str>) -> String {
     let lines = if chain.table == FIREWALLD {
-        let add = format!("--zone=trusted --add-interface={}", word(bridge));
-        vec![format!("firewall-cmd {add}"), format!("firewall-cmd --permanent {add}")]
+        // It may be in the zone of those that are in no other.
+        let moved = format!("--zone=trusted --change-interface={}", word(bridge));
+        vec![format!("firewall-cmd {moved}"), format!("firewall-cmd --permanent {moved}")]
     } else {
         packets.iter().flat_map(|packets| accepting(chain, bridge, *packets)).collect()
     };

@@ -345,7 +345,7 @@ mod tests {
             chain(Maker::Nftables, "inet", "firewalld", "filter_FORWARD"),
             false,
             Datapath::Tc,
-            &["`firewall-cmd --zone=trusted --add-interface=fwd0` and `firewall-cmd --permanent --zone=trusted"],
+            &["`firewall-cmd --zone=trusted --change-interface=fwd0` and `firewall-cmd --permanent --zone=trusted"],
         );
         let open = ForwardChain { drops: false, ..iptables() };
         let all = Surroundings { chains: vec![open], bridged: true, ..Surroundings::default() };

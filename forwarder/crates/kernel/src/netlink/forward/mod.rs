@@ -137,11 +137,18 @@ impl ForwardChain {
     #[must_use]
     pub fn drops_between(&self, from: Interface<'_>, to: Interface<'_>, packets: Packets) -> bool {
         let Some(rules) = &self.rules else { return self.drops };
-        self.dropped_by(rules, &Between { from, to, packets }, 0).unwrap_or(self.drops)
+        self.dropped_by(rules, &Between { from, to, packets }, 0, &mut BTreeMap::new()).unwrap_or(self.drops)
     }
 
-    /// Whether these rules drop what goes this way; none if they leave it to what comes behind them.
-    fn dropped_by(&self, rules: &[Rule], way: &Between<'_>, depth: usize) -> Option<bool> {
+    /// Whether these rules drop what goes this way; none if they leave it to what comes behind them. `known` is what other chains do: where many
+    /// rules lead to the same ones there are far more ways through them than chains.
+    fn dropped_by<'a>(
+        &'a self,
+        rules: &'a [Rule],
+        way: &Between<'_>,
+        depth: usize,
+        known: &mut BTreeMap<&'a str, Option<bool>>,
+    ) -> Option<bool> {
         for rule in rules.iter().filter(|rule| rule.concerns(way)) {
             let all = !rule.more;
             let some = match way.packets {
@@ -155,7 +162,12 @@ impl ForwardChain {
                 Effect::Return if all => return None,
                 Effect::Jump(chain) | Effect::Goto(chain) if some && depth < DEEPEST => {
                     let rules = self.others.get(chain).map_or(&[][..], Vec::as_slice);
-                    match self.dropped_by(rules, way, depth + 1) {
+                    let dropped = match known.get(chain.as_str()) {
+                        Some(dropped) => *dropped,
+                        None => self.dropped_by(rules, way, depth + 1, known),
+                    };
+                    known.insert(chain, dropped);
+                    match dropped {
                         // What the rule is not about goes on behind it.
                         Some(dropped) if all || !dropped => return Some(dropped),
                         None if all && matches!(rule.effect, Effect::Goto(_)) => return None,
@@ -341,6 +353,11 @@ mod tests {
         };
         assert_eq!(dropped(&drops(vec![some("drop")])), [false, false]);
         assert_eq!(dropped(&drops(vec![to(None, Effect::Jump, "drop")])), [true, true]);
+        // 2⁴⁷ ways lead through these.
+        let jumps = |level: usize| vec![to(None, Effect::Jump, &format!("level{}", level + 1)); 4];
+        let broad = (1..DEEPEST).map(|level| (format!("level{level}"), [jumps(level), jumps(level)].concat()));
+        let broad = ForwardChain { others: broad.collect(), ..chain(true, jumps(0)) };
+        assert_eq!(dropped(&broad), [true, true]);
         let endless = BTreeMap::from([("on".to_owned(), vec![to(None, Effect::Jump, "on")])]);
         let endless = ForwardChain { others: endless, ..chain(true, vec![to(None, Effect::Jump, "on")]) };
         assert_eq!(dropped(&endless), [true, true]);
