@@ -284,7 +284,7 @@ maps! {
         /// The tuple of a packet from outside.
         INBOUND: PerCpuArray<u32, Tuple>[1],
         /// The conversation between neighbours that a packet is of, and its part in it.
-        SPOKEN: PerCpuArray<u32, [u8; 64]>[1],
+        SPOKEN: PerCpuArray<u32, [u8; 68]>[1],
         /// An ICMP error.
         ICMP_ERROR: PerCpuArray<u32, [u8; 208]>[1],
         /// An error of ICMPv6.

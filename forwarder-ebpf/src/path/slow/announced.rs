@@ -30,7 +30,9 @@ pub(crate) fn arp(skb: Skb) -> Action {
 #[inline(always)]
 fn answer(skb: Skb) -> bool {
     let bytes = skb.linear();
-    let (Ok(target), Some(uplink)) = (bytes.load::<4>(ARP_TARGET), uplink(skb.ifindex())) else { return false };
+    // One after the other: of both at once LLVM keeps a word on the stack that may not be set, which the verifier refuses.
+    let Ok(target) = bytes.load::<4>(ARP_TARGET) else { return false };
+    let Some(uplink) = uplink(skb.ifindex()) else { return false };
     let mac = uplink.mac;
     if announced_at(target) != Some(skb.ifindex()) {
         return false;
