@@ -164,7 +164,7 @@ fn users_other_than_root() {
     let mut command = std::process::Command::new("setpriv");
     // A copy that everybody may run, wherever the program was built.
     let copy = std::path::Path::new("/tmp").join(fwd.name("fwd"));
-    std::fs::copy(crate::fwd::binary(), &copy).expect("a copy");
+    crate::fwd::copy_program(&crate::fwd::binary(), &copy);
     command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&copy);
     command.args(["--json", "up", "--ns", &fwd.name("c1")]);
     let output = forwarder::testbed::run(command, crate::fwd::LIMIT).expect("it ends");

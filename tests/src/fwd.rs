@@ -249,6 +249,15 @@ pub(crate) fn helper() -> PathBuf {
     built("fwd-test-helper")
 }
 
+/// Copies a program that is to be run, by a process of its own: while this one has the copy open, a child that another test starts at that
+/// moment has it open, too, until it is a program of its own, and nobody can run the copy (ETXTBSY).
+#[track_caller]
+pub(crate) fn copy_program(from: &Path, to: &Path) {
+    let mut copy = Command::new("cp");
+    copy.arg("--").args([from, to]);
+    testbed::run(copy, LIMIT).expect("cp").success().expect("a copy");
+}
+
 /// The program under test.
 pub(crate) fn binary() -> PathBuf {
     env::var_os("FWD_BIN").map_or_else(|| built("fwd"), PathBuf::from)

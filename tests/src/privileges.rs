@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::{
     commands::{assert_as_before, snapshot},
-    fwd::{Fwd, LIMIT, binary},
+    fwd::{Fwd, LIMIT, binary, copy_program},
 };
 
 /// What the page names.
@@ -35,7 +35,7 @@ fn capabilities_of_the_caller_are_enough() {
     // Where others may look for a program, but see nothing.
     fs::set_permissions(fwd.run_dir(), fs::Permissions::from_mode(0o711)).expect("it is ours");
     let program = fwd.run_dir().join("fwd");
-    fs::copy(binary(), &program).expect("a copy");
+    copy_program(&binary(), &program);
     let before = snapshot(&fwd);
     let call = |capabilities: &[&str], args: &[&str]| as_nobody(&fwd, &program, capabilities, args);
     let ok = |args: &[&str]| {

@@ -1,13 +1,13 @@
 //! What containers can do: ports, limits, lists of plugins, the names of other plugins.
 
-use std::net::Ipv4Addr;
+use std::{net::Ipv4Addr, path::Path};
 
 use forwarder::testbed::{self, Process, command_in, wait_until};
 use serde_json::{Value, json};
 
 use super::runner::{Container, Runtime, address_of};
 use crate::{
-    fwd::{Fwd, LIMIT, inside, pings},
+    fwd::{Fwd, LIMIT, copy_program, inside, pings},
     peers::{ANY, any, at, connect, echo_tcp, listen},
     runtimes::served,
 };
@@ -35,7 +35,7 @@ fn runtime_may_hold_the_ports_that_it_publishes() {
     let ports = json!({ "portMappings": [{ "hostPort": 8080, "containerPort": 80 }] });
     // A program of that name, which listens and takes no connection.
     let conmon = fwd.run_dir().join("conmon");
-    std::fs::copy("/usr/bin/python3", &conmon).expect("a copy");
+    copy_program(Path::new("/usr/bin/python3"), &conmon);
     let script = "import socket; s = socket.create_server(('', 8080)); print('up', flush=True)";
     let script = format!("{script}; __import__('signal').pause()");
     let holder = Process::spawn(command_in(fwd.host(), &[conmon.to_str().expect("a plain path"), "-c", &script]));
