@@ -9,11 +9,11 @@ use super::fwd::{Fwd, Pod, inside, number, pings};
 use crate::peers::{ANY, at, udp};
 
 /// Header of IPv4 and of UDP or ICMP, bytes.
-const HEADERS: u64 = 28;
+pub(crate) const HEADERS: u64 = 28;
 
-/// The only flow of this protocol.
+/// The only flow of this protocol that is shown for a namespace.
 #[track_caller]
-fn flow(fwd: &Fwd, pod: &Pod, proto: &str) -> Value {
+pub(crate) fn flow(fwd: &Fwd, pod: &Pod, proto: &str) -> Value {
     let flows = fwd.list(&["flows", "--ns", &pod.name]);
     let mut found: Vec<_> = flows.iter().filter(|flow| flow["proto"] == proto).collect();
     assert_eq!(found.len(), 1, "{flows:#?}");
@@ -22,7 +22,7 @@ fn flow(fwd: &Fwd, pod: &Pod, proto: &str) -> Value {
 
 /// What is sent and received, in packets and IP bytes.
 #[track_caller]
-fn traffic(shown: &Value) -> [u64; 4] {
+pub(crate) fn traffic(shown: &Value) -> [u64; 4] {
     ["tx_packets", "tx_bytes", "rx_packets", "rx_bytes"].map(|key| number(&shown[key]))
 }
 

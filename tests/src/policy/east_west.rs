@@ -6,28 +6,11 @@ use forwarder::testbed::{TestbedSpec, wait_until};
 use serde_json::{Value, json};
 
 use crate::{
-    fwd::{Fwd, LIMIT, Pod, inside, number, pings},
+    flows::{HEADERS, flow, traffic},
+    fwd::{Fwd, LIMIT, Pod, inside, pings},
     ipv6::address6,
     peers::{ANY, any, at, connect, echo_tcp, echoed, listen, udp},
 };
-
-/// Header of IPv4 and of UDP or ICMP, bytes.
-const HEADERS: u64 = 28;
-
-/// The only flow of this protocol that is shown for a namespace.
-#[track_caller]
-fn flow(fwd: &Fwd, pod: &Pod, proto: &str) -> Value {
-    let flows = fwd.list(&["flows", "--ns", &pod.name]);
-    let mut found: Vec<_> = flows.iter().filter(|flow| flow["proto"] == proto).collect();
-    assert_eq!(found.len(), 1, "{flows:#?}");
-    found.remove(0).clone()
-}
-
-/// What was sent and received, in packets and IP bytes.
-#[track_caller]
-fn traffic(flow: &Value) -> [u64; 4] {
-    ["tx_packets", "tx_bytes", "rx_packets", "rx_bytes"].map(|key| number(&flow[key]))
-}
 
 /// What its network counts is told wherever that is shown.
 #[track_caller]
