@@ -39,10 +39,34 @@ fn figure(tool: Tool, metric: Metric, peers: &Peers<'_>) -> f64 {
     sample.figure(metric)
 }
 
+/// Measures `paths` by both programs in turn until what they tell of them, and the truth, lie close together. Other work on the machine makes a
+/// round trip longer and a stream slower, never the other way round: of each path the best figure so far counts.
 #[track_caller]
-fn agree(metric: Metric, ours: f64, theirs: f64) {
-    println!("{metric}: {theirs} against {ours} of ours");
-    assert!(APART.contains(&(theirs / ours)), "{metric}: {theirs} against {ours} of ours");
+fn agree<const PATHS: usize>(
+    metric: Metric,
+    theirs: Tool,
+    paths: [&Peers<'_>; PATHS],
+    truth: f64,
+    told: fn([f64; PATHS]) -> f64,
+) {
+    const ROUNDS: usize = 10;
+    let (worst, better): (f64, fn(f64, f64) -> f64) = match metric {
+        Metric::TcpRr | Metric::UdpRr => (f64::INFINITY, f64::min),
+        _ => (0., f64::max),
+    };
+    let mut best = [Tool::Fwd, theirs].map(|tool| (tool, [worst; PATHS]));
+    for _ in 0..ROUNDS {
+        for (tool, figures) in &mut best {
+            for (so_far, peers) in figures.iter_mut().zip(paths) {
+                *so_far = better(*so_far, figure(*tool, metric, peers));
+            }
+        }
+        let [ours, theirs] = best.map(|(_, figures)| told(figures));
+        if APART.contains(&(theirs / ours)) && APART.contains(&(ours / truth)) {
+            return;
+        }
+    }
+    panic!("{metric}: {best:?}, of {truth}, after {ROUNDS} rounds");
 }
 
 /// What a way to a host far away takes longer than one to the router.
@@ -53,10 +77,8 @@ fn same_difference(metric: Metric) {
     let far = Delay::start(&fwd, ONE_WAY).expect("a far host");
     let near = peers(&pod, fwd.internet(0), fwd.uplink(0).outside[0]);
     let far = peers(&pod, &far.host, far.address);
-    let [ours, theirs] =
-        [Tool::Fwd, Tool::Sockperf].map(|tool| figure(tool, metric, &far) - figure(tool, metric, &near));
-    agree(metric, ours, theirs);
-    agree(metric, ONE_WAY.as_secs_f64() * 1e6, ours);
+    let truth = ONE_WAY.as_secs_f64() * 1e6;
+    agree(metric, Tool::Sockperf, [&far, &near], truth, |[far, near]| far - near);
 }
 
 #[test]
@@ -80,9 +102,7 @@ fn same_bottleneck(metric: Metric) {
     inside(fwd.host(), &slow("eth0"));
     inside(fwd.internet(0), &slow("inet0"));
     let peers = peers(&pod, fwd.internet(0), fwd.uplink(0).outside[0]);
-    let [ours, theirs] = [Tool::Fwd, Tool::Iperf3].map(|tool| figure(tool, metric, &peers));
-    agree(metric, ours, theirs);
-    agree(metric, BOTTLENECK, ours);
+    agree(metric, Tool::Iperf3, [&peers], BOTTLENECK, |[rate]| rate);
 }
 
 #[test]

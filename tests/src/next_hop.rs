@@ -10,7 +10,7 @@ use forwarder::testbed::wait_until;
 
 use crate::{
     fwd::{Fwd, LIMIT, Pod, inside, pings, try_inside},
-    peers::{ANY, at, connect, echo_tcp, echoed, listen, udp},
+    peers::{ANY, assert_refused, at, connect, echo_tcp, echoed, listen, udp},
 };
 
 /// The router's address of IPv6.
@@ -87,10 +87,7 @@ fn errors_leave_by_a_next_hop_of_ipv6() {
     let (_, from) = server.recv_from(&mut [0; 16]).expect("it arrives");
     drop(client);
     server.connect(from).expect("a socket");
-    server.send(b"too late").expect("it leaves");
-    server.set_read_timeout(Some(LIMIT)).expect("a socket");
-    let error = server.recv(&mut [0; 16]).expect_err("the namespace answers with an error");
-    assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+    assert_refused(&server);
 }
 
 /// A router that nobody is.

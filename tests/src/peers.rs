@@ -113,7 +113,8 @@ pub(crate) fn asked(socket: &UdpSocket, server: impl Into<SocketAddr>, request: 
     socket.set_read_timeout(Some(PATIENCE)).expect("a socket");
 }
 
-/// A connected socket hears that nobody listens.
+/// A connected socket hears that nobody listens any more. Not at once: the process that another test starts may have what was closed here open for a
+/// moment longer, between fork and exec.
 #[track_caller]
 pub(crate) fn assert_refused(socket: &UdpSocket) {
     socket.set_read_timeout(Some(Duration::from_millis(500))).expect("a socket");

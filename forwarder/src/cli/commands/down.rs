@@ -1,5 +1,10 @@
 //! `fwd down`.
 
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
 use clap::Args;
 
 use crate::{
@@ -83,5 +88,19 @@ fn still_attached(session: &Session<'_, '_>) -> Result<Vec<String>> {
              namespace. `bpftool link detach id N` takes it off, with N from the line with prog {id} of `bpftool link show`"
         )
     };
-    Ok(orphans(&links)?.into_iter().map(text).collect())
+    Ok(lasting(|| orphans(&links))?.into_iter().map(text).collect())
+}
+
+/// What is still there when the kernel has had the time to let go of it: a link whose last pin and descriptor have gone is detached later, by a worker.
+fn lasting(orphans: impl Fn() -> Result<Vec<OrphanedProgram>>) -> Result<Vec<OrphanedProgram>> {
+    const LIMIT: Duration = Duration::from_secs(2);
+    const PAUSE: Duration = Duration::from_millis(20);
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        let found = orphans()?;
+        if found.is_empty() || Instant::now() >= deadline {
+            return Ok(found);
+        }
+        thread::sleep(PAUSE);
+    }
 }
