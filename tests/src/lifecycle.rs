@@ -8,7 +8,7 @@ use forwarder::{
     execute::{self, HostContext, Observer, Unobserved, UpResult},
     netlink::{Netlink, nft},
     netns::{Name, Netns, named},
-    reconcile::{AskedLimits, Datapath, Desired, DownRequest, Endpoint, Network, Op, Scope, TargetRef, UpRequest},
+    reconcile::{Datapath, Desired, DownRequest, Endpoint, EndpointOptions, Network, Op, Scope, TargetRef, UpRequest},
     testbed::{Namespace, Process, Snapshot, Testbed, TestbedSpec, command_in, run, unique_prefix, wait_until},
 };
 
@@ -351,28 +351,14 @@ fn whole_is_applied_at_once_and_exported_again() {
         id: EndpointId { owner: EndpointOwner::Cni, id: id.into(), ifname: "eth0".into() },
         network: network.into(),
         netns: Some(netns),
-        addresses: Vec::new(),
-        range: None,
-        pooled: false,
-        host_if: None,
         owner_network: None,
-        announce: false,
-        allow_spoof: false,
-        source: forwarder::reconcile::Sources::default(),
-        mac: None,
-        metric: None,
-        routes: Vec::new(),
-        no_default_route: false,
-        limits: AskedLimits::default(),
-        policy: None,
-        attach: None,
-        publish: Vec::new(),
-        aliases: Vec::new(),
+        options: EndpointOptions::default(),
     };
     let kernel = Network { datapath: Some(Datapath::Kernel), ..Network::default() };
-    let published = |it: Endpoint| Endpoint { publish: vec!["8080-8089:80-89".parse().unwrap()], ..it };
+    let publish = vec!["8080-8089:80-89".parse().unwrap()];
+    let published = EndpointOptions { publish, ..EndpointOptions::default() };
     let endpoints = vec![
-        published(endpoint("0a", "web", host.target("a"))),
+        Endpoint { options: published, ..endpoint("0a", "web", host.target("a")) },
         endpoint("0b", "web", TargetRef::Pid(sleep.id())),
         endpoint("0c", "db", host.target("c")),
     ];
@@ -386,9 +372,12 @@ fn whole_is_applied_at_once_and_exported_again() {
     let said = host.inside(execute::export).unwrap();
     assert_eq!((said.networks.len(), said.endpoints.len(), &said.endpoints[1].id), (3, 3, &desired.endpoints[1].id));
     assert!(!apply(&said).unwrap().changed, "what is said is what is there");
-    desired.endpoints[0].publish = vec!["53:53/udp".parse().unwrap()];
+    desired.endpoints[0].options.publish = vec!["53:53/udp".parse().unwrap()];
     assert!(apply(&desired).unwrap().changed);
-    assert_eq!(host.inside(execute::export).unwrap().endpoints[0].publish, desired.endpoints[0].publish);
+    assert_eq!(
+        host.inside(execute::export).unwrap().endpoints[0].options.publish,
+        desired.endpoints[0].options.publish
+    );
     desired.endpoints.remove(0);
     desired.networks.remove("spare");
     assert!(apply(&desired).unwrap().changed);

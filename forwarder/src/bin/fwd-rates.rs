@@ -197,7 +197,7 @@ fn measure<'a>(datapath: Datapath, rows: impl Iterator<Item = &'a mut Row>) -> R
     let mut up = UpRequest::new(TargetRef::Named(name.clone()));
     up.options.datapath = Some(datapath);
     for row in rows {
-        up.limits = row.side.limited(row.limit);
+        up.endpoint.limits = row.side.limited(row.limit);
         testbed.host().run(|| execute::up(&context, &up, &mut Unobserved))?;
         row.rounds.push(arrived(&Netns::open_named(&name)?, &testbed, row)? / row.limit as f64);
     }

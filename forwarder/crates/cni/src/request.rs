@@ -7,7 +7,7 @@ use crate::{
     config::Config,
     failure::{Failure, Result},
 };
-use fwd_plan::{Caller, Network, NetworkRequest, TableRequest, UpRequest, UplinkChoice};
+use fwd_plan::{Caller, EndpointOptions, Network, NetworkRequest, TableRequest, UpRequest, UplinkChoice};
 use fwd_plugin::by_family;
 
 /// What ADD asks for, with addresses as `config` has them.
@@ -23,16 +23,7 @@ pub(crate) fn up(call: &Call, config: &Config) -> Result<UpRequest> {
         ifname: Some(environment.ifname.clone()),
         network: Some(config.network.clone()),
         options: options(config)?,
-        range: config.range,
-        ip,
-        ip6,
-        mac: config.mac,
-        attach: config.attach,
-        aliases: config.aliases.clone(),
-        no_default_route: config.no_default_route,
-        routes: config.routes.clone(),
-        limits: config.limits,
-        publish: config.publish.clone(),
+        endpoint: EndpointOptions { ip, ip6, ..config.endpoint.clone() },
         ..UpRequest::new(call.target())
     })
 }

@@ -9,8 +9,8 @@ use fwd_base::{Error, Kind, Result};
 use fwd_dataplane::{Backend, EndpointId, EndpointOwner, Rule};
 use fwd_kernel::netns::Name;
 use fwd_plan::{
-    AskedLimits, Datapath, Desired, Endpoint, Flows, IDLE_TIMES, Ipv4, Ipv6, Nat, Network, RateLimit, Sources,
-    TableRequest, TargetRef, UplinkChoice,
+    AskedLimits, Datapath, Desired, Endpoint, EndpointOptions, Flows, IDLE_TIMES, Ipv4, Ipv6, Nat, Network, RateLimit,
+    Sources, TableRequest, TargetRef, UplinkChoice,
 };
 
 fn source(text: &str) -> Source {
@@ -148,35 +148,35 @@ fn every_key_of_endpoints_arrives() {
         id: EndpointId { owner: EndpointOwner::Cli, id: "ns:a".into(), ifname: "eth1".into() },
         network: "web".into(),
         owner_network: None,
-        range: None,
-        pooled: false,
-        host_if: None,
         netns: Some(TargetRef::Named("a".try_into().expect("a name"))),
-        addresses: vec!["10.0.0.9".parse().expect("one"), "fd00:77::9".parse().expect("one")],
-        announce: true,
-        allow_spoof: true,
-        source: Sources {
-            v4: Some("192.0.2.7-192.0.2.9".parse().expect("a range")),
-            v6: Some("2001:db8::7".parse().expect("one")),
+        options: EndpointOptions {
+            ip: Some("10.0.0.9".parse().expect("one")),
+            ip6: Some("fd00:77::9".parse().expect("one")),
+            announce: true,
+            allow_spoof: true,
+            source: Sources {
+                v4: Some("192.0.2.7-192.0.2.9".parse().expect("a range")),
+                v6: Some("2001:db8::7".parse().expect("one")),
+            },
+            mac: Some("02:00:00:00:00:01".parse().expect("one")),
+            metric: Some(7),
+            routes: vec!["10.9.0.0/16".parse().expect("a route")],
+            limits: AskedLimits {
+                outbound: Some(RateLimit { rate: 100_000_000, burst: 1_000_000 }),
+                inbound: Some(RateLimit::of_rate(2_500_000_000)),
+            },
+            policy: Some(rules(&["allow-out 10.0.0.0/8:443/tcp", "allow-out any:53", "deny-in fd00::/8"])),
+            attach: Some(Backend::Clsact),
+            publish: ["8080:80", "53:5353/udp from 192.0.2.0/24"].map(|ports| ports.parse().expect("ports")).to_vec(),
+            aliases: ["a.b", "www"].map(|name| name.parse().expect("a name")).to_vec(),
+            ..EndpointOptions::default()
         },
-        mac: Some("02:00:00:00:00:01".parse().expect("one")),
-        no_default_route: false,
-        metric: Some(7),
-        routes: vec!["10.9.0.0/16".parse().expect("a route")],
-        limits: AskedLimits {
-            outbound: Some(RateLimit { rate: 100_000_000, burst: 1_000_000 }),
-            inbound: Some(RateLimit::of_rate(2_500_000_000)),
-        },
-        policy: Some(rules(&["allow-out 10.0.0.0/8:443/tcp", "allow-out any:53", "deny-in fd00::/8"])),
-        attach: Some(Backend::Clsact),
-        publish: ["8080:80", "53:5353/udp from 192.0.2.0/24"].map(|ports| ports.parse().expect("ports")).to_vec(),
-        aliases: ["a.b", "www"].map(|name| name.parse().expect("a name")).to_vec(),
     };
     assert_eq!(desired.endpoints[0], a);
     assert_eq!(desired.endpoints[1].netns, Some(TargetRef::Pid(7)));
-    assert!(desired.endpoints[1].no_default_route);
+    assert!(desired.endpoints[1].options.no_default_route);
     assert_eq!(desired.endpoints[2].netns, Some(TargetRef::Path("/run/netns/x".into())));
-    assert_eq!(desired.endpoints[2].limits.outbound, Some(RateLimit::default()), "what is not said is none");
+    assert_eq!(desired.endpoints[2].options.limits.outbound, Some(RateLimit::default()), "what is not said is none");
 }
 
 #[test]
@@ -357,23 +357,23 @@ prop_compose! {
                 id: target.id(if spoof { "eth0" } else { "eth1" }),
                 network: first.clone(),
                 owner_network: None,
-                range: None,
-                pooled: false,
-                host_if: None,
                 netns: Some(target),
-                addresses: port.then(|| Ipv4Addr::new(10, 0, at, byte).into()).into_iter().collect(),
-                announce: mac,
-                allow_spoof: spoof,
-                source: Sources { v4: mac.then_some(Ipv4Addr::new(192, 0, 2, byte).into()), v6: spoof.then(|| Ipv4Addr::new(192, 0, 2, byte).to_ipv6_mapped().into()) },
-                mac: mac.then_some(fwd_plan::HardwareAddress(bytes)),
-                no_default_route,
-                metric: (!no_default_route && mac).then_some(byte.into()),
-                routes: if port { vec!["10.9.0.0/16=10.0.0.5".parse().expect("a route")] } else { Vec::new() },
-                limits: AskedLimits { outbound: Some(outbound), inbound: Some(inbound) },
-                policy: Some(if port { rules(&["allow-out any:53", "deny-in fd00::/8"]) } else { Vec::new() }),
-                attach: spoof.then_some(Backend::Tcx),
-                publish: if port { vec![format!("{}:80", 1 + u16::from_be_bytes([at, byte])).parse().expect("ports")] } else { Vec::new() },
-                aliases: if mac { vec!["www".parse().expect("a name")] } else { Vec::new() },
+                options: EndpointOptions {
+                    ip: port.then(|| Ipv4Addr::new(10, 0, at, byte)),
+                    announce: mac,
+                    allow_spoof: spoof,
+                    source: Sources { v4: mac.then_some(Ipv4Addr::new(192, 0, 2, byte).into()), v6: spoof.then(|| Ipv4Addr::new(192, 0, 2, byte).to_ipv6_mapped().into()) },
+                    mac: mac.then_some(fwd_plan::HardwareAddress(bytes)),
+                    no_default_route,
+                    metric: (!no_default_route && mac).then_some(byte.into()),
+                    routes: if port { vec!["10.9.0.0/16=10.0.0.5".parse().expect("a route")] } else { Vec::new() },
+                    limits: AskedLimits { outbound: Some(outbound), inbound: Some(inbound) },
+                    policy: Some(if port { rules(&["allow-out any:53", "deny-in fd00::/8"]) } else { Vec::new() }),
+                    attach: spoof.then_some(Backend::Tcx),
+                    publish: if port { vec![format!("{}:80", 1 + u16::from_be_bytes([at, byte])).parse().expect("ports")] } else { Vec::new() },
+                    aliases: if mac { vec!["www".parse().expect("a name")] } else { Vec::new() },
+                    ..EndpointOptions::default()
+                },
             }
         });
         let timeouts = times.map(|time| vec![(IDLE_TIMES[0].which, time)]).unwrap_or_default();

@@ -1,15 +1,13 @@
 //! What files say as what is desired.
 
 mod table;
-mod values;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::ops::Range;
 
 use toml::Spanned;
 
-use self::values::{limit, rules};
 use crate::{
     file::{Endpoint, File},
     source::Source,
@@ -17,7 +15,7 @@ use crate::{
 use fwd_base::{Error, Result};
 use fwd_dataplane::PublishedPorts;
 use fwd_kernel::netns::{DIRECTORY, Name, nearest};
-use fwd_plan::{self as plan, AskedLimits, DEFAULT_NETWORK, Desired, NS_IF, Sources, TargetRef};
+use fwd_plan::{self as plan, Desired, TargetRef};
 
 /// Where names of namespaces are: /var/run is /run.
 const DIRECTORIES: [&str; 2] = [DIRECTORY, "/var/run/netns"];
@@ -115,7 +113,7 @@ impl<'a> Merged<'a> {
 
     fn endpoint(&mut self, source: &'a Source, endpoint: &Spanned<Endpoint>) -> Result<()> {
         let place = Origin::of(source, endpoint);
-        let asked = asked(&place, endpoint.get_ref())?;
+        let asked = Endpoint::desired(endpoint, |span, why| source.refuse(&span, why))?;
         let target = asked.netns.clone().unwrap_or(TargetRef::Pid(0));
         let who = (by_name(&target), asked.id.ifname.clone());
         if let Some(first) = self.endpoints.get(&who) {
@@ -132,18 +130,18 @@ impl<'a> Merged<'a> {
 
     /// Ports of the host, and addresses of a network, are one endpoint's.
     fn claims(&mut self, asked: &plan::Endpoint, place: &Origin<'a>) -> Result<()> {
-        for ports in &asked.publish {
+        for ports in &asked.options.publish {
             if let Some((other, first)) = self.published.iter().find(|(other, _)| other.overlap(ports)) {
                 return Err(place.again(&format!("port {other}"), first));
             }
         }
-        for address in &asked.addresses {
-            let claim = (asked.network.clone(), *address);
+        for address in asked.options.addresses() {
+            let claim = (asked.network.clone(), address);
             if let Some(first) = self.addresses.insert(claim, place.clone()) {
                 return Err(place.again(&format!("address {address} of network {}", asked.network), &first));
             }
         }
-        self.published.extend(asked.publish.iter().map(|ports| (*ports, place.clone())));
+        self.published.extend(asked.options.publish.iter().map(|ports| (*ports, place.clone())));
         Ok(())
     }
 
@@ -171,61 +169,4 @@ fn by_name(target: &TargetRef) -> TargetRef {
         TargetRef::Named(_) | TargetRef::Pid(_) | TargetRef::Container(_) | TargetRef::Awaited(_) => None,
     };
     name.and_then(|name| Name::try_from(name).ok()).map_or_else(|| target.clone(), TargetRef::Named)
-}
-
-/// The namespace that an endpoint is to be in.
-fn target(place: &Origin<'_>, endpoint: &Endpoint) -> Result<TargetRef> {
-    let Endpoint { ns, pid, netns, .. } = endpoint;
-    match (ns, pid, netns) {
-        (Some(ns), None, None) => Ok(TargetRef::Named(ns.get_ref().clone())),
-        (None, Some(pid), None) => Ok(TargetRef::Pid(*pid)),
-        (None, None, Some(path)) => Ok(TargetRef::Path(path.into())),
-        (None, None, None) => Err(place.refuse("no namespace is given").remedy("give its name: ns = \"mynet\"")),
-        _ => Err(place.refuse("a namespace is given by one of ns, pid and netns").remedy("leave the others out")),
-    }
-}
-
-/// An endpoint as it is asked for. Every key of [`Endpoint`] is taken here, in [`target`] or in [`rules`].
-fn asked(place: &Origin<'_>, endpoint: &Endpoint) -> Result<plan::Endpoint> {
-    let source_text = place.source;
-    let (target, rules) = (target(place, endpoint)?, rules(source_text, endpoint)?);
-    #[rustfmt::skip]
-    let Endpoint {
-        ns: _, pid: _, netns: _, network, ifname, ip, ip6, mac, aliases, source, source6, metric, no_default_route, routes, announce, allow_spoof,
-        allow_out: _, deny_out: _, allow_in: _, deny_in: _, rate_out, burst_out, rate_in, burst_in, attach, publish,
-    } = endpoint;
-    if *no_default_route && metric.is_some() {
-        let why = "there is no metric without a default route";
-        return Err(place.refuse(why).remedy("leave out metric or no-default-route"));
-    }
-    let aliases: BTreeSet<_> = aliases.iter().cloned().collect();
-    let addresses = ip.map(Into::into).into_iter().chain(ip6.map(Into::into));
-    let limits = AskedLimits {
-        outbound: Some(limit(source_text, rate_out.as_ref(), burst_out.as_ref())?),
-        inbound: Some(limit(source_text, rate_in.as_ref(), burst_in.as_ref())?),
-    };
-    Ok(plan::Endpoint {
-        id: target.id(ifname.as_deref().unwrap_or(NS_IF)),
-        network: network.as_ref().map_or_else(|| DEFAULT_NETWORK.into(), |network| network.get_ref().clone()),
-        // A runtime's own word for it.
-        owner_network: None,
-        netns: Some(target),
-        addresses: addresses.collect(),
-        // Files name one address, or leave it open.
-        range: None,
-        pooled: false,
-        announce: *announce,
-        host_if: None,
-        allow_spoof: *allow_spoof,
-        source: Sources { v4: *source, v6: *source6 },
-        mac: *mac,
-        no_default_route: *no_default_route,
-        metric: *metric,
-        routes: routes.clone(),
-        limits,
-        policy: Some(rules),
-        attach: *attach,
-        publish: publish.clone(),
-        aliases: aliases.into_iter().collect(),
-    })
 }

@@ -11,7 +11,7 @@ use crate::{input, refusal};
 use fwd_base::Result;
 use fwd_dataplane::EndpointId;
 use fwd_kernel::netns::Name;
-use fwd_plan::{Caller, Ipv4, Ipv6, RouteRequest, TargetRef, UpRequest, UplinkChoice};
+use fwd_plan::{Caller, EndpointOptions, Ipv4, Ipv6, RouteRequest, TargetRef, UpRequest, UplinkChoice};
 
 /// A network.
 #[derive(Clone, Debug)]
@@ -99,13 +99,16 @@ impl Network {
             caller: Some(Caller { id, network: self.name.clone() }),
             network: Some(self.network.clone()),
             options,
-            range,
-            host_if,
-            attach: *attach,
-            no_default_route,
-            metric,
-            routes: self.routes.clone(),
-            source,
+            endpoint: EndpointOptions {
+                range,
+                host_if,
+                attach: *attach,
+                no_default_route,
+                metric,
+                routes: self.routes.clone(),
+                source,
+                ..EndpointOptions::default()
+            },
             ..UpRequest::new(target)
         })
     }

@@ -1,8 +1,9 @@
-//! What commands share of what the user may type, and what a network is asked for so. Commands turn that, and their own, into requests of the
+//! What commands share of what the user may type, and what networks and endpoints are asked for so. Commands turn that, and their own, into requests of the
 //! library.
 
 mod choice;
 pub(crate) mod defaults;
+mod endpoint;
 mod export;
 mod files;
 pub(crate) mod global;
@@ -12,6 +13,7 @@ mod value;
 mod words;
 
 pub(crate) use choice::{choice, told_apart};
+pub(crate) use endpoint::{EndpointArgs, parsed_ports};
 pub(crate) use export::ExportArgs;
 pub(crate) use files::{DeclaredArgs, FilesArgs};
 pub(crate) use global::{ColorArg, GlobalArgs};

@@ -73,15 +73,15 @@ pub(super) fn run(session: &mut Session<'_, '_>, args: &PoolArgs, observer: &mut
 
 fn fill(session: &mut Session<'_, '_>, args: &PoolArgs, observer: &mut dyn Observer) -> Result<()> {
     let PoolArgs { command: _, size, refill, network, attach, options, table } = args;
-    let endpoint = UpRequest {
+    let up = UpRequest {
         network: network.as_deref().map(|name| Name::of("a network", name)).transpose()?,
-        attach: *attach,
         table: up::table::request(table)?,
         // Each has a name of its own.
         options: options.asked()?,
         ..UpRequest::new(TargetRef::Named(Name::try_from("pool")?))
     };
-    let request = PoolRequest { endpoint, size: size.unwrap_or_default().into(), refill: *refill };
+    let up = up.with_endpoint(|it| it.attach = *attach);
+    let request = PoolRequest { up, size: size.unwrap_or_default().into(), refill: *refill };
     let filled = execute::fill(&session.context(), &request, observer)?;
     let Pool { network, size, made, removed, is_up, warnings } = filled;
     session.warn(&warnings)?;

@@ -2,10 +2,13 @@
 
 use clap::{Args, Subcommand};
 
-use super::up::parsed_ports;
 use crate::{
     Result,
-    cli::{args::TargetArgs, session::Session, target},
+    cli::{
+        args::{TargetArgs, parsed_ports},
+        session::Session,
+        target,
+    },
     dataplane::PublishedPorts,
     execute::{self, Applied, Observer},
     query::{State, not_up},

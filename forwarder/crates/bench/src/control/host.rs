@@ -80,7 +80,7 @@ impl Host {
         let options = [
             ("--network", request.network.map(|network| network.to_string())),
             ("--subnet", request.options.subnet.map(|subnet| subnet.to_string())),
-            ("--attach", request.attach.map(|attach| attach.name().to_owned())),
+            ("--attach", request.endpoint.attach.map(|attach| attach.name().to_owned())),
             ("--max-flows", request.table.max_flows.map(|flows| flows.to_string())),
         ];
         for (option, value) in options {
@@ -101,7 +101,7 @@ impl Host {
         // Namespaces of the pool are called after the host.
         let host = Some(self.testbed.host().name().to_string());
         let context = HostContext { host, ..self.context() };
-        let request = PoolRequest { endpoint: self.request(number)?, size: 1, refill: false };
+        let request = PoolRequest { up: self.request(number)?, size: 1, refill: false };
         let _turn = take(&self.turn);
         self.testbed.host().run(|| execute::fill(&context, &request, &mut Unobserved).map(drop))
     }
@@ -179,10 +179,10 @@ impl Host {
         let many = self.networks > 1;
         Ok(UpRequest {
             network: many.then(|| Name::try_from(format!("net{network}").as_str())).transpose()?,
-            attach: self.attach,
             table: self.table.clone(),
             ..UpRequest::new(TargetRef::Named(self.name(number)?.clone()))
         }
+        .with_endpoint(|it| it.attach = self.attach)
         .with_options(|it| it.subnet = Some(Ipv4Net::new_assert([10, 80, network * 4, 0].into(), 22))))
     }
 

@@ -36,16 +36,16 @@ pub(super) fn up(testbed: &Testbed, path: Path, scale: Scale, way: Comparison) -
     let (mut last, namespaces) = (None, scale.namespaces.max(1));
     for number in 0..namespaces {
         let name = Name::try_from(testbed.name(&format!("c{number}")).as_str())?;
-        let request = UpRequest {
-            table: table(scale.flows, number)?,
-            publish: if way.published && number + 1 == namespaces { ports() } else { Vec::new() },
-            ..UpRequest::new(TargetRef::Named(name.clone()))
-        }
-        .with_options(|it| {
-            it.datapath = Some(datapath);
-            it.subnet = subnet(scale.namespaces);
-            it.ipv6 = (way.family == Family::V6).then_some(Ipv6::Masquerade);
-        });
+        let request =
+            UpRequest { table: table(scale.flows, number)?, ..UpRequest::new(TargetRef::Named(name.clone())) }
+                .with_endpoint(|it| {
+                    it.publish = if way.published && number + 1 == namespaces { ports() } else { Vec::new() }
+                })
+                .with_options(|it| {
+                    it.datapath = Some(datapath);
+                    it.subnet = subnet(scale.namespaces);
+                    it.ipv6 = (way.family == Family::V6).then_some(Ipv6::Masquerade);
+                });
         testbed.host().run(|| execute::up(&context, &request, &mut Unobserved))?;
         last = Some(name);
     }

@@ -8,7 +8,7 @@ use crate::{
 use fwd_dataplane::PublishedPorts;
 use fwd_engine::execute::{Applied, Observer, change_ports, up};
 use fwd_kernel::netns::Netns;
-use fwd_plan::{AskedLimits, PortRequest, UpRequest};
+use fwd_plan::{AskedLimits, EndpointOptions, PortRequest, UpRequest};
 use fwd_plugin::Answer;
 
 /// Whether we never make an endpoint under the name by which we are called.
@@ -29,7 +29,7 @@ pub(super) fn add(call: &Call, observer: &mut dyn Observer) -> Result<Answer> {
         return Err(Failure::new(Code::InvalidConfig, msg, "put it behind one of type fwd or bridge in the list"));
     };
     let mut warnings = Vec::new();
-    if !config.publish.is_empty() || config.limits != AskedLimits::default() {
+    if !config.endpoint.publish.is_empty() || config.endpoint.limits != AskedLimits::default() {
         call.netns()?;
         let id = call.environment.id();
         if call.endpoint(call.host.at.dataplane()?.as_ref())?.is_none() {
@@ -41,12 +41,13 @@ pub(super) fn add(call: &Call, observer: &mut dyn Observer) -> Result<Answer> {
             ));
         }
     }
-    if !config.publish.is_empty() {
-        warnings.extend(change(call, config.publish.clone(), Vec::new(), observer)?.warnings);
+    if !config.endpoint.publish.is_empty() {
+        warnings.extend(change(call, config.endpoint.publish.clone(), Vec::new(), observer)?.warnings);
     }
-    if config.limits != AskedLimits::default() {
+    if config.endpoint.limits != AskedLimits::default() {
         let ifname = Some(call.environment.ifname.clone());
-        let request = UpRequest { ifname, limits: config.limits, ..UpRequest::new(call.target()) };
+        let endpoint = EndpointOptions { limits: config.endpoint.limits, ..EndpointOptions::default() };
+        let request = UpRequest { ifname, endpoint, ..UpRequest::new(call.target()) };
         warnings.extend(up(&call.host.context, &request, observer)?.warnings);
     }
     Ok(Answer { document: Some(previous), warnings })

@@ -62,7 +62,7 @@ pub(super) fn run(call: &Call) -> Result<Answer> {
     let found = call.endpoint(plane.as_ref())?;
     let Some((plane, (ifindex, endpoint))) = plane.as_ref().zip(found) else {
         // Behind another plugin there may be nothing to do for it.
-        let nothing = chained::is_always(call) && call.config.publish.is_empty();
+        let nothing = chained::is_always(call) && call.config.endpoint.publish.is_empty();
         return if nothing { Ok(Answer::default()) } else { Err(differs(format!("endpoint {id} is not attached"))) };
     };
     let ns = call.netns()?;
@@ -144,7 +144,13 @@ fn at_host(plane: &Dataplane, ifindex: u32, endpoint: &Described) -> Result<()> 
 fn ports(call: &Call, plane: &Dataplane, ifindex: u32, endpoint: &Described) -> Result<()> {
     let publications = plane.publications()?;
     let own = |it: &&fwd_dataplane::Publication| it.endpoint == ifindex && it.cookie == endpoint.record.netns_cookie;
-    match call.config.publish.iter().find(|ports| publications.iter().filter(own).all(|it| it.ports != **ports)) {
+    match call
+        .config
+        .endpoint
+        .publish
+        .iter()
+        .find(|ports| publications.iter().filter(own).all(|it| it.ports != **ports))
+    {
         Some(ports) => Err(differs(format!("port {ports} does not lead to the container"))),
         None => Ok(()),
     }

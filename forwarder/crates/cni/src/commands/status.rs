@@ -60,7 +60,7 @@ fn network(call: &Call, plane: &Dataplane) -> Result<()> {
     }
     let prefix = u8::try_from(record.prefix_v4).unwrap_or(32).min(32);
     let gateway = Ipv4Net::new_assert(Ipv4Addr::from(record.gateway_v4), prefix);
-    let (first, last) = call.config.range.unwrap_or((gateway.network(), gateway.broadcast()));
+    let (first, last) = call.config.endpoint.range.unwrap_or((gateway.network(), gateway.broadcast()));
     let can_be = |address: &Ipv4Addr| ![gateway.network(), gateway.broadcast(), gateway.addr()].contains(address);
     let taken: std::collections::BTreeSet<Ipv4Addr> = of_network.map(|(_, endpoint)| endpoint.v4.into()).collect();
     let mut all = (first.to_bits()..=last.to_bits()).map(Ipv4Addr::from_bits).filter(can_be);

@@ -4,7 +4,7 @@ mod addresses;
 mod keys;
 mod runtime;
 
-use std::{net::Ipv4Addr, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
 use serde::de::DeserializeOwned;
@@ -18,10 +18,9 @@ use crate::{
     plugin::Plugin,
     version::Version,
 };
-use fwd_base::HostName;
-use fwd_dataplane::{Backend, PublishedPorts};
+use fwd_dataplane::Backend;
 use fwd_kernel::netns::Name;
-use fwd_plan::{AskedLimits, Datapath, HardwareAddress, Nat, Network, RouteRequest};
+use fwd_plan::{Datapath, EndpointOptions, Nat, Network, RouteRequest};
 use fwd_plugin::{json, one_of};
 
 /// How long another command is waited for.
@@ -38,30 +37,16 @@ pub(crate) struct Config {
     pub(crate) network: Name,
     /// Interface to the outside.
     pub(crate) uplink: Option<String>,
-    /// The first and the last address that may be chosen.
-    pub(crate) range: Option<(Ipv4Addr, Ipv4Addr)>,
     /// Another plugin that chooses addresses.
     pub(crate) delegate: Option<String>,
-    /// How the program is attached.
-    pub(crate) attach: Option<Backend>,
     /// Nothing leaves the network.
     pub(crate) internal: bool,
     /// What else the network is to be: IPv4 and IPv6 are as the host has them where nothing is said of addresses.
     pub(crate) options: Network,
-    /// Names by which the container is found there.
-    pub(crate) aliases: Vec<HostName>,
-    /// No default route is set inside.
-    pub(crate) no_default_route: bool,
-    /// Routes inside besides.
-    pub(crate) routes: Vec<RouteRequest>,
+    /// What the endpoint is to be, but for its addresses, which another plugin may choose.
+    pub(crate) endpoint: EndpointOptions,
     /// Addresses that the container is to have.
     pub(crate) addresses: Vec<std::net::IpAddr>,
-    /// Its hardware address.
-    pub(crate) mac: Option<HardwareAddress>,
-    /// Ports of the host that lead to it.
-    pub(crate) publish: Vec<PublishedPorts>,
-    /// What it may send and get in a second.
-    pub(crate) limits: AskedLimits,
     /// What its resolv.conf is to say.
     pub(crate) dns: Value,
     /// How long another command is waited for.
@@ -107,22 +92,26 @@ impl Config {
             dns: keys.nameserver,
             ..Network::default()
         };
+        let endpoint = EndpointOptions {
+            range,
+            attach: choice("attach", keys.attach.as_deref(), &Backend::CHOICES, Backend::name)?,
+            aliases: runtime::aliases(&keys)?,
+            no_default_route,
+            routes,
+            mac: runtime::mac(&keys, environment)?,
+            publish: runtime::published(&keys.runtimeconfig.portmappings)?,
+            limits: runtime::limits(keys.runtimeconfig.bandwidth)?,
+            ..EndpointOptions::default()
+        };
         Ok(Self {
             version,
             network: network(&keys, plugin)?,
             uplink: keys.uplink.clone().filter(|it| !it.is_empty()),
-            range,
             delegate,
-            attach: choice("attach", keys.attach.as_deref(), &Backend::CHOICES, Backend::name)?,
             internal: keys.internal,
             options,
-            aliases: runtime::aliases(&keys)?,
-            no_default_route,
-            routes,
+            endpoint,
             addresses: runtime::addresses(&keys, environment)?,
-            mac: runtime::mac(&keys, environment)?,
-            publish: runtime::published(&keys.runtimeconfig.portmappings)?,
-            limits: runtime::limits(keys.runtimeconfig.bandwidth)?,
             dns,
             patience: patience(keys.locktimeout.as_ref())?,
             log: keys.logfile.clone().filter(|path| !path.as_os_str().is_empty()),

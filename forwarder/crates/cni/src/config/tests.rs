@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use std::net::Ipv4Addr;
+
 use super::*;
 use fwd_plan::{Ipv4, Ipv6};
 
@@ -30,7 +32,7 @@ fn refused(code: u32, extra: Value, words: &[&str]) {
 fn a_name_is_enough() {
     let config = read(json!({})).expect("it is whole");
     assert_eq!((config.network.as_str(), config.options.subnet, config.options.ipv6), ("web", None, None));
-    assert!(!config.no_default_route && config.publish.is_empty() && config.delegate.is_none());
+    assert!(!config.endpoint.no_default_route && config.endpoint.publish.is_empty() && config.delegate.is_none());
     assert_eq!(config.patience, PATIENCE);
 }
 
@@ -48,9 +50,9 @@ fn keys_have_any_case_and_others_are_passed_over() {
     );
     assert_eq!(config.options.subnet, Some("10.8.0.0/24".parse().expect("a subnet")));
     assert_eq!(config.options.gateway, Some(Ipv4Addr::new(10, 8, 0, 254)));
-    assert_eq!(config.range, Some((Ipv4Addr::new(10, 8, 0, 10), Ipv4Addr::new(10, 8, 0, 255))));
+    assert_eq!(config.endpoint.range, Some((Ipv4Addr::new(10, 8, 0, 10), Ipv4Addr::new(10, 8, 0, 255))));
     assert_eq!((config.options.ipv6, config.options.subnet6.is_some()), (Some(Ipv6::Masquerade), true));
-    assert_eq!(config.routes.iter().map(ToString::to_string).collect::<Vec<_>>(), ["10.9.0.0/16"]);
+    assert_eq!(config.endpoint.routes.iter().map(ToString::to_string).collect::<Vec<_>>(), ["10.9.0.0/16"]);
     assert_eq!(config.patience, Duration::from_secs(3));
 }
 
@@ -71,18 +73,18 @@ fn capabilities_are_read_as_go_cni_writes_them() {
         "ips": ["10.5.0.7/24"], "mac": "02:00:00:00:00:07",
     } }));
     let config = config.expect("it is whole");
-    let published: Vec<String> = config.publish.iter().map(ToString::to_string).collect();
+    let published: Vec<String> = config.endpoint.publish.iter().map(ToString::to_string).collect();
     assert_eq!(
         published,
         ["8080-8081:80-81/tcp", "0.0.0.0:82:82/tcp", "[2001:db8::7]:83:83/tcp", "127.0.0.1:53:5353/udp"]
     );
-    let inbound = config.limits.inbound.expect("a limit");
+    let inbound = config.endpoint.limits.inbound.expect("a limit");
     assert_eq!((inbound.rate, inbound.burst), (8_000_000, inbound.most_burst()));
-    assert_eq!(config.limits.outbound.map(|limit| (limit.rate, limit.burst)), Some((1_000_000, 100_000)));
+    assert_eq!(config.endpoint.limits.outbound.map(|limit| (limit.rate, limit.burst)), Some((1_000_000, 100_000)));
     assert_eq!(config.options.subnet, Some("10.5.0.0/24".parse().expect("a subnet")));
     let dns = json!({ "nameservers": ["10.0.0.10"], "search": ["svc.cluster.local"], "options": ["ndots:5"] });
     assert_eq!(config.dns, dns);
-    assert_eq!((config.addresses, config.mac.is_some()), (vec![Ipv4Addr::new(10, 5, 0, 7).into()], true));
+    assert_eq!((config.addresses, config.endpoint.mac.is_some()), (vec![Ipv4Addr::new(10, 5, 0, 7).into()], true));
 }
 
 #[test]
@@ -106,11 +108,11 @@ fn names_of_others_mean_what_they_mean_there() {
     let bridge = read_as(Plugin::Bridge, json!({ "bridge": "br7", "ipMasq": false, "ipam": { "type": "host-local" } }));
     let bridge = bridge.expect("it is whole");
     assert_eq!((bridge.network.as_str(), bridge.delegate.as_deref()), ("br7", Some("host-local")));
-    assert!(bridge.no_default_route, "as bridge without isDefaultGateway");
+    assert!(bridge.endpoint.no_default_route, "as bridge without isDefaultGateway");
     let usual = read_as(Plugin::Bridge, json!({ "isDefaultGateway": true })).expect("it is whole");
-    assert_eq!((usual.network.as_str(), usual.no_default_route), ("cni0", false));
+    assert_eq!((usual.network.as_str(), usual.endpoint.no_default_route), ("cni0", false));
     let routed = json!({ "ipam": { "type": "host-local", "routes": [{ "dst": "0.0.0.0/0" }] } });
-    assert!(!read_as(Plugin::Ptp, routed).expect("it is whole").no_default_route);
+    assert!(!read_as(Plugin::Ptp, routed).expect("it is whole").endpoint.no_default_route);
 }
 
 #[test]

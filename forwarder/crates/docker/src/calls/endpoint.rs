@@ -17,7 +17,7 @@ use crate::{
 };
 use fwd_base::{Context as _, Error, Kind, Result, text};
 use fwd_engine::execute::{Unobserved, UpResult, detach_others, down, up_and_look};
-use fwd_plan::{Caller, HardwareAddress, Scope, TargetRef, UpRequest, UplinkChoice, endpoint_mac};
+use fwd_plan::{Caller, EndpointOptions, HardwareAddress, Scope, TargetRef, UpRequest, UplinkChoice, endpoint_mac};
 use std::str::FromStr as _;
 
 /// What the name of an interface in a container begins with.
@@ -140,9 +140,12 @@ fn request(noted: &NotedNetwork, endpoint: &Id, sandbox: &str) -> Result<UpReque
         ifname: Some(id.ifname),
         network: Some(network.name),
         options: network.network,
-        ip: Some(address(endpoint, &known.interface)?),
-        ip6,
-        mac: Some(mac(&known.interface.mac_address)?),
+        endpoint: EndpointOptions {
+            ip: Some(address(endpoint, &known.interface)?),
+            ip6,
+            mac: Some(mac(&known.interface.mac_address)?),
+            ..EndpointOptions::default()
+        },
         ..UpRequest::new(TargetRef::Awaited(PathBuf::from(sandbox)))
     })
 }
@@ -190,8 +193,11 @@ mod tests {
         let request = request(&noted, &endpoint, "/var/run/docker/netns/0123").expect("it can be");
         assert_eq!(request.target, TargetRef::Awaited("/var/run/docker/netns/0123".into()));
         assert_eq!(request.ifname.as_deref(), Some("fwdpe1e1e1e1e1e"));
-        assert_eq!((request.ip, request.options.gateway), (Some([10, 80, 0, 2].into()), Some([10, 80, 0, 1].into())));
-        assert_eq!(request.ip6, Some("fd00:80::2".parse().expect("an address")));
+        assert_eq!(
+            (request.endpoint.ip, request.options.gateway),
+            (Some([10, 80, 0, 2].into()), Some([10, 80, 0, 1].into()))
+        );
+        assert_eq!(request.endpoint.ip6, Some("fd00:80::2".parse().expect("an address")));
         assert_eq!(request.caller.map(|it| it.id.ifname), request.ifname);
         assert_eq!(request.network.map(|it| it.to_string()), Some("web".into()));
     }

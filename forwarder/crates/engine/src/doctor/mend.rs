@@ -28,9 +28,9 @@ impl Mend {
         let request = UpRequest {
             ifname: Some(endpoint.id.ifname.clone()).filter(|name| !name.is_empty()),
             network: Name::try_from(endpoint.network.as_str()).ok(),
-            pooled: endpoint.marks.pooled,
             ..UpRequest::new(target)
         };
+        let request = request.with_endpoint(|it| it.pooled = endpoint.marks.pooled);
         (found == endpoint.cookie).then(|| Self::Up(Box::new(request)))
     }
 
@@ -39,7 +39,7 @@ impl Mend {
     pub fn command(&self) -> String {
         match self {
             // By hand it would be taken.
-            Self::Up(request) if request.pooled => "fwd doctor --fix".into(),
+            Self::Up(request) if request.endpoint.pooled => "fwd doctor --fix".into(),
             Self::Up(request) => {
                 let UpRequest { target, ifname, network, .. } = &**request;
                 let ifname = ifname

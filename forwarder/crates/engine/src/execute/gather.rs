@@ -98,18 +98,18 @@ pub(super) fn complete_up(
     }
     gathered.actual.target = Some(target);
     gathered.actual.host.given = context.host.clone();
-    gathered.actual.host.listeners = surroundings::listeners(request.publish.iter())?;
+    gathered.actual.host.listeners = surroundings::listeners(request.endpoint.publish.iter())?;
     if request.caller.is_some() {
         gathered.actual.host.listeners.retain(surroundings::is_in_the_way_of_a_runtime);
     }
     gathered.actual.host.resolvers = if request.options.dns { names::resolvers()? } else { Vec::new() };
     gathered.actual.host.surroundings = surroundings::for_up(request, &gathered.actual)?;
-    gathered.look_who_has(request.source.one_v4().filter(|_| request.announce).into_iter())?;
-    gathered.host_access(context, !request.publish.is_empty())?;
+    gathered.look_who_has(request.endpoint.source.one_v4().filter(|_| request.endpoint.announce).into_iter())?;
+    gathered.host_access(context, !request.endpoint.publish.is_empty())?;
     gathered.actual.no_tc = no_tc(request.options.datapath == Some(Datapath::Kernel), gathered.plane.as_ref())?;
     gathered.actual.no_tcx = Backend::of_kernel()? != Backend::Tcx;
     gathered.actual.no_netkit = request.options.datapath == Some(Datapath::Netkit) && !has_netkit();
-    gathered.actual.no_shaper = request.limits.limit_something() && !has_shaper();
+    gathered.actual.no_shaper = request.endpoint.limits.limit_something() && !has_shaper();
     gathered.actual.host.machine = machine();
     gathered.actual.no_ipv6_nat = no_ipv6_nat(request.options.asked_ipv6(), &gathered.actual)?;
     let kernel = request.options.datapath == Some(Datapath::Kernel) || gathered.actual.no_tc.is_some();

@@ -13,7 +13,7 @@ use fwd_plan::{
 #[derive(Clone, Debug)]
 pub struct PoolRequest {
     /// What each is to be; its target does not matter.
-    pub endpoint: UpRequest,
+    pub up: UpRequest,
     /// How many.
     pub size: usize,
     /// Whether only missing ones are made, and only where the network is there.
@@ -86,11 +86,11 @@ fn changed(actual: &Actual, record: &EndpointRecord, inhabited: &BTreeSet<u64>) 
 /// # Errors
 /// As [`up`] and [`down`]; what was made before stays.
 pub fn fill(context: &HostContext, request: &PoolRequest, observer: &mut dyn Observer) -> Result<Pool> {
-    let mut done = Pool { network: taking::network(&request.endpoint).into(), ..Pool::default() };
+    let mut done = Pool { network: taking::network(&request.up).into(), ..Pool::default() };
     let actual = gather::recorded(context)?;
     let found = looked_at(&actual, of_network(&actual, &done.network).collect())?;
     refuse_what_cannot_be_had(context, request, &found)?;
-    let attach = request.endpoint.attach;
+    let attach = request.up.endpoint.attach;
     let is_useful = |it: &Pooled| it.changed.is_none() && attach.is_none_or(|attach| it.record.attach == attach);
     let (useful, useless): (Vec<_>, Vec<_>) =
         found.into_iter().map(|it| (is_useful(&it), it.record)).partition(|it| it.0);
@@ -122,12 +122,12 @@ pub fn fill(context: &HostContext, request: &PoolRequest, observer: &mut dyn Obs
 
 /// Refuses what is asked for and those that are there cannot have, as it is refused for one more.
 fn refuse_what_cannot_be_had(context: &HostContext, request: &PoolRequest, found: &[Pooled]) -> Result<()> {
-    let UpRequest { attach, options, table, .. } = &request.endpoint;
-    if attach.is_none() && *options == Network::default() && *table == TableRequest::default() {
+    let UpRequest { endpoint, options, table, .. } = &request.up;
+    if endpoint.attach.is_none() && *options == Network::default() && *table == TableRequest::default() {
         return Ok(());
     }
     let Some(one) = found.iter().find(|it| it.changed.is_none() && request.size > 0) else { return Ok(()) };
-    let asked = UpRequest { target: reference(&one.record), pooled: true, ..request.endpoint.clone() };
+    let asked = UpRequest { target: reference(&one.record), ..request.up.clone() }.with_endpoint(|it| it.pooled = true);
     dry_up(context, &asked).map(drop)
 }
 
@@ -153,7 +153,7 @@ fn make_missing(
         if useful >= request.size || (request.refill && !is_up) {
             break;
         }
-        let mut result = make_one(context, &request.endpoint, observer)?;
+        let mut result = make_one(context, &request.up, observer)?;
         done.made += usize::from(result.changed);
         done.warnings.append(&mut result.warnings);
     }
@@ -161,11 +161,12 @@ fn make_missing(
 }
 
 /// Makes one, by another name where somebody takes that which was free.
-fn make_one(context: &HostContext, endpoint: &UpRequest, observer: &mut dyn Observer) -> Result<UpResult> {
+fn make_one(context: &HostContext, request: &UpRequest, observer: &mut dyn Observer) -> Result<UpResult> {
     let mut name = free_name(context, &gather::recorded(context)?)?;
     loop {
         let target = TargetRef::Named(name.clone());
-        match up(context, &UpRequest { target, pooled: true, ..endpoint.clone() }, observer) {
+        let request = UpRequest { target, ..request.clone() }.with_endpoint(|it| it.pooled = true);
+        match up(context, &request, observer) {
             Err(error) if error.kind == Kind::Conflict => {
                 let free = free_name(context, &gather::recorded(context)?)?;
                 if free == name {

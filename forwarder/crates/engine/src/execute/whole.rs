@@ -14,7 +14,7 @@ use super::{
 use fwd_base::{Error, Result};
 use fwd_dataplane::{EndpointId, Lock};
 use fwd_kernel::netns::Netns;
-use fwd_plan::{Change, ChangeKind, Desired, Endpoint, Group, Plan, Scope, plan};
+use fwd_plan::{Change, ChangeKind, Desired, Endpoint, EndpointOptions, Group, Plan, Scope, plan};
 
 /// Makes of what is in `scope` (the whole host, or what files declare) what is desired: what is not goes, what is there stays as it is,
 /// changes while it stays, or is made anew. Everything is read once, planned once, and done under one lock.
@@ -135,9 +135,9 @@ impl Again {
 
 /// An endpoint as it was, but for what it is to do no more: its rules are the new ones, and ports that are withdrawn stay so.
 fn restrained(former: &Endpoint, wanted: &Endpoint) -> Endpoint {
-    let mut endpoint = Endpoint { policy: wanted.policy.clone(), ..former.clone() };
-    endpoint.publish.retain(|ports| wanted.publish.contains(ports));
-    endpoint
+    let mut options = EndpointOptions { policy: wanted.options.policy.clone(), ..former.options.clone() };
+    options.publish.retain(|ports| wanted.options.publish.contains(ports));
+    Endpoint { options, ..former.clone() }
 }
 
 /// What [`apply`] would do. Takes no lock and changes nothing.

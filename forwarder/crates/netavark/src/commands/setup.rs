@@ -12,7 +12,7 @@ use crate::{
 use fwd_base::{HostName, Result};
 use fwd_dataplane::{Dataplane, EndpointId, PublishedPorts};
 use fwd_engine::execute::{Observer, UpResult};
-use fwd_plan::{TargetRef, UpRequest};
+use fwd_plan::{EndpointOptions, TargetRef, UpRequest};
 use fwd_plugin::{Answer, Host, by_family};
 
 /// Metric of the default route of a container's first network, as netavark has it.
@@ -29,7 +29,8 @@ pub(crate) fn run(netns: &Path, container: &Container, host: &Host, observer: &m
         warnings.extend(host.detach(former, observer)?);
     }
     let publish = published(container, &network, &others, &mut warnings)?;
-    let request = UpRequest { publish, ..request(netns, container, &network, (id, &others), &mut warnings)? };
+    let request = request(netns, container, &network, (id, &others), &mut warnings)?;
+    let request = request.with_endpoint(|it| it.publish = publish);
     let look = |result: &UpResult, plane: Dataplane| {
         let (_, endpoint) = &result.endpoint;
         Status::read(&plane, endpoint, network.internal, network.dns)
@@ -79,7 +80,10 @@ fn request(
     let of_container = ContainerOptions { metric: of_container.metric.or(metric), ..of_container };
     let aliases = if network.dns { names(container, warnings) } else { Vec::new() };
     let target = TargetRef::Path(netns.to_path_buf());
-    Ok(UpRequest { ip, ip6, mac: mac.transpose()?, aliases, ..network.up(target, of_container, id)? })
+    let mac = mac.transpose()?;
+    let request = network.up(target, of_container, id)?;
+    let endpoint = EndpointOptions { ip, ip6, mac, aliases, ..request.endpoint };
+    Ok(UpRequest { endpoint, ..request })
 }
 
 /// The names by which others find it: its own, and those that podman adds.

@@ -1,17 +1,10 @@
 //! What is desired as a plan asks for it, one network and one endpoint at a time.
 
-use std::{
-    collections::BTreeSet,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
-    rc::Rc,
-};
+use std::{collections::BTreeSet, net::IpAddr, rc::Rc};
 
-use crate::{
-    AskedLimits, AskedRules, Datapath, Desired, Endpoint, HardwareAddress, Network, RouteRequest, Scope, Sources,
-    TableRequest, TargetRef, UplinkChoice,
-};
-use fwd_base::{Error, HostName, Kind, Result};
-use fwd_dataplane::{Backend, EndpointId, PublishedPorts};
+use crate::{Datapath, Desired, Endpoint, EndpointOptions, Network, Scope, TableRequest, TargetRef, UplinkChoice};
+use fwd_base::{Error, Kind, Result};
+use fwd_dataplane::EndpointId;
 
 /// A network as it is asked for.
 #[derive(Clone, Debug)]
@@ -59,25 +52,9 @@ pub(crate) struct Asked {
     pub(crate) owner_network: Option<String>,
     pub(crate) target: TargetRef,
     pub(crate) network: AskedNetwork,
-    pub(crate) ip: Option<Ipv4Addr>,
-    pub(crate) ip6: Option<Ipv6Addr>,
-    pub(crate) range: Option<(Ipv4Addr, Ipv4Addr)>,
-    pub(crate) pooled: bool,
-    pub(crate) mac: Option<HardwareAddress>,
-    pub(crate) announce: bool,
-    pub(crate) host_if: Option<String>,
-    pub(crate) allow_spoof: bool,
-    pub(crate) source: Sources,
-    pub(crate) no_default_route: bool,
-    pub(crate) metric: Option<u32>,
-    pub(crate) routes: Vec<RouteRequest>,
-    pub(crate) limits: AskedLimits,
-    pub(crate) policy: AskedRules,
-    pub(crate) attach: Option<Backend>,
+    pub(crate) options: EndpointOptions,
     /// It is to be attached soon rather than by what is best for packets, where nothing is asked for.
     pub(crate) hurries: bool,
-    pub(crate) publish: Vec<PublishedPorts>,
-    pub(crate) aliases: Vec<HostName>,
     /// No other ports than those are to be published for it, and of all else that is not asked for nothing is to be.
     pub(crate) no_others: bool,
     /// Addresses in networks that this or another endpoint is to have.
@@ -102,53 +79,27 @@ impl Desired {
         let promised = self
             .endpoints
             .iter()
-            .flat_map(|endpoint| endpoint.addresses.iter().map(|address| (endpoint.network.clone(), *address)));
+            .flat_map(|endpoint| endpoint.options.addresses().map(|address| (endpoint.network.clone(), address)));
         let promised = Rc::new(promised.collect());
         self.endpoints.iter().filter(is_in).map(|endpoint| self.asked(endpoint, &promised, scope)).collect()
     }
 
     fn asked(&self, endpoint: &Endpoint, promised: &Rc<BTreeSet<(String, IpAddr)>>, scope: &Scope) -> Result<Asked> {
-        let Endpoint { id, network, netns, addresses, .. } = endpoint;
+        let Endpoint { id, network, owner_network, netns, options } = endpoint;
         let refuse = |kind, why: String| Error::new(kind, "attach", format!("endpoint {id}"), why);
         let target = netns.clone().ok_or_else(|| refuse(Kind::NotFound, "its namespace is not known yet".into()))?;
-        let (mut ip, mut ip6) = (None, None);
-        for address in addresses {
-            let former = match address {
-                IpAddr::V4(address) => ip.replace(*address).is_some(),
-                IpAddr::V6(address) => ip6.replace(*address).is_some(),
-            };
-            if former {
-                return Err(refuse(Kind::Unsupported, "an endpoint has one address of IPv4 and one of IPv6".into()));
-            }
-        }
         let unknown = || refuse(Kind::NotFound, format!("there is no network {network}"));
-        let options = self.networks.get(network).ok_or_else(unknown)?;
+        let desired = self.networks.get(network).ok_or_else(unknown)?;
         // Of the whole, the table is for those networks that use it.
-        let unused = scope.is_whole() && options.datapath == Some(Datapath::Kernel);
+        let unused = scope.is_whole() && desired.datapath == Some(Datapath::Kernel);
         Ok(Asked {
             id: id.clone(),
-            owner_network: endpoint.owner_network.clone(),
+            owner_network: owner_network.clone(),
             target,
-            network: AskedNetwork::new(network, options),
-            ip,
-            ip6,
-            range: endpoint.range,
-            pooled: endpoint.pooled,
-            mac: endpoint.mac,
-            announce: endpoint.announce,
-            host_if: endpoint.host_if.clone(),
-            allow_spoof: endpoint.allow_spoof,
-            source: endpoint.source,
-            no_default_route: endpoint.no_default_route,
-            metric: endpoint.metric,
-            routes: endpoint.routes.clone(),
-            limits: endpoint.limits,
-            policy: endpoint.policy.clone(),
-            attach: endpoint.attach,
+            network: AskedNetwork::new(network, desired),
+            options: options.clone(),
             // A runtime waits for each of its endpoints.
             hurries: id.owner.is_runtime(),
-            publish: endpoint.publish.clone(),
-            aliases: endpoint.aliases.clone(),
             no_others: scope.is_whole(),
             promised: Rc::clone(promised),
             table: if unused { TableRequest::default() } else { self.table.clone() },

@@ -25,7 +25,7 @@ pub(super) use self::{
 };
 pub use self::{
     datapath::Datapath,
-    endpoint::{AskedLimits, Endpoint, HardwareAddress, Limits, RateLimit, RouteRequest},
+    endpoint::{AskedLimits, Endpoint, EndpointOptions, HardwareAddress, Limits, RateLimit, RouteRequest},
     network::{Ipv4, Ipv6, Network, Treatment, UplinkChoice},
     options::{Flows, IDLE_TIMES, IdleTime, Nat, TableRecord, TableRequest, range, seconds},
     place::Places,

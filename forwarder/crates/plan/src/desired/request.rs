@@ -1,21 +1,13 @@
 //! What the user asks for.
 
-use std::{
-    collections::BTreeSet,
-    fmt,
-    net::{Ipv4Addr, Ipv6Addr},
-    path::PathBuf,
-};
+use std::{collections::BTreeSet, fmt, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AskedLimits, AskedRules, HardwareAddress, Network, RouteRequest, Sources, TableRequest};
-use fwd_base::{
-    HostName,
-    text::{harmless, option},
-};
+use crate::{EndpointOptions, Network, TableRequest};
+use fwd_base::text::{harmless, option};
 use fwd_container::Container;
-use fwd_dataplane::{Backend, EndpointId, EndpointOwner, PublishedPorts};
+use fwd_dataplane::{EndpointId, EndpointOwner, PublishedPorts};
 use fwd_kernel::netns::{DIRECTORY, Name};
 
 /// How a namespace was given.
@@ -214,40 +206,8 @@ pub struct UpRequest {
     pub network: Option<Name>,
     /// What that is to be where it is made; one that is there must be so.
     pub options: Network,
-    /// Address of the namespace; default: the next free one.
-    pub ip: Option<Ipv4Addr>,
-    /// The same of IPv6.
-    pub ip6: Option<Ipv6Addr>,
-    /// The first and the last address that may be chosen where none is given; default: those of the subnet.
-    pub range: Option<(Ipv4Addr, Ipv4Addr)>,
-    /// Make it beforehand, for the next `up` that it fits, instead of for somebody.
-    pub pooled: bool,
-    /// Name of the host-side veth; default: one made of network and address.
-    pub host_if: Option<String>,
-    /// Hardware address inside; default: one made of the address.
-    pub mac: Option<HardwareAddress>,
-    /// Names by which it is found, besides that of its namespace.
-    pub aliases: Vec<HostName>,
-    /// Set no default route inside.
-    pub no_default_route: bool,
-    /// Metric of the default route inside; default: that of the kernel, and no route where another endpoint of the namespace has one.
-    pub metric: Option<u32>,
-    /// Routes inside besides.
-    pub routes: Vec<RouteRequest>,
-    /// What it may send and get in a second; of what is not said, as it is, else without limit.
-    pub limits: AskedLimits,
-    /// Whom it speaks with; none where that stays as it is.
-    pub policy: AskedRules,
-    /// Let the host answer for the address of [`Self::source`], which it does not have.
-    pub announce: bool,
-    /// Let the namespace send from addresses other than its own.
-    pub allow_spoof: bool,
-    /// Addresses of the host behind which its packets appear; default: the one that the host would take.
-    pub source: Sources,
-    /// How the program is attached to the host-side veth; default: as it is, else the best that the kernel has.
-    pub attach: Option<Backend>,
-    /// Ports of the host that are to lead to the namespace, besides those that do already.
-    pub publish: Vec<PublishedPorts>,
+    /// What the endpoint is to be.
+    pub endpoint: EndpointOptions,
     /// The flow table of the host.
     pub table: TableRequest,
 }
@@ -262,23 +222,7 @@ impl UpRequest {
             ifname: None,
             network: None,
             options: Network::default(),
-            ip: None,
-            ip6: None,
-            range: None,
-            pooled: false,
-            host_if: None,
-            mac: None,
-            aliases: Vec::new(),
-            no_default_route: false,
-            metric: None,
-            routes: Vec::new(),
-            limits: AskedLimits::default(),
-            policy: None,
-            announce: false,
-            allow_spoof: false,
-            source: Sources::default(),
-            attach: None,
-            publish: Vec::new(),
+            endpoint: EndpointOptions::default(),
             table: TableRequest::default(),
         }
     }
@@ -287,6 +231,13 @@ impl UpRequest {
     #[must_use]
     pub fn with_options(mut self, say: impl FnOnce(&mut Network)) -> Self {
         say(&mut self.options);
+        self
+    }
+
+    /// The same, with other options of the endpoint.
+    #[must_use]
+    pub fn with_endpoint(mut self, say: impl FnOnce(&mut EndpointOptions)) -> Self {
+        say(&mut self.endpoint);
         self
     }
 }

@@ -5,8 +5,8 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 
 use crate::{
-    Actual, AskedLimits, Desired, Endpoint, EndpointRecord, HardwareAddress, Limits, Network, NetworkRecord, RateLimit,
-    RouteRequest, Sources, TableRequest, UplinkChoice, names, orphans,
+    Actual, AskedLimits, Desired, Endpoint, EndpointOptions, EndpointRecord, HardwareAddress, Limits, Network,
+    NetworkRecord, RateLimit, RouteRequest, Sources, TableRequest, UplinkChoice, names, orphans,
 };
 
 /// Everything that the records say, so that to plan for it changes nothing where all is as it should be.
@@ -50,24 +50,28 @@ pub fn export(actual: &Actual) -> Desired {
             network: endpoint.network.clone(),
             owner_network: endpoint.owner_network.clone(),
             netns: Some(orphans::reference(endpoint)),
-            addresses: endpoint.addresses().collect(),
-            range: None,
-            pooled: false,
-            announce: endpoint.announce,
-            host_if: None,
-            allow_spoof: endpoint.allow_spoof,
-            source: own_source(endpoint, of_network),
-            // Of an internal network nobody has one.
-            mac: (endpoint.mac != names::endpoint_mac(endpoint.main_address()))
-                .then_some(HardwareAddress(endpoint.mac)),
-            no_default_route: endpoint.no_default_route,
-            metric: endpoint.metric,
-            routes: endpoint.routes.iter().map(|(to, via)| RouteRequest { to: *to, via: Some(*via) }).collect(),
-            limits: said(endpoint.limits),
-            policy: Some(endpoint.policy.clone()),
-            attach: takes_attach.then_some(endpoint.attach),
-            publish: actual.published_by(endpoint).map(|publication| publication.ports).collect(),
-            aliases: endpoint.aliases.clone(),
+            options: EndpointOptions {
+                ip: endpoint.address,
+                ip6: endpoint.address6,
+                // Of a command alone.
+                range: None,
+                pooled: false,
+                host_if: None,
+                announce: endpoint.announce,
+                allow_spoof: endpoint.allow_spoof,
+                source: own_source(endpoint, of_network),
+                // Of an internal network nobody has one.
+                mac: (endpoint.mac != names::endpoint_mac(endpoint.main_address()))
+                    .then_some(HardwareAddress(endpoint.mac)),
+                no_default_route: endpoint.no_default_route,
+                metric: endpoint.metric,
+                routes: endpoint.routes.iter().map(|(to, via)| RouteRequest { to: *to, via: Some(*via) }).collect(),
+                limits: said(endpoint.limits),
+                policy: Some(endpoint.policy.clone()),
+                attach: takes_attach.then_some(endpoint.attach),
+                publish: actual.published_by(endpoint).map(|publication| publication.ports).collect(),
+                aliases: endpoint.aliases.clone(),
+            },
         }
     });
     Desired { table, networks: networks.collect(), endpoints: endpoints.collect(), ..Desired::default() }

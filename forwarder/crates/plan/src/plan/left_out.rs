@@ -60,16 +60,16 @@ impl LeftOut {
         }
         let is_promised = |record: &EndpointRecord| {
             let mut others = desired.endpoints.iter().filter(|it| it.id != record.id && it.network == record.network);
-            others.any(|it| record.addresses().any(|address| it.addresses.contains(&address)))
+            others.any(|it| record.addresses().any(|address| it.options.addresses().any(|own| own == address)))
         };
         let wanted = |record: &EndpointRecord| desired.endpoints.iter().find(|it| it.id == record.id);
         let why = |record: &EndpointRecord| match wanted(record) {
             _ if replaced.networks.contains_key(&record.network) => Some("its network is made anew"),
             Some(wanted) if wanted.network != record.network => Some("it is to be in another network"),
-            Some(wanted) if record.allow_spoof && !wanted.allow_spoof => {
+            Some(wanted) if record.allow_spoof && !wanted.options.allow_spoof => {
                 Some("it is to send from its own addresses alone")
             }
-            Some(wanted) if wanted.limits.lower(record.limits) => Some("it is to have lower limits"),
+            Some(wanted) if wanted.options.limits.lower(record.limits) => Some("it is to have lower limits"),
             _ => is_promised(record).then_some("its address is another's"),
         };
         let up = actual.records.endpoints.iter().filter(|record| self.has(&record.id));
@@ -87,7 +87,7 @@ impl Planner<'_> {
         let Some(record) = self.actual.records.endpoints.iter().find(is_it) else { return Ok(()) };
         let mut ops: Vec<Op> = ports::unwanted(asked, record, &self.actual).into_iter().map(Op::remove).collect();
         if let Some(network) = self.actual.network_of(record) {
-            let to = policy::rules(&asked.policy, &record.policy, network.datapath)?;
+            let to = policy::rules(&asked.options.policy, &record.policy, network.datapath)?;
             let host_if = self.actual.host.net.name_of(record.index);
             let rules = Object::EndpointPolicy(object::EndpointPolicy { host_if, from: record.policy.clone(), to });
             ops.extend((!self.actual.has(&rules)).then(|| Op::make(rules)));

@@ -23,7 +23,6 @@ pub(crate) mod uplinks;
 use std::{
     borrow::Cow,
     collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
     ops::Range,
 };
 
@@ -201,7 +200,7 @@ impl UpRequest {
         let name = network_name(self, actual)?;
         // Who is attached already keeps the name by which he was.
         let meant = actual.target.as_ref().and_then(|target| target.ifname.as_deref());
-        let known = actual.attached().filter(|record| !record.marks.pooled || self.pooled);
+        let known = actual.attached().filter(|record| !record.marks.pooled || self.endpoint.pooled);
         let known = known.map(|record| record.id.clone());
         let called = self.caller.as_ref().map(|caller| caller.id.clone()).or(known);
         let endpoint = Endpoint {
@@ -209,22 +208,7 @@ impl UpRequest {
             network: name.clone(),
             owner_network: self.caller.as_ref().map(|caller| caller.network.clone()),
             netns: Some(self.target.clone()),
-            addresses: self.ip.map(IpAddr::from).into_iter().chain(self.ip6.map(IpAddr::from)).collect(),
-            range: self.range,
-            pooled: self.pooled,
-            announce: self.announce,
-            host_if: self.host_if.clone(),
-            allow_spoof: self.allow_spoof,
-            source: self.source,
-            mac: self.mac,
-            no_default_route: self.no_default_route,
-            metric: self.metric,
-            routes: self.routes.clone(),
-            limits: self.limits,
-            policy: self.policy.clone(),
-            attach: self.attach,
-            publish: self.publish.clone(),
-            aliases: self.aliases.clone(),
+            options: self.endpoint.clone(),
         };
         let (networks, endpoints) = ([(name, self.options.clone())].into(), vec![endpoint]);
         Ok(Desired { table: self.table.clone(), networks, endpoints, ..Desired::default() })

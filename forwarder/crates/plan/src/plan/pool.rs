@@ -2,8 +2,8 @@
 //! to wait for the kernel, which attaches programs.
 
 use crate::{
-    Actual, EndpointRecord, NetConfig, NetworkRecord, Object, TargetNetns, TargetRef, Undo, UpRequest, desired::Asked,
-    object,
+    Actual, EndpointOptions, EndpointRecord, NetConfig, NetworkRecord, Object, TargetNetns, TargetRef, Undo, UpRequest,
+    desired::Asked, object,
 };
 use fwd_base::{Error, Kind, Result, text::word};
 use fwd_kernel::netns::Name;
@@ -11,16 +11,17 @@ use fwd_kernel::netns::Name;
 /// Whether an endpoint of the pool can become what is asked for of `network`. What is left open of the network is the network's.
 #[must_use]
 pub fn fits(request: &UpRequest, network: &NetworkRecord, record: &EndpointRecord) -> bool {
-    let UpRequest { ip, ip6, mac, allow_spoof, source, no_default_route, metric, routes, attach, ifname, .. } = request;
+    let EndpointOptions { ip, ip6, mac, allow_spoof, source, no_default_route, metric, routes, attach, .. } =
+        &request.endpoint;
     record.marks.pooled
         && record.network == network.name
         && request.caller.is_none()
-        && !request.pooled
+        && !request.endpoint.pooled
         && ip.is_none_or(|ip| record.address == Some(ip))
         && ip6.is_none_or(|ip| record.address6 == Some(ip))
         && mac.is_none_or(|mac| record.mac == mac.0)
         && attach.is_none_or(|attach| record.attach == attach)
-        && ifname.as_ref().is_none_or(|ifname| record.id.ifname == *ifname)
+        && request.ifname.as_ref().is_none_or(|ifname| record.id.ifname == *ifname)
         && (!allow_spoof || record.allow_spoof)
         // In an internal network it has none in any case.
         && (!no_default_route || record.no_default_route)
@@ -66,7 +67,7 @@ pub(super) fn refuse(asked: &Asked, actual: &Actual) -> Result<()> {
     let Some(inside) = actual.target_netns() else { return Ok(()) };
     let refuse = |doing: &str, why: &str| Error::new(Kind::Conflict, doing, asked.target.to_string(), why);
     let mut own = actual.records.endpoints.iter().filter(|it| it.cookie == inside.cookie);
-    if asked.pooled {
+    if asked.options.pooled {
         let is_own = own.clone().all(|it| it.marks.pooled) && (inside.made || own.next().is_some());
         let why = "it is somebody's: what is in the pool has namespaces that were made for it";
         return if is_own { Ok(()) } else { Err(refuse("prepare", why).remedy("use another name")) };
@@ -103,7 +104,7 @@ pub(super) fn taken(asked: &Asked, actual: &Actual, network: &str, resolv_conf: 
     let others: Vec<Name> = actual.undo.iter().filter_map(other).collect();
     let pooled = record.ns.as_deref().filter(|_| record.marks.pooled).and_then(|ns| Name::try_from(ns).ok());
     let is_called = record.ns.as_deref() == Some(to.as_str());
-    let from = pooled.or_else(|| others.first().filter(|_| is_called).cloned()).filter(|_| !asked.pooled)?;
+    let from = pooled.or_else(|| others.first().filter(|_| is_called).cloned()).filter(|_| !asked.options.pooled)?;
     Some(Object::EndpointTaken(object::EndpointTaken {
         host_if: actual.host.net.name_of(record.index),
         ns_if: record.id.ifname.clone(),

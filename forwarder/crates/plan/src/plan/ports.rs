@@ -136,7 +136,8 @@ pub(crate) fn withdrawn(asked: &Asked, actual: &Actual) -> Vec<Object> {
 
 /// Ports that are published for an endpoint, and are not asked for.
 pub(crate) fn unwanted(asked: &Asked, endpoint: &EndpointRecord, actual: &Actual) -> Vec<Object> {
-    let is_unwanted = |object: &Object| !matches!(object, Object::Published(it) if asked.publish.contains(&it.ports));
+    let wanted = &asked.options.publish;
+    let is_unwanted = |object: &Object| !matches!(object, Object::Published(it) if wanted.contains(&it.ports));
     orphans::published(actual, endpoint).filter(is_unwanted).collect()
 }
 

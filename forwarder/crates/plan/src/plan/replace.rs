@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use super::{LeftOut, Planner};
 use crate::{
-    Actual, Desired, Endpoint, EndpointRecord, Ipv4, Ipv6, Network, NetworkRecord, UplinkChoice,
+    Actual, Desired, Endpoint, EndpointOptions, EndpointRecord, Ipv4, Ipv6, Network, NetworkRecord, UplinkChoice,
     desired::{Asked, AskedNetwork},
     settle, uplink,
 };
@@ -35,7 +35,7 @@ impl Replaced {
             keep_open(network, record, actual);
         }
         let networks = &desired.networks;
-        let taken: Vec<_> = desired.endpoints.iter().flat_map(|it| it.addresses.iter().copied()).collect();
+        let taken: Vec<_> = desired.endpoints.iter().flat_map(|it| it.options.addresses()).collect();
         for endpoint in &mut desired.endpoints {
             let mut former =
                 records.endpoints.iter().filter(|it| it.id == endpoint.id && it.network == endpoint.network);
@@ -46,11 +46,13 @@ impl Replaced {
             // A network that is made anew says all of its subnets by now.
             let stays = !self.networks.contains_key(&endpoint.network);
             for address in record.addresses() {
-                let same_family = |other: &IpAddr| other.is_ipv4() == address.is_ipv4();
                 let (has_family, has) = network.map_or((false, false), |network| network.has(address));
                 let fits = has || stays && !has_family;
-                if fits && !taken.contains(&address) && !endpoint.addresses.iter().any(same_family) {
-                    endpoint.addresses.push(address);
+                let EndpointOptions { ip, ip6, .. } = &mut endpoint.options;
+                match address {
+                    _ if !fits || taken.contains(&address) => {}
+                    IpAddr::V4(address) => _ = ip.get_or_insert(address),
+                    IpAddr::V6(address) => _ = ip6.get_or_insert(address),
                 }
             }
         }

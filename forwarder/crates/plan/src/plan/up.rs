@@ -111,7 +111,7 @@ fn wanted(
     if let (Some(target), ResolvConf::Write(contents)) = (&actual.target, actual.resolv_conf())
         && let Some(ns) = &target.name
         && attached.is_none_or(|endpoint| endpoint.marks.resolv_conf || endpoint.marks.pooled)
-        && !asked.pooled
+        && !asked.options.pooled
     {
         objects.push(Object::Undo(Undo::ResolvConf { ns: ns.clone() }));
         objects.push(Object::ResolvConf(object::ResolvConf { ns: ns.clone(), contents: contents.clone() }));
@@ -332,9 +332,9 @@ fn marks(asked: &Asked, actual: &Actual, former: &[EndpointRecord]) -> Marks {
     let written = former.iter().any(|record| record.marks.resolv_conf) || actual.undo.iter().any(noted);
     Marks {
         created: actual.target_netns().is_none_or(|inside| inside.made),
-        resolv_conf: written || !asked.pooled && matches!(actual.resolv_conf(), ResolvConf::Write(_)),
+        resolv_conf: written || !asked.options.pooled && matches!(actual.resolv_conf(), ResolvConf::Write(_)),
         awaited: actual.target.as_ref().is_some_and(|target| target.reference.is_awaited()),
-        pooled: asked.pooled,
+        pooled: asked.options.pooled,
     }
 }
 

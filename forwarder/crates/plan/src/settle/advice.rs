@@ -62,7 +62,7 @@ pub(crate) fn warnings(asked: &Asked, actual: &Actual, settled: &Settled) -> Vec
     }
     warnings.extend(ways::left_out(actual, network.followed()).filter(|_| network.datapath.is_ebpf()));
     let second = actual.attached().is_none() && settled.endpoint.no_default_route;
-    if second && !asked.no_default_route && !network.treatment.internal {
+    if second && !asked.options.no_default_route && !network.treatment.internal {
         warnings.push(format!(
             "{} gets no default route: the namespace has one by another interface (--metric N adds one: the lowest metric wins)",
             asked.id.ifname

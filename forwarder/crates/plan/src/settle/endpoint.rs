@@ -28,24 +28,24 @@ pub(super) fn existing(asked: &Asked, actual: &Actual, network: &Network, record
     let refuse = |why: String| {
         Error::new(Kind::Conflict, "attach", asked.target.to_string(), why).remedy(refuse::take_out(&asked.target))
     };
-    if let Some(ip) = asked.ip.filter(|ip| Some(*ip) != record.address) {
+    if let Some(ip) = asked.options.ip.filter(|ip| Some(*ip) != record.address) {
         let has = record.address.map_or_else(|| "none".into(), |address| address.to_string());
         return Err(refuse(format!("its address is {has}, not {ip}")));
     }
-    if let Some(ip) = asked.ip6.filter(|ip| Some(*ip) != record.address6) {
+    if let Some(ip) = asked.options.ip6.filter(|ip| Some(*ip) != record.address6) {
         let has = record.address6.map_or_else(|| "none".into(), |address| address.to_string());
         return Err(refuse(format!("its address of IPv6 is {has}, not {ip}")));
     }
-    if let Some(mac) = asked.mac.filter(|mac| mac.0 != record.mac) {
+    if let Some(mac) = asked.options.mac.filter(|mac| mac.0 != record.mac) {
         return Err(refuse(format!("its hardware address is {}, not {mac}", HardwareAddress(record.mac))));
     }
-    if asked.announce && !record.announce {
+    if asked.options.announce && !record.announce {
         return Err(refuse("it was attached without --announce".into()));
     }
-    if asked.allow_spoof && !record.allow_spoof {
+    if asked.options.allow_spoof && !record.allow_spoof {
         return Err(refuse("it was attached without --allow-spoof".into()));
     }
-    source::same(asked.source, record.source).map_err(refuse)?;
+    source::same(asked.options.source, record.source).map_err(refuse)?;
     if asked.no_others {
         exact(asked, actual, record, network).map_err(refuse)?;
     }
@@ -67,9 +67,9 @@ pub(super) fn existing(asked: &Asked, actual: &Actual, network: &Network, record
             no_default_route: record.no_default_route,
             metric: record.metric,
             routes: record.routes.clone(),
-            limits: asked.limits.over(record.limits, network.datapath, actual.no_shaper)?,
-            policy: policy::rules(&asked.policy, &record.policy, network.datapath)?,
-            attach: asked.attach.unwrap_or(record.attach),
+            limits: asked.options.limits.over(record.limits, network.datapath, actual.no_shaper)?,
+            policy: policy::rules(&asked.options.policy, &record.policy, network.datapath)?,
+            attach: asked.options.attach.unwrap_or(record.attach),
             aliases: name_server::aliases(asked, &record.aliases),
         }),
         _ => {
@@ -83,14 +83,14 @@ pub(super) fn existing(asked: &Asked, actual: &Actual, network: &Network, record
 /// # Errors
 /// The words.
 fn exact(asked: &Asked, actual: &Actual, record: &EndpointRecord, network: &Network) -> Result<(), String> {
-    if record.announce && !asked.announce {
+    if record.announce && !asked.options.announce {
         return Err("it was attached with --announce".into());
     }
-    if record.allow_spoof && !asked.allow_spoof {
+    if record.allow_spoof && !asked.options.allow_spoof {
         return Err("it was attached with --allow-spoof".into());
     }
-    source::exact(asked.source.or(network.source), record.source)?;
-    if asked.mac.is_none() && record.mac != names::endpoint_mac(record.main_address()) {
+    source::exact(asked.options.source.or(network.source), record.source)?;
+    if asked.options.mac.is_none() && record.mac != names::endpoint_mac(record.main_address()) {
         return Err(format!("it was attached with --mac {}", HardwareAddress(record.mac)));
     }
     routes::exact(asked, actual, record, network)
@@ -108,24 +108,25 @@ pub(super) fn new(asked: &Asked, actual: &Actual, network: &Network, former: &[E
     let addresses = kept.map(|record| (record.address, record.address6)).unwrap_or_default();
     // Of what is asked for to the last, nothing else is kept.
     let kept = kept.filter(|_| !asked.no_others);
-    let announce = asked.announce || kept.is_some_and(|record| record.announce && asked.source.v4.is_none());
-    let allow_spoof = asked.allow_spoof || kept.is_some_and(|record| record.allow_spoof);
+    let announce =
+        asked.options.announce || kept.is_some_and(|record| record.announce && asked.options.source.v4.is_none());
+    let allow_spoof = asked.options.allow_spoof || kept.is_some_and(|record| record.allow_spoof);
     let source = source::settled(asked, actual, network, kept)?;
     let no_default_route = routes::has_no_default(asked, actual, network, kept);
     let limits = kept.map(|record| record.limits).unwrap_or_default();
-    let limits = asked.limits.over(limits, network.datapath, actual.no_shaper)?;
+    let limits = asked.options.limits.over(limits, network.datapath, actual.no_shaper)?;
     let former_rules = kept.map(|record| record.policy.clone()).unwrap_or_default();
-    let policy = policy::rules(&asked.policy, &former_rules, network.datapath)?;
+    let policy = policy::rules(&asked.options.policy, &former_rules, network.datapath)?;
     let usual = if actual.no_tcx || asked.hurries { Backend::Clsact } else { Backend::Tcx };
     let former_attach = kept.map(|record| record.attach).filter(|attach| *attach != Backend::Netkit);
-    let chosen = asked.attach.or(former_attach).unwrap_or(usual);
+    let chosen = asked.options.attach.or(former_attach).unwrap_or(usual);
     let attach = if network.datapath.has_netkit() { Backend::Netkit } else { chosen };
     let aliases = name_server::aliases(asked, kept.map_or(&[], |record| &record.aliases));
     let routes = routes::settled(asked, actual, network, kept)?;
-    let metric = asked.metric.or(kept.and_then(|record| record.metric)).filter(|_| !no_default_route);
+    let metric = asked.options.metric.or(kept.and_then(|record| record.metric)).filter(|_| !no_default_route);
     // One that follows from the former address may be that of whoever has the address by now.
     let chosen = kept.filter(|record| record.mac != names::endpoint_mac(record.main_address()));
-    let mac = asked.mac.map(|mac| mac.0).or(chosen.map(|record| record.mac));
+    let mac = asked.options.mac.map(|mac| mac.0).or(chosen.map(|record| record.mac));
     let (address, address6) = addresses_of(asked, actual, network, addresses)?;
     let main = main_of(both(address, address6));
     let host_if = host_if(asked, actual, network, main)?;
@@ -160,7 +161,7 @@ pub(super) fn new(asked: &Asked, actual: &Actual, network: &Network, former: &[E
 
 /// The name of the host-side veth: the one that is asked for, which nobody may have, or one that follows from network and address.
 fn host_if(asked: &Asked, actual: &Actual, network: &Network, main: IpAddr) -> Result<String> {
-    let Some(name) = &asked.host_if else { return Ok(names::host_if(actual.host.owner, &network.name, main)) };
+    let Some(name) = &asked.options.host_if else { return Ok(names::host_if(actual.host.owner, &network.name, main)) };
     let refuse = |kind, why: &str| Error::new(kind, "create", format!("interface {name}"), why);
     if !names::is_ifname(name) {
         return Err(refuse(Kind::Usage, "an interface cannot be called so").remedy("choose another name"));
@@ -188,21 +189,25 @@ fn addresses_of(
     let Some(gateway) = network.gateway else {
         ipv4::without(asked, network)?;
         let address6 =
-            ipv6::address::alone(asked.ip6, former6, network, endpoints, |address| promised(address.into()))?;
+            ipv6::address::alone(asked.options.ip6, former6, network, endpoints, |address| promised(address.into()))?;
         return Ok((None, address6));
     };
     let check = |address| subnet::check_address(address, gateway, &network.name, endpoints);
-    let address = match (asked.ip, former.filter(|address| check(*address).is_ok())) {
+    let address = match (asked.options.ip, former.filter(|address| check(*address).is_ok())) {
         (Some(ip), _) => check(ip).map(|()| ip)?,
         (None, Some(former)) => former,
         (None, None) => {
             let of = (network.name.as_str(), gateway, network.last);
-            subnet::allocate(of, asked.range, endpoints, |address| promised(address.into())).map_err(|error| {
-                let given = "give a larger range, or take down endpoints that are not needed";
-                error.remedy(asked.range.map_or_else(|| refuse::no_room(actual, &network.name), |_| given.into()))
-            })?
+            subnet::allocate(of, asked.options.range, endpoints, |address| promised(address.into())).map_err(
+                |error| {
+                    let given = "give a larger range, or take down endpoints that are not needed";
+                    error.remedy(
+                        asked.options.range.map_or_else(|| refuse::no_room(actual, &network.name), |_| given.into()),
+                    )
+                },
+            )?
         }
     };
     let number = address.to_bits().saturating_sub(gateway.network().to_bits());
-    Ok((Some(address), ipv6::address::beside(asked.ip6, number, network, endpoints)?))
+    Ok((Some(address), ipv6::address::beside(asked.options.ip6, number, network, endpoints)?))
 }

@@ -84,8 +84,8 @@ pub(super) fn settle(asked: &Asked, actual: &Actual, former: &[EndpointRecord]) 
         ipv6: network.gateway6.is_some(),
         announced: endpoint.source.one_v4().filter(|_| endpoint.announce),
     };
-    published::check(&asked.publish, &publisher, actual)?;
-    Ok(Settled { network, endpoint, publish: asked.publish.clone(), table })
+    published::check(&asked.options.publish, &publisher, actual)?;
+    Ok(Settled { network, endpoint, publish: asked.options.publish.clone(), table })
 }
 
 /// Why an endpoint that is there cannot become what is asked for while it stays; none if it can, or is not there.

@@ -19,7 +19,7 @@ const PORT: u16 = 53;
 /// # Errors
 /// Other names are asked for in a network that has none at all.
 pub(super) fn check(asked: &Asked, network: &Network) -> Result<()> {
-    let Some(alias) = asked.aliases.first().filter(|_| !network.treatment.dns) else { return Ok(()) };
+    let Some(alias) = asked.options.aliases.first().filter(|_| !network.treatment.dns) else { return Ok(()) };
     let why = format!("network {} has no name server", network.name);
     Err(Error::new(Kind::Usage, "use", format!("--alias {alias}"), why)
         .remedy("make a network that has one: `fwd up --dns --network NAME`"))
@@ -28,14 +28,14 @@ pub(super) fn check(asked: &Asked, network: &Network) -> Result<()> {
 /// The other names of an endpoint that had those of `found`: those asked for, each once; without any, it keeps what it has, unless all that
 /// it is to have is said.
 pub(super) fn aliases(asked: &Asked, found: &[HostName]) -> Vec<HostName> {
-    let keeps = asked.aliases.is_empty() && !asked.no_others;
-    let wanted: BTreeSet<&HostName> = asked.aliases.iter().collect();
+    let keeps = asked.options.aliases.is_empty() && !asked.no_others;
+    let wanted: BTreeSet<&HostName> = asked.options.aliases.iter().collect();
     // Another order is no change.
     if keeps || wanted == found.iter().collect() {
         return found.to_vec();
     }
     let mut aliases: Vec<HostName> = Vec::new();
-    for alias in &asked.aliases {
+    for alias in &asked.options.aliases {
         if !aliases.contains(alias) {
             aliases.push(alias.clone());
         }

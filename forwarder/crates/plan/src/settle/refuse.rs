@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 use super::endpoint::routes;
 use crate::{
-    Actual, NetworkScope, TargetRef, UpRequest,
+    Actual, EndpointOptions, NetworkScope, TargetRef, UpRequest,
     desired::Asked,
     orphans, overlap,
     settled::{MOST_PORTS, Network},
@@ -52,7 +52,7 @@ pub(crate) fn no_room(actual: &Actual, network: &str) -> String {
 
 /// Refuses a way to attach that is not there.
 pub(crate) fn attach(asked: &Asked, actual: &Actual, network: &Network) -> Result<()> {
-    let Some(attach) = asked.attach else { return Ok(()) };
+    let Some(attach) = asked.options.attach else { return Ok(()) };
     let refuse = |why: &str, remedy| {
         Error::new(Kind::Unsupported, "use", format!("--attach {}", attach.name()), why).remedy(remedy)
     };
@@ -87,8 +87,9 @@ pub(crate) fn foreign_bridge(actual: &Actual, bridge: &str) -> Result<()> {
 
 /// Refuses a namespace that has a life of its own: a default route or an `eth0`, or the network's addresses.
 pub(crate) fn occupied(asked: &Asked, actual: &Actual, network: &Network) -> Result<()> {
-    let no_default_route = asked.no_default_route || network.treatment.internal || routes::comes_later(asked);
-    let comes_first = |route: &&Route| asked.metric.map_or(!routes::is_ours(actual, route), |it| it == route.metric);
+    let no_default_route = asked.options.no_default_route || network.treatment.internal || routes::comes_later(asked);
+    let comes_first =
+        |route: &&Route| asked.options.metric.map_or(!routes::is_ours(actual, route), |it| it == route.metric);
     let Some(inside) = actual.target_netns() else { return Ok(()) };
     let refuse = |why: String| Error::new(Kind::Conflict, "attach", asked.target.to_string(), why);
     let exec = format!("fwd exec {}", asked.target.option());
@@ -113,7 +114,7 @@ pub(crate) fn occupied(asked: &Asked, actual: &Actual, network: &Network) -> Res
     }
     if let Some(route) = conflicts.next().filter(|_| !no_default_route) {
         let family = if route.destination.addr().is_ipv6() { " -6" } else { "" };
-        let of = if asked.metric.is_some() { "of that metric" } else { "of its own" };
+        let of = if asked.options.metric.is_some() { "of that metric" } else { "of its own" };
         let interface = inside.net.name_of(route.ifindex);
         return Err(refuse(format!("it has a default route {of}, through {interface}")).remedy(format!(
             "delete the route: `{exec} -- ip{family} route delete default`; or keep it: --no-default-route, or --metric N with another N"
@@ -164,16 +165,16 @@ pub(crate) fn awaited(asked: &Asked, network: &Network) -> Result<()> {
         let why = format!("it is set inside, and {} does not exist yet", asked.target);
         Err(Error::new(Kind::Unsupported, "use", object, why).remedy(remedy))
     };
-    match asked {
+    match &asked.options {
         _ if !asked.target.is_awaited() => Ok(()),
         _ if network.datapath.has_xdp() => refuse("datapath xdp", "use datapath tc"),
         _ if network.datapath.has_netkit() => {
             let why = format!("its pair would wait on the host, and {} does not exist yet", asked.target);
             Err(Error::new(Kind::Unsupported, "use", "datapath netkit", why).remedy("use datapath tc"))
         }
-        Asked { limits, .. } if limits.outbound.is_some() => refuse("a rate of what leaves", "leave it out"),
-        Asked { routes, .. } if !routes.is_empty() => refuse("routes", "have the runtime set them"),
-        Asked { metric: Some(_), .. } => refuse("a metric", "have the runtime set it"),
+        EndpointOptions { limits, .. } if limits.outbound.is_some() => refuse("a rate of what leaves", "leave it out"),
+        EndpointOptions { routes, .. } if !routes.is_empty() => refuse("routes", "have the runtime set them"),
+        EndpointOptions { metric: Some(_), .. } => refuse("a metric", "have the runtime set it"),
         _ => Ok(()),
     }
 }

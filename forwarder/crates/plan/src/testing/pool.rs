@@ -26,7 +26,7 @@ impl World {
     /// Prepares one.
     #[track_caller]
     pub(crate) fn prepare(&mut self, from: &str) {
-        self.up(&UpRequest { pooled: true, ..UpRequest::new(named(from)) });
+        self.up(&UpRequest::new(named(from)).with_endpoint(|it| it.pooled = true));
         assert!(self.namespaces.contains_key(&name(from)));
     }
 }

@@ -17,7 +17,10 @@ const FREE: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
 
 fn announce(ns: &str, source: impl Into<Ipv4Addr>) -> UpRequest {
     let source = Sources { v4: Some(source.into().into()), v6: None };
-    UpRequest { source, announce: true, ..UpRequest::new(named(ns)) }
+    UpRequest::new(named(ns)).with_endpoint(|it| {
+        it.source = source;
+        it.announce = true;
+    })
 }
 
 #[test]
@@ -52,9 +55,9 @@ fn address_that_cannot_be_announced_is_refused() {
         refuses(&world, &announce("a", nobodys), Kind::Usage, "no host");
     }
     refuses(&world, &announce("a", [127, 0, 0, 1]), Kind::Usage, "no address of a host");
-    refuses(&world, &UpRequest { source: Sources::default(), ..announce("a", FREE) }, Kind::Usage, "--source");
+    refuses(&world, &announce("a", FREE).with_endpoint(|it| it.source = Sources::default()), Kind::Usage, "--source");
     let range = Sources { v4: "198.51.100.7-198.51.100.8".parse().ok(), v6: None };
-    refuses(&world, &UpRequest { source: range, ..announce("a", FREE) }, Kind::Usage, "one address alone");
+    refuses(&world, &announce("a", FREE).with_endpoint(|it| it.source = range), Kind::Usage, "one address alone");
     let by = |datapath| announce("a", FREE).with_options(|it| it.datapath = Some(datapath));
     refuses(&world, &by(Datapath::Kernel), Kind::Unsupported, "--datapath tc");
     let internal = announce("a", FREE).with_options(|it| it.uplink = UplinkChoice::None);
@@ -63,7 +66,7 @@ fn address_that_cannot_be_announced_is_refused() {
     refuses(&world, &announce("a", FREE), Kind::Conflict, "02:00:00:00:00:09");
     world.host.taken.clear();
 
-    world.up(&UpRequest { announce: false, ..announce("a", [198, 51, 100, 2]) });
+    world.up(&announce("a", [198, 51, 100, 2]).with_endpoint(|it| it.announce = false));
     refuses(&world, &announce("a", [198, 51, 100, 2]), Kind::Conflict, "--announce");
     world.up(&announce("b", FREE));
     // At one uplink alone.
@@ -77,7 +80,7 @@ fn address_that_cannot_be_announced_is_refused() {
 fn address_of_ipv6_is_not_announced() {
     let both = Sources { v4: Some(FREE.into()), v6: "2001:db8::2".parse().ok() };
     for source in [both, Sources { v4: None, ..both }] {
-        let asked = UpRequest { source, ..announce("a", FREE) };
+        let asked = announce("a", FREE).with_endpoint(|it| it.source = source);
         refused(&World::with_ipv6(), &asked, Kind::Usage, &["2001:db8::2", "leave out --source6"]);
     }
 }

@@ -6,8 +6,8 @@ mod left_out;
 use proptest::prelude::*;
 
 use super::super::{
-    AskedLimits, Change, ChangeKind, Datapath, Desired, Endpoint, Nat, Network, Object, RateLimit, TargetRef,
-    UpRequest, UplinkChoice, export,
+    AskedLimits, Change, ChangeKind, Datapath, Desired, Endpoint, EndpointOptions, Nat, Network, Object, RateLimit,
+    TargetRef, UpRequest, UplinkChoice, export,
     testing::{World, name, named},
 };
 use fwd_base::Kind;
@@ -18,23 +18,12 @@ fn endpoint(target: TargetRef, network: &str) -> Endpoint {
         id: target.id("eth0"),
         network: network.into(),
         owner_network: None,
-        range: None,
-        pooled: false,
-        host_if: None,
         netns: Some(target),
-        addresses: Vec::new(),
-        mac: None,
-        announce: false,
-        allow_spoof: false,
-        source: crate::Sources::default(),
-        policy: Some(Vec::new()),
-        no_default_route: false,
-        metric: None,
-        routes: Vec::new(),
-        limits: AskedLimits { outbound: Some(RateLimit::default()), inbound: Some(RateLimit::default()) },
-        attach: None,
-        publish: Vec::new(),
-        aliases: Vec::new(),
+        options: EndpointOptions {
+            policy: Some(Vec::new()),
+            limits: AskedLimits { outbound: Some(RateLimit::default()), inbound: Some(RateLimit::default()) },
+            ..EndpointOptions::default()
+        },
     }
 }
 
@@ -109,8 +98,8 @@ fn what_can_change_in_place_does() {
     let (mut world, mut desired) = host();
     let before = world.records.endpoints.clone();
     let a = &mut desired.endpoints[0];
-    a.limits.outbound = Some(RateLimit::of_rate(1_000_000));
-    a.publish = vec!["8080:80".parse().expect("ports")];
+    a.options.limits.outbound = Some(RateLimit::of_rate(1_000_000));
+    a.options.publish = vec!["8080:80".parse().expect("ports")];
     desired.networks.get_mut("web").expect("it is said").allow_networks = ["vault".to_owned()].into();
     let plan = world.declare(&desired, false);
     assert_eq!(kinds(&plan.changes), [(ChangeKind::Change, "web".into()), (ChangeKind::Change, "a".into())]);
@@ -128,10 +117,10 @@ fn what_can_change_in_place_does() {
 #[test]
 fn what_cannot_is_made_anew_with_its_address_in_the_same_namespace() {
     let changes: [fn(&mut Desired); 4] = [
-        |it| it.endpoints[1].allow_spoof = true,
-        |it| it.endpoints[1].mac = Some("02:00:00:00:00:09".parse().expect("an address")),
-        |it| it.endpoints[1].no_default_route = true,
-        |it| it.endpoints[1].routes = vec!["10.9.0.0/16".parse().expect("a route")],
+        |it| it.endpoints[1].options.allow_spoof = true,
+        |it| it.endpoints[1].options.mac = Some("02:00:00:00:00:09".parse().expect("an address")),
+        |it| it.endpoints[1].options.no_default_route = true,
+        |it| it.endpoints[1].options.routes = vec!["10.9.0.0/16".parse().expect("a route")],
     ];
     for change in changes {
         let (mut world, mut desired) = host();
@@ -243,7 +232,7 @@ fn what_a_runtime_has_attached_is_left_to_it() {
 fn what_is_left_open_takes_nothing_that_another_has_asked_for() {
     let mut desired = file();
     desired.networks.get_mut("web").expect("it is said").subnet = "10.77.0.0/24".parse().ok();
-    desired.endpoints[1].addresses = vec!["10.77.0.2".parse().expect("an address")];
+    desired.endpoints[1].options.ip = Some("10.77.0.2".parse().expect("an address"));
     let mut world = World::new();
     world.declare(&desired, false);
     let addresses: Vec<String> = world.records.endpoints.iter().map(|it| it.main_address().to_string()).collect();
@@ -292,13 +281,11 @@ fn files() -> impl Strategy<Value = Desired> {
             let internal = found.uplink == UplinkChoice::None;
             let ports = format!("{}:80", 8000 + at).parse().expect("ports");
             let limit = if rate { RateLimit::of_rate(1_000_000) } else { RateLimit::default() };
-            desired.endpoints.push(Endpoint {
-                announce: false,
-                allow_spoof: spoof,
-                limits: AskedLimits { outbound: Some(limit), inbound: Some(RateLimit::default()) },
-                publish: if port && !internal { vec![ports] } else { Vec::new() },
-                ..endpoint(named(["a", "b", "c", "d"][at]), network)
-            });
+            let mut endpoint = endpoint(named(["a", "b", "c", "d"][at]), network);
+            endpoint.options.allow_spoof = spoof;
+            endpoint.options.limits.outbound = Some(limit);
+            endpoint.options.publish = if port && !internal { vec![ports] } else { Vec::new() };
+            desired.endpoints.push(endpoint);
         }
         desired
     })
@@ -321,7 +308,7 @@ proptest! {
         prop_assert_eq!(world.records.endpoints.contains(&own), !prune);
         for wanted in &then.endpoints {
             let found = world.records.endpoints.iter().find(|it| it.id == wanted.id).expect("it is there");
-            prop_assert_eq!((&found.network, found.allow_spoof), (&wanted.network, wanted.allow_spoof));
+            prop_assert_eq!((&found.network, found.allow_spoof), (&wanted.network, wanted.options.allow_spoof));
         }
         // What is said of it is the same again.
         let exported = export(&world.read_whole(&Desired::default()));

@@ -97,7 +97,7 @@ fn loopback_and_resolver_stay_for_the_other_interface() {
 fn second_interface_that_was_killed_anywhere_is_completed_or_goes() {
     let mut one = World::new();
     one.up(&join("a", "web", "eth0"));
-    let request = UpRequest { metric: Some(200), ..join("a", "db", "eth1") };
+    let request = join("a", "db", "eth1").with_endpoint(|it| it.metric = Some(200));
     let ops = one.plan_up(&request).expect("possible").ops;
     for step in 0..=ops.len() {
         let mut world = one.clone();
@@ -140,12 +140,22 @@ fn first_default_route_wins_unless_a_metric_decides() {
     world.up(&join("a", "web", "eth0"));
     let plan = world.up(&join("a", "db", "eth1"));
     assert!(plan.warnings.iter().any(|warning| warning.contains("eth1 gets no default route")), "{:?}", plan.warnings);
-    refused(&world, &UpRequest { metric: Some(5), ..join("a", "db", "eth1") }, Kind::Conflict, &["no default route"]);
-    world.up(&UpRequest { metric: Some(5), ..join("a", "app", "eth2") });
+    refused(
+        &world,
+        &join("a", "db", "eth1").with_endpoint(|it| it.metric = Some(5)),
+        Kind::Conflict,
+        &["no default route"],
+    );
+    world.up(&join("a", "app", "eth2").with_endpoint(|it| it.metric = Some(5)));
     assert_eq!(default_routes(&mut world), [("eth0".into(), 0), ("eth2".into(), 5)]);
-    let same = UpRequest { metric: Some(5), ..join("a", "more", "eth3") };
+    let same = join("a", "more", "eth3").with_endpoint(|it| it.metric = Some(5));
     refused(&world, &same, Kind::Conflict, &["of that metric", "eth2", "--metric N"]);
-    refused(&world, &UpRequest { metric: Some(6), ..join("a", "app", "eth2") }, Kind::Conflict, &["metric", "5", "6"]);
+    refused(
+        &world,
+        &join("a", "app", "eth2").with_endpoint(|it| it.metric = Some(6)),
+        Kind::Conflict,
+        &["metric", "5", "6"],
+    );
 }
 
 #[test]
@@ -154,7 +164,7 @@ fn names_and_hardware_addresses_that_no_interface_can_have() {
     for ifname in ["lo", "all", "a/b", "sixteen-characters", "", "-x"] {
         refused(&world, &join("a", "web", ifname), Kind::Usage, &["name of an interface", "--ifname eth1"]);
     }
-    let with = |mac: &str| UpRequest { mac: Some(mac.parse().expect("an address")), ..join("b", "web", "eth0") };
+    let with = |mac: &str| join("b", "web", "eth0").with_endpoint(|it| it.mac = Some(mac.parse().expect("an address")));
     for mac in ["00:00:00:00:00:00", "01:00:5e:00:00:01", "ff:ff:ff:ff:ff:ff"] {
         refused(&world, &with(mac), Kind::Usage, &[mac, "--mac"]);
     }
@@ -172,7 +182,8 @@ fn names_and_hardware_addresses_that_no_interface_can_have() {
 #[test]
 fn routes_and_gateway_are_checked_before_anything_is_made() {
     let mut world = World::new();
-    let with = |route: &str| UpRequest { routes: vec![route.parse().expect("a route")], ..join("a", "web", "eth0") };
+    let with =
+        |route: &str| join("a", "web", "eth0").with_endpoint(|it| it.routes = vec![route.parse().expect("a route")]);
     for (route, kind, words) in [
         ("0.0.0.0/0", Kind::Usage, &["default route", "--metric"][..]),
         ("10.9.0.1/16", Kind::Usage, &["--route 10.9.0.0/16"]),
@@ -199,7 +210,7 @@ fn routes_and_gateway_are_checked_before_anything_is_made() {
     world.up(&with("10.9.0.0/16"));
     assert_eq!(world.up(&with("10.9.0.0/16")).ops, []);
     refused(&world, &with("10.8.0.0/16"), Kind::Conflict, &["--route 10.8.0.0/16"]);
-    let second = UpRequest { routes: with("10.9.0.0/16").routes, ..join("a", "db", "eth1") };
+    let second = join("a", "db", "eth1").with_endpoint(|it| it.routes = with("10.9.0.0/16").endpoint.routes);
     refused(&world, &second, Kind::Conflict, &["route there already, through eth0"]);
 }
 
@@ -209,8 +220,11 @@ fn whole_says_all_of_it_and_makes_it_again() {
     world.add_network("web", Network { uplink: UplinkChoice::None, gateway: None, ..Network::default() });
     let mac = Some(HardwareAddress([2, 0, 0, 0, 0, 9]));
     let route = vec!["10.9.0.0/16".parse().expect("a route")];
-    world.up(&UpRequest { mac, routes: route, ..join("a", "db", "eth0") });
-    world.up(&UpRequest { metric: Some(7), ..join("a", "app", "eth1") });
+    world.up(&join("a", "db", "eth0").with_endpoint(|it| {
+        it.mac = mac;
+        it.routes = route;
+    }));
+    world.up(&join("a", "app", "eth1").with_endpoint(|it| it.metric = Some(7)));
     world.up(&join("a", "web", "eth2"));
     let said = export(&world.read_whole(&Default::default()));
     assert_eq!(world.plan_whole(&said).expect("it is there").ops, []);

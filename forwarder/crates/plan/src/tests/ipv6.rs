@@ -167,7 +167,7 @@ fn host_takes_no_ipv6_from_a_network_without_it() {
 #[test]
 fn endpoint_without_default_route_has_none_of_either_family() {
     let mut world = World::with_ipv6();
-    let plan = world.up(&UpRequest { no_default_route: true, ..request("a") });
+    let plan = world.up(&request("a").with_endpoint(|it| it.no_default_route = true));
     assert!(!text(&plan.ops).contains("default via") && world.records.endpoints[0].address6.is_some());
 }
 

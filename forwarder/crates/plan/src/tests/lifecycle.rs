@@ -60,8 +60,12 @@ fn options_are_recorded_and_shown() {
         it.no_icc = true;
         it.flows = Flows::EastWest;
     });
-    let request =
-        UpRequest { allow_spoof: true, no_default_route: true, ..request }.with_options(|it| it.ignore_xfrm = true);
+    let request = request
+        .with_endpoint(|it| {
+            it.allow_spoof = true;
+            it.no_default_route = true;
+        })
+        .with_options(|it| it.ignore_xfrm = true);
     let plan = world.up(&request);
     let shown = text(&plan.ops);
     for line in [
@@ -332,7 +336,7 @@ fn down_of_what_is_absent_does_nothing_and_names_the_nearest() {
 fn way_to_attach_lasts_until_another_is_asked_for() {
     let mut world = World::new();
     let plain = UpRequest::new(named("a"));
-    let by = |backend| UpRequest { attach: Some(backend), ..plain.clone() };
+    let by = |backend| plain.clone().with_endpoint(|it| it.attach = Some(backend));
     world.up(&by(Backend::Clsact));
     let index = world.records.endpoints[0].index;
     assert_eq!((world.records.endpoint_hooks.len(), world.records.endpoint_filters.contains(&index)), (0, true));
@@ -357,7 +361,7 @@ fn way_to_attach_lasts_until_another_is_asked_for() {
 fn kernel_without_tcx_attaches_by_clsact() {
     let mut world = World::new();
     world.no_tcx = true;
-    let tcx = UpRequest { attach: Some(Backend::Tcx), ..UpRequest::new(named("a")) };
+    let tcx = UpRequest::new(named("a")).with_endpoint(|it| it.attach = Some(Backend::Tcx));
     let error = world.plan_up(&tcx).expect_err("there is none");
     assert_eq!((error.kind, error.remedy.is_some()), (Kind::Unsupported, true), "{error}");
     world.up(&UpRequest::new(named("a")));

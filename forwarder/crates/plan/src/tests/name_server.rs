@@ -14,7 +14,7 @@ use fwd_dataplane::Transport;
 use fwd_kernel::netns::resolv::Found;
 
 fn with_names() -> UpRequest {
-    UpRequest { aliases: vec!["www".parse().expect("a name")], ..request() }.with_options(|it| it.dns = true)
+    request().with_endpoint(|it| it.aliases = vec!["www".parse().expect("a name")]).with_options(|it| it.dns = true)
 }
 
 #[test]
@@ -67,10 +67,10 @@ fn aliases_outlive_the_veth_pair_and_are_exported() {
     world.up(&with_names());
     world.delete_link(&world.records.endpoints[0].host_if.clone());
     world.up(&request());
-    assert_eq!(world.records.endpoints[0].aliases, with_names().aliases);
+    assert_eq!(world.records.endpoints[0].aliases, with_names().endpoint.aliases);
     let desired = export(&world.read_whole(&Default::default()));
     assert!(matches!(desired.networks.get("fwd0"), Some(Network { dns: true, .. })));
-    assert_eq!(desired.endpoints[0].aliases, with_names().aliases);
+    assert_eq!(desired.endpoints[0].options.aliases, with_names().endpoint.aliases);
     assert_eq!(world.plan_whole(&desired).expect("it is there").ops, []);
 }
 
@@ -78,7 +78,8 @@ fn aliases_outlive_the_veth_pair_and_are_exported() {
 fn aliases_are_changed_while_an_endpoint_is_up_and_stay_otherwise() {
     let mut world = World::new();
     let names = |names: &[&str]| names.iter().map(|name| name.parse().expect("a name")).collect::<Vec<HostName>>();
-    let with = |aliases: &[&str]| UpRequest { aliases: names(aliases), ..request() }.with_options(|it| it.dns = true);
+    let with =
+        |aliases: &[&str]| request().with_endpoint(|it| it.aliases = names(aliases)).with_options(|it| it.dns = true);
     world.up(&with(&[]));
     let ops = world.up(&with(&["www", "db"])).ops;
     assert!(matches!(&ops[..], [op] if matches!(op.object, Object::EndpointNames(_))), "{ops:?}");
@@ -92,7 +93,7 @@ fn aliases_are_changed_while_an_endpoint_is_up_and_stay_otherwise() {
     assert_eq!(world.records.endpoints[0].aliases, names(&["mail"]));
     // What files say is all that it has.
     let mut desired = export(&world.read_whole(&Default::default()));
-    desired.endpoints[0].aliases.clear();
+    desired.endpoints[0].options.aliases.clear();
     let ops = world.plan_whole(&desired).expect("they are taken away").ops;
     assert!(text(&ops).contains("other names of ") && text(&ops).contains(": none"), "{ops:?}");
     // Noted is what there is room for.
@@ -127,7 +128,7 @@ fn port_of_another_process_and_names_without_a_server() {
     refused(&world, &alias, Kind::Usage, &["--alias www", "network fwd0 has no name server", "--dns"]);
     let other = UpRequest { network: Some(name("web")), ..UpRequest::new(named("b")) };
     world.up(&other.clone().with_options(|it| it.dns = true));
-    let alias = UpRequest { aliases: with_names().aliases, ..other };
+    let alias = other.with_endpoint(|it| it.aliases = with_names().endpoint.aliases);
     world.plan_up(&alias).expect("names of one that is there are changed");
 }
 

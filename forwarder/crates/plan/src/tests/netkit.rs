@@ -24,7 +24,7 @@ fn netkit_pairs_have_one_way_to_attach() {
     let index = world.records.endpoints[0].index;
     assert!(world.records.endpoint_netkits.contains(&index) && world.records.endpoint_hooks.is_empty());
     assert_eq!(world.up(&UpRequest::new(named("a"))).ops, []);
-    let clsact = UpRequest { attach: Some(Backend::Clsact), ..netkit };
+    let clsact = netkit.with_endpoint(|it| it.attach = Some(Backend::Clsact));
     let error = world.plan_up(&clsact).expect_err("there is no other");
     assert_eq!((error.kind, error.remedy.is_some()), (Kind::Unsupported, true), "{error}");
     // In a network of veth pairs the same namespace is attached as any other.

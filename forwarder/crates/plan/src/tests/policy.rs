@@ -64,11 +64,11 @@ fn what_an_internal_network_has_not() {
 fn endpoint_that_has_a_default_route() {
     let mut world = World::new();
     world.up(&request());
-    refused(&world, &UpRequest { no_default_route: true, ..request() }, Kind::Conflict, &["--no-default-route"]);
+    refused(&world, &request().with_endpoint(|it| it.no_default_route = true), Kind::Conflict, &["--no-default-route"]);
 }
 
 fn limited(outbound: RateLimit) -> UpRequest {
-    UpRequest { limits: AskedLimits { outbound: Some(outbound), inbound: None }, ..request() }
+    request().with_endpoint(|it| it.limits = AskedLimits { outbound: Some(outbound), inbound: None })
 }
 
 #[test]
@@ -126,12 +126,12 @@ fn limits_out_of_range_or_without_a_program_that_counts() {
     let limit = limited(RateLimit::of_rate(100_000_000));
     refused(&without, &limit, Kind::Unsupported, &["--rate-out 100M", "sch_tbf", "CONFIG_NET_SCH_TBF"]);
     let inbound = AskedLimits { inbound: Some(RateLimit::of_rate(100_000_000)), outbound: Some(RateLimit::default()) };
-    world.clone().up(&UpRequest { limits: inbound, ..kernel });
+    world.clone().up(&kernel.with_endpoint(|it| it.limits = inbound));
 }
 
 fn ruled(rules: &[&str]) -> UpRequest {
     let rule = |text: &&str| Rule::try_from((*text).to_owned()).expect("a rule");
-    UpRequest { policy: Some(rules.iter().map(rule).collect()), ..request() }
+    request().with_endpoint(|it| it.policy = Some(rules.iter().map(rule).collect()))
 }
 
 #[test]

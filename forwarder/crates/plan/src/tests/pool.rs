@@ -42,11 +42,10 @@ fn what_else_is_asked_for_is_done_to_the_one_that_is_taken() {
     let mut world = pooled_world();
     world.resolv_conf = ResolvConf::Write("nameserver 10.77.0.1\n".into());
     let limit = RateLimit { rate: 1_000_000, burst: 10_000 };
-    let request = UpRequest {
-        limits: AskedLimits { outbound: Some(limit), inbound: None },
-        publish: vec!["8080:80".parse().expect("ports")],
-        ..UpRequest::new(named("web"))
-    };
+    let request = UpRequest::new(named("web")).with_endpoint(|it| {
+        it.limits = AskedLimits { outbound: Some(limit), inbound: None };
+        it.publish = vec!["8080:80".parse().expect("ports")];
+    });
     let plan = world.take_from_pool(&request, POOLED);
     let record = &world.records.endpoints[0];
     assert_eq!(record.limits.outbound, limit);
@@ -60,7 +59,10 @@ fn nothing_is_written_for_what_is_nobodys() {
     world.resolv_conf = ResolvConf::Write("nameserver 10.77.0.1\n".into());
     world.prepare(POOLED);
     assert!(world.written.is_empty() && !world.records.endpoints[0].marks.resolv_conf);
-    assert_eq!(world.plan_up(&UpRequest { pooled: true, ..UpRequest::new(named(POOLED)) }).expect("there").ops, []);
+    assert_eq!(
+        world.plan_up(&UpRequest::new(named(POOLED)).with_endpoint(|it| it.pooled = true)).expect("there").ops,
+        []
+    );
 }
 
 #[test]
@@ -96,7 +98,14 @@ fn one_that_cannot_become_what_is_asked_for_does_not_fit() {
     let (network, record) = (&world.records.networks[0], &world.records.endpoints[0]);
     let usual = UpRequest::new(named("web"));
     assert!(fits(&usual, network, record));
-    assert!(fits(&UpRequest { ip: record.address, attach: Some(Backend::Tcx), ..usual.clone() }, network, record));
+    assert!(fits(
+        &usual.clone().with_endpoint(|it| {
+            it.ip = record.address;
+            it.attach = Some(Backend::Tcx);
+        }),
+        network,
+        record
+    ));
     let other = NetworkRecord { name: "web".into(), ..network.clone() };
     assert!(!fits(&usual, &other, record), "another network");
     // It has the addresses that the network lent when it was made.
@@ -106,17 +115,17 @@ fn one_that_cannot_become_what_is_asked_for_does_not_fit() {
     assert!(fits(&usual, &lends, &EndpointRecord { source, ..record.clone() }));
     let route = RouteRequest { to: "10.9.0.0/16".parse().expect("a network"), via: None };
     for other in [
-        UpRequest { ip: Some("10.77.0.99".parse().expect("an address")), ..usual.clone() },
-        UpRequest { ip6: Some("fd00::9".parse().expect("an address")), ..usual.clone() },
-        UpRequest { mac: Some("02:00:00:00:00:01".parse().expect("one")), ..usual.clone() },
-        UpRequest { attach: Some(Backend::Clsact), ..usual.clone() },
+        usual.clone().with_endpoint(|it| it.ip = Some("10.77.0.99".parse().expect("an address"))),
+        usual.clone().with_endpoint(|it| it.ip6 = Some("fd00::9".parse().expect("an address"))),
+        usual.clone().with_endpoint(|it| it.mac = Some("02:00:00:00:00:01".parse().expect("one"))),
+        usual.clone().with_endpoint(|it| it.attach = Some(Backend::Clsact)),
         UpRequest { ifname: Some("eth1".into()), ..usual.clone() },
-        UpRequest { allow_spoof: true, ..usual.clone() },
-        UpRequest { no_default_route: true, ..usual.clone() },
-        UpRequest { source, ..usual.clone() },
-        UpRequest { metric: Some(7), ..usual.clone() },
-        UpRequest { routes: vec![route], ..usual.clone() },
-        UpRequest { pooled: true, ..usual.clone() },
+        usual.clone().with_endpoint(|it| it.allow_spoof = true),
+        usual.clone().with_endpoint(|it| it.no_default_route = true),
+        usual.clone().with_endpoint(|it| it.source = source),
+        usual.clone().with_endpoint(|it| it.metric = Some(7)),
+        usual.clone().with_endpoint(|it| it.routes = vec![route]),
+        usual.clone().with_endpoint(|it| it.pooled = true),
     ] {
         assert!(!fits(&other, network, record), "{other:?}");
     }
@@ -203,8 +212,9 @@ fn what_is_nobodys_is_joined_by_nobody_and_what_is_somebodys_is_not_prepared() {
     let error = world.plan_up(&other).expect_err("it would be taken away");
     assert!(error.kind == Kind::Conflict && error.to_string().contains("of the pool"), "{error}");
     world.add_namespace("theirs");
-    let error =
-        world.plan_up(&UpRequest { pooled: true, ..UpRequest::new(named("theirs")) }).expect_err("a foreign one");
+    let error = world
+        .plan_up(&UpRequest::new(named("theirs")).with_endpoint(|it| it.pooled = true))
+        .expect_err("a foreign one");
     assert_eq!(error.kind, Kind::Conflict);
 }
 
@@ -222,7 +232,8 @@ fn addresses_of_the_pool_are_told_as_such() {
     let mut world = pooled_world();
     let ip = world.records.endpoints[0].address;
     world.add_namespace("theirs");
-    let error = world.plan_up(&UpRequest { ip, ..UpRequest::new(named("theirs")) }).expect_err("it is taken");
+    let error =
+        world.plan_up(&UpRequest::new(named("theirs")).with_endpoint(|it| it.ip = ip)).expect_err("it is taken");
     assert!(error.remedy.is_some_and(|it| it.contains(&format!("fwd down --ns {POOLED}"))));
 }
 

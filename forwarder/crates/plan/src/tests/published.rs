@@ -12,7 +12,7 @@ fn ports(text: &str) -> PublishedPorts {
 }
 
 fn publishing(ns: &str, published: &[&str]) -> UpRequest {
-    UpRequest { publish: published.iter().map(|text| ports(text)).collect(), ..UpRequest::new(named(ns)) }
+    UpRequest::new(named(ns)).with_endpoint(|it| it.publish = published.iter().map(|text| ports(text)).collect())
 }
 
 /// What is published, by the cookie of the namespace, in order.
@@ -50,7 +50,7 @@ fn whole_has_no_other_ports_than_it_says() {
     world.up(&publishing("a", &["80:80", "53:53/udp"]));
     let mut desired = export(&world.read_whole(&Desired::default()));
     assert!(world.plan_whole(&desired).expect("it is there").ops.is_empty());
-    desired.endpoints[0].publish = vec![ports("443:443")];
+    desired.endpoints[0].options.publish = vec![ports("443:443")];
     world.make_whole(&desired);
     assert_eq!(published(&world, "a"), ["443:443/tcp"]);
 }

@@ -97,9 +97,9 @@ fn play(world: &mut World, theirs: &mut BTreeSet<&'static str>, event: &Event) {
             let request = UpRequest {
                 network: Some(name(NETWORKS[*network])),
                 options: options(*network, *datapath),
-                attach: attach.filter(|_| datapath.takes_attach()),
                 ..UpRequest::new(target.clone())
-            };
+            }
+            .with_endpoint(|it| it.attach = attach.filter(|_| datapath.takes_attach()));
             up(world, &request, *steps);
         }
         Event::Down { target, steps } => {

@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 
 use super::super::{
-    Action, AskedLimits, Datapath, Desired, Endpoint, Nat, Network, RateLimit, ResolvConf, TargetRef, UpRequest,
-    UplinkChoice, export,
+    Action, AskedLimits, Datapath, Desired, Endpoint, EndpointOptions, Nat, Network, RateLimit, ResolvConf, TargetRef,
+    UpRequest, UplinkChoice, export,
     testing::{World, down, name, named},
 };
 use fwd_base::Kind;
@@ -16,23 +16,8 @@ fn endpoint(id: &str, network: &str, netns: TargetRef) -> Endpoint {
         id,
         network: network.into(),
         netns: Some(netns),
-        addresses: Vec::new(),
-        range: None,
-        pooled: false,
-        host_if: None,
         owner_network: None,
-        mac: None,
-        announce: false,
-        allow_spoof: false,
-        source: crate::Sources::default(),
-        no_default_route: false,
-        metric: None,
-        routes: Vec::new(),
-        limits: AskedLimits::default(),
-        policy: None,
-        attach: None,
-        publish: Vec::new(),
-        aliases: Vec::new(),
+        options: EndpointOptions::default(),
     }
 }
 
@@ -152,7 +137,10 @@ fn what_is_not_made_yet_is_refused() {
         (web.subnet, web.subnet6) = (None, "fd00::/64".parse().ok());
     };
     assert_eq!(refused(six).kind, Kind::Unsupported);
-    assert_eq!(refused(|it| it.endpoints[0].addresses = vec!["fd00::2".parse().expect("one")]).kind, Kind::Unsupported);
+    assert_eq!(
+        refused(|it| it.endpoints[0].options.ip6 = Some("fd00::2".parse().expect("one"))).kind,
+        Kind::Unsupported
+    );
     assert_eq!(refused(|it| it.endpoints[0].netns = None).kind, Kind::NotFound);
     assert_eq!(refused(|it| it.endpoints[0].network = "nowhere".into()).kind, Kind::NotFound);
     assert_eq!(refused(|it| it.endpoints[1].id = it.endpoints[0].id.clone()).kind, Kind::Usage);
@@ -168,7 +156,7 @@ fn desired_is_read_from_text() {
     let text = r#"{
         "table": {"nat_ports": [2000, 3000], "timeouts": {"icmp": 90}},
         "networks": {"web": {"uplink": {"interface": "eth1"}, "subnet": "10.9.0.0/24", "datapath": "tc", "nat": "eim-eif"}},
-        "endpoints": [{"id": {"owner": "docker", "id": "0a", "ifname": "eth0"}, "network": "web", "netns": {"pid": 7}, "attach": "clsact"}]
+        "endpoints": [{"id": {"owner": "docker", "id": "0a", "ifname": "eth0"}, "network": "web", "netns": {"pid": 7}, "options": {"attach": "clsact"}}]
     }"#;
     let desired: Desired = serde_json::from_str(text).expect("it is understood");
     assert_eq!(desired.endpoints[0].netns, Some(TargetRef::Pid(7)));
@@ -207,10 +195,18 @@ proptest! {
         let [pod, path, _] = world.add_nameless("pod", 7);
         let targets = [named("a"), named("b"), named("c"), path, pod];
         for (ns, network, datapath, attach, allow_spoof) in ups {
-            let request = UpRequest { network: Some(name(["fwd0", "web", "db", "vault"][network])), no_default_route: allow_spoof, policy: None, limits: AskedLimits { outbound: (allow_spoof && datapath.is_ebpf()).then(|| RateLimit::of_rate(1_000_000)), inbound: None }, attach: attach.filter(|_| datapath.takes_attach()), allow_spoof, ..UpRequest::new(targets[ns].clone()) }.with_options(|it| {
+            let network_of = Some(name(["fwd0", "web", "db", "vault"][network]));
+            let request = UpRequest { network: network_of, ..UpRequest::new(targets[ns].clone()) }.with_endpoint(|it| {
+                let outbound = (allow_spoof && datapath.is_ebpf()).then(|| RateLimit::of_rate(1_000_000));
+                it.limits = AskedLimits { outbound, inbound: None };
+                it.no_default_route = allow_spoof;
+                it.attach = attach.filter(|_| datapath.takes_attach());
+                it.allow_spoof = allow_spoof;
+            }).with_options(|it| {
                 let uplink = ["eth0", "eth0", "eth1"].get(network);
                 it.uplink = uplink.map_or(UplinkChoice::None, |uplink| UplinkChoice::Interface((*uplink).into()));
-                it.datapath = Some(datapath); });
+                it.datapath = Some(datapath);
+            });
             if let Ok(plan) = world.plan_up(&request) {
                 world.run(&plan.ops, usize::MAX);
             }

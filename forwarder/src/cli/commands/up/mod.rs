@@ -1,8 +1,6 @@
 //! `fwd up`.
 
 mod args;
-mod policy;
-mod rate;
 mod serve;
 pub(super) mod table;
 
@@ -14,14 +12,9 @@ pub(super) use self::{
 use super::ls;
 use crate::{
     Result,
-    cli::{
-        args::{parsed, sources},
-        session::Session,
-        target,
-    },
-    dataplane::{Dataplane, PublishedPorts, Senders},
+    cli::{session::Session, target},
+    dataplane::Dataplane,
     execute::{self, Observer, UpResult},
-    netns::Name,
     query::{State, flow_table},
     reconcile::{Datapath, UpRequest},
     render::UpView,
@@ -62,70 +55,13 @@ fn look(request: &UpRequest, result: &UpResult, plane: Dataplane) -> Result<(UpV
 
 /// What the words ask for.
 fn request(args: &UpArgs) -> Result<UpRequest> {
-    let UpArgs {
-        target,
-        ip,
-        network,
-        alias,
-        ifname,
-        mac,
-        metric,
-        routes,
-        no_default_route,
-        rate_out,
-        rate_in,
-        burst,
-        policy,
-        announce,
-        allow_spoof,
-        source,
-        source6,
-        attach,
-        options,
-        table,
-        dry_run: _,
-        publish,
-        publish_from,
-    } = args;
-    Ok(UpRequest {
-        ifname: ifname.clone(),
-        network: network.as_deref().map(|name| Name::of("a network", name)).transpose()?,
-        ip: ip.as_deref().map(|ip| parsed("--ip", ip, "an IPv4 address such as 10.77.0.2")).transpose()?,
-        mac: mac.as_deref().map(|mac| parsed("--mac", mac, "one such as 02:00:00:00:00:01")).transpose()?,
-        aliases: alias
-            .iter()
-            .map(|name| parsed("--alias", name, "a name such as www or db-1"))
-            .collect::<Result<_>>()?,
-        no_default_route: *no_default_route,
-        metric: *metric,
-        routes: routes.iter().map(|route| parsed("--route", route, ROUTE)).collect::<Result<_>>()?,
-        limits: rate::limits(rate_out.as_deref(), rate_in.as_deref(), burst.as_deref())?,
-        policy: policy::rules(policy)?,
-        announce: *announce,
-        allow_spoof: *allow_spoof,
-        source: sources(source.as_deref(), source6.as_deref())?,
-        attach: *attach,
-        publish: parsed_ports(publish, publish_from.as_deref())?,
+    let UpArgs { target, endpoint, options, table, dry_run: _ } = args;
+    endpoint.asked(UpRequest {
         table: table::request(table)?,
         options: options.asked()?,
         ..UpRequest::new(target::required(target)?)
     })
 }
-
-/// How ports are written.
-const PORTS: &str = "[HOSTIP:]PORT[-END]:PORT[-END][/tcp|udp], such as 8080:80";
-/// How those are written who may use them.
-const SENDERS: &str = "prefixes of addresses with commas between them, such as 192.0.2.0/24,10.0.0.0/8";
-
-/// Ports that are published, and who may use them.
-pub(super) fn parsed_ports(publish: &[String], from: Option<&str>) -> Result<Vec<PublishedPorts>> {
-    let senders: Option<Senders> = from.map(|from| parsed("--publish-from", from, SENDERS)).transpose()?;
-    let meant = |ports: PublishedPorts| PublishedPorts { senders: senders.unwrap_or(ports.senders), ..ports };
-    publish.iter().map(|ports| parsed("--publish", ports, PORTS).map(meant)).collect()
-}
-
-/// How a route is written.
-const ROUTE: &str = "a network, and its router if it is not the gateway: 10.0.0.0/8, or 10.0.0.0/8=10.77.0.5";
 
 #[cfg(test)]
 mod tests {
@@ -169,19 +105,22 @@ mod tests {
         assert_eq!(request.network.as_ref().map(ToString::to_string).as_deref(), Some("web"));
         assert_eq!(request.options.uplink.interface(), Some("eth1"));
         assert_eq!(request.options.subnet.map(|subnet| subnet.to_string()).as_deref(), Some("10.0.0.0/24"));
-        assert_eq!(request.ip.map(|ip| ip.to_string()).as_deref(), Some("10.0.0.9"));
-        assert_eq!((request.ifname.as_deref(), request.metric), (Some("eth1"), Some(200)));
-        assert_eq!(request.mac, Some(HardwareAddress([2, 0, 0, 0, 0, 1])));
+        assert_eq!(request.endpoint.ip.map(|ip| ip.to_string()).as_deref(), Some("10.0.0.9"));
+        assert_eq!((request.ifname.as_deref(), request.endpoint.metric), (Some("eth1"), Some(200)));
+        assert_eq!(request.endpoint.mac, Some(HardwareAddress([2, 0, 0, 0, 0, 1])));
         assert_eq!(request.options.gateway.map(|gateway| gateway.to_string()).as_deref(), Some("10.0.0.254"));
-        assert_eq!(request.routes[0].to_string(), "10.9.0.0/16=10.0.0.3");
+        assert_eq!(request.endpoint.routes[0].to_string(), "10.9.0.0/16=10.0.0.3");
         assert_eq!(request.options.ipv6, Some(Ipv6::Masquerade));
         assert_eq!(request.options.subnet6.map(|subnet| subnet.to_string()).as_deref(), Some("fd00:77::/64"));
         assert_eq!((request.options.mtu, request.options.datapath), (Some(1400), Some(Datapath::Kernel)));
-        assert_eq!((request.options.nat, request.options.clamp_mss, request.allow_spoof), (Some(Nat::Eim), true, true));
-        assert_eq!((request.attach, request.options.ignore_xfrm), (Some(Backend::Clsact), true));
-        let aliases: Vec<&str> = request.aliases.iter().map(|alias| alias.as_str()).collect();
+        assert_eq!(
+            (request.options.nat, request.options.clamp_mss, request.endpoint.allow_spoof),
+            (Some(Nat::Eim), true, true)
+        );
+        assert_eq!((request.endpoint.attach, request.options.ignore_xfrm), (Some(Backend::Clsact), true));
+        let aliases: Vec<&str> = request.endpoint.aliases.iter().map(|alias| alias.as_str()).collect();
         assert_eq!((request.options.dns, aliases), (true, vec!["www", "a.b"]));
-        let published: Vec<String> = request.publish.iter().map(ToString::to_string).collect();
+        let published: Vec<String> = request.endpoint.publish.iter().map(ToString::to_string).collect();
         assert_eq!(published, ["8080:80/tcp from 192.0.2.0/24", "53:5353/udp from 192.0.2.0/24"]);
         let table = TableRequest {
             nat_ports: Some((2000, 3000)),

@@ -30,18 +30,19 @@ pub(in crate::execute) fn for_whole(context: &HostContext, desired: &Desired) ->
         return Err(refusal);
     }
     gathered.actual.host.given = context.host.clone();
-    gathered.actual.host.listeners = surroundings::listeners(desired.endpoints.iter().flat_map(|it| &it.publish))?;
+    let endpoints = || desired.endpoints.iter().map(|it| &it.options);
+    gathered.actual.host.listeners = surroundings::listeners(endpoints().flat_map(|it| &it.publish))?;
     let named = desired.networks.values().any(|network| network.dns);
     gathered.actual.host.resolvers = if named { names::resolvers()? } else { Vec::new() };
     gathered.actual.host.surroundings = surroundings::read(true, true)?;
-    gathered.look_who_has(desired.endpoints.iter().filter(|it| it.announce).filter_map(|it| it.source.one_v4()))?;
-    gathered.host_access(context, desired.endpoints.iter().any(|it| !it.publish.is_empty()))?;
+    gathered.look_who_has(endpoints().filter(|it| it.announce).filter_map(|it| it.source.one_v4()))?;
+    gathered.host_access(context, endpoints().any(|it| !it.publish.is_empty()))?;
     let by_kernel = |network: &Network| network.datapath == Some(Datapath::Kernel);
     gathered.actual.no_tc = no_tc(desired.networks.values().all(by_kernel), gathered.plane.as_ref())?;
     gathered.actual.no_tcx = Backend::of_kernel()? != Backend::Tcx;
     let by_netkit = |network: &Network| network.datapath == Some(Datapath::Netkit);
     gathered.actual.no_netkit = desired.networks.values().any(by_netkit) && !has_netkit();
-    gathered.actual.no_shaper = desired.endpoints.iter().any(|it| it.limits.limit_something()) && !has_shaper();
+    gathered.actual.no_shaper = endpoints().any(|it| it.limits.limit_something()) && !has_shaper();
     gathered.actual.host.machine = machine();
     // What masquerade takes, a route takes too.
     let asked = |which| desired.networks.values().any(|network| network.ipv6 == Some(which)).then_some(which);

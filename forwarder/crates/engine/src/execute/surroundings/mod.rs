@@ -47,7 +47,7 @@ pub(super) fn for_up(request: &UpRequest, actual: &Actual) -> Result<Surrounding
     let ignores = record.map_or(request.options.ignore_xfrm, |record| record.treatment.ignore_xfrm);
     let kernel = datapath == Some(Datapath::Kernel);
     Ok(Surroundings {
-        input: if request.publish.is_empty() { Vec::new() } else { input_chains()? },
+        input: if request.endpoint.publish.is_empty() { Vec::new() } else { input_chains()? },
         ..read(!kernel && !ignores, kernel || record.is_none())?
     })
 }

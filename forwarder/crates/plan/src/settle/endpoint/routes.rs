@@ -16,16 +16,16 @@ pub(in crate::settle) fn has_no_default(
     network: &Network,
     kept: Option<&EndpointRecord>,
 ) -> bool {
-    let metric = asked.metric.or(kept.and_then(|record| record.metric));
+    let metric = asked.options.metric.or(kept.and_then(|record| record.metric));
     network.treatment.internal
-        || asked.no_default_route
+        || asked.options.no_default_route
         || kept.is_some_and(|record| record.no_default_route)
         || metric.is_none() && default_routes(actual, network).any(|it| comes_later(asked) || is_ours(actual, it))
 }
 
 /// Whether the default route of whoever was there first stays the only one: for a runtime that attaches several networks, in any order.
 pub(in crate::settle) fn comes_later(asked: &Asked) -> bool {
-    asked.id.owner.is_runtime() && asked.metric.is_none()
+    asked.id.owner.is_runtime() && asked.options.metric.is_none()
 }
 
 /// Default routes inside the target, of the families that the network has.
@@ -59,7 +59,7 @@ pub(in crate::settle) fn settled(
     kept: Option<&EndpointRecord>,
 ) -> Result<Vec<(IpNet, IpAddr)>> {
     let mut routes = kept.map(|record| record.routes.clone()).unwrap_or_default();
-    for route in &asked.routes {
+    for route in &asked.options.routes {
         let found = checked(route, network)?;
         let occupied = actual.target_netns().and_then(|inside| {
             let same = |known: &&Route| known.destination == found.0 && known.metric == 0;
@@ -126,10 +126,10 @@ fn refuse(kind: Kind, route: &RouteRequest, why: String) -> Error {
 /// # Errors
 /// The words.
 pub(in crate::settle) fn same(asked: &Asked, record: &EndpointRecord, network: &Network) -> Result<(), String> {
-    if asked.no_default_route && !record.no_default_route {
+    if asked.options.no_default_route && !record.no_default_route {
         return Err("it was attached without --no-default-route".into());
     }
-    match (asked.metric, record.metric) {
+    match (asked.options.metric, record.metric) {
         (None, _) => {}
         (Some(_), _) if record.no_default_route => return Err("it has no default route".into()),
         (Some(asked), Some(found)) if asked != found => {
@@ -138,7 +138,7 @@ pub(in crate::settle) fn same(asked: &Asked, record: &EndpointRecord, network: &
         (Some(asked), None) => return Err(format!("its default route was made without --metric {asked}")),
         (Some(_), Some(_)) => {}
     }
-    for route in &asked.routes {
+    for route in &asked.options.routes {
         let found = checked(route, network).map_err(|error| error.to_string())?;
         if !record.routes.contains(&found) {
             return Err(format!("it was attached without --route {route}"));
@@ -160,10 +160,10 @@ pub(in crate::settle) fn exact(
     if record.no_default_route && !has_no_default(asked, actual, network, None) {
         return Err("it was attached without a default route".into());
     }
-    if let (None, Some(metric)) = (asked.metric, record.metric) {
+    if let (None, Some(metric)) = (asked.options.metric, record.metric) {
         return Err(format!("its default route was made with --metric {metric}"));
     }
-    let wanted: Vec<_> = asked.routes.iter().filter_map(|route| checked(route, network).ok()).collect();
+    let wanted: Vec<_> = asked.options.routes.iter().filter_map(|route| checked(route, network).ok()).collect();
     match record.routes.iter().find(|found| !wanted.contains(found)) {
         Some((to, via)) => Err(format!("it was attached with --route {to}={via}")),
         None => Ok(()),

@@ -48,14 +48,14 @@ pub(super) fn settled(
     kept: Option<&EndpointRecord>,
 ) -> Result<Sources> {
     let kept = kept.map(|record| record.source).unwrap_or_default();
-    let sources = asked.source.or(kept).or(network.source);
+    let sources = asked.options.source.or(kept).or(network.source);
     // What it had before stays, as that of an endpoint does that is there.
-    let new = asked.source.or(sources.besides(kept));
-    if asked.announce {
-        possible(asked.source, network)?;
-        announced::check(asked.source, actual, network)?;
+    let new = asked.options.source.or(sources.besides(kept));
+    if asked.options.announce {
+        possible(asked.options.source, network)?;
+        announced::check(asked.options.source, actual, network)?;
     }
-    check(if asked.announce { Sources { v4: None, ..new } } else { new }, network, actual)?;
+    check(if asked.options.announce { Sources { v4: None, ..new } } else { new }, network, actual)?;
     Ok(sources)
 }
 

@@ -88,8 +88,8 @@ pub(in crate::settle) fn same(asked: &AskedNetwork, record: &NetworkRecord) -> R
 /// # Errors
 /// [`Kind::Unsupported`].
 pub(in crate::settle) fn without(asked: &Asked, network: &settled::Network) -> Result<()> {
-    let range = asked.range.map(|(first, last)| format!("range {first} to {last}"));
-    let Some(object) = asked.ip.map(|ip| format!("address {ip}")).or(range) else { return Ok(()) };
+    let range = asked.options.range.map(|(first, last)| format!("range {first} to {last}"));
+    let Some(object) = asked.options.ip.map(|ip| format!("address {ip}")).or(range) else { return Ok(()) };
     let why = format!("network {} has no IPv4", network.name);
     Err(Error::new(Kind::Unsupported, "use", object, why).remedy("leave it out, or name an address of IPv6 (--ip6)"))
 }

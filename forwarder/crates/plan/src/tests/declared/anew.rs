@@ -26,7 +26,7 @@ fn network_that_is_made_anew_keeps_what_no_file_says() {
     };
     world.add_network("web", network);
     let ip6 = Some("fd00:95::77".parse().expect("an address"));
-    world.up(&UpRequest { network: Some(name("web")), ip6, ..UpRequest::new(named("a")) });
+    world.up(&UpRequest { network: Some(name("web")), ..UpRequest::new(named("a")) }.with_endpoint(|it| it.ip6 = ip6));
     let before = (world.records.networks[0].clone(), world.records.endpoints[0].clone());
     assert_eq!((before.0.mtu, before.1.address6), (1400, ip6));
 
@@ -65,15 +65,15 @@ fn ports_move_and_change_places_at_once() {
         owners.map(named).collect::<BTreeSet<_>>()
     };
     for (a, b) in [(None, Some("8085:80")), (Some("8085:80"), None), (None, Some("8085:80"))] {
-        desired.endpoints[0].publish = a.map(port).unwrap_or_default();
-        desired.endpoints[1].publish = b.map(port).unwrap_or_default();
+        desired.endpoints[0].options.publish = a.map(port).unwrap_or_default();
+        desired.endpoints[1].options.publish = b.map(port).unwrap_or_default();
         world.declare(&desired, false);
         assert_eq!(published(&world), [((if a.is_some() { "a" } else { "b" }).to_owned(), 8085)].into());
         assert_eq!(world.plan_declared(&desired, false).expect("it is there").ops, []);
     }
     for (a, b) in [("8085:80", "8086:80"), ("8086:80", "8085:80")] {
-        desired.endpoints[0].publish = port(a);
-        desired.endpoints[1].publish = port(b);
+        desired.endpoints[0].options.publish = port(a);
+        desired.endpoints[1].options.publish = port(b);
         let plan = world.declare(&desired, false);
         assert_eq!(kinds(&plan.changes), ["a", "b"].map(|what| (ChangeKind::Change, what.to_owned())));
         assert_eq!(published(&world).len(), 2);

@@ -47,14 +47,14 @@ fn occupied_namespace_is_left_out_and_the_others_are_made() {
 #[test]
 fn one_that_is_up_stays_but_gets_its_new_rules_and_loses_ports() {
     let (mut world, mut desired) = host();
-    desired.endpoints[0].publish = vec!["8080:80".parse().expect("ports")];
+    desired.endpoints[0].options.publish = vec!["8080:80".parse().expect("ports")];
     world.declare(&desired, false);
     occupy(&mut world, "a");
     // The port is another's now, and nobody may speak with anybody.
-    let moved = std::mem::take(&mut desired.endpoints[0].publish);
-    desired.endpoints[1].publish = moved;
+    let moved = std::mem::take(&mut desired.endpoints[0].options.publish);
+    desired.endpoints[1].options.publish = moved;
     let rule = fwd_dataplane::Rule { verb: fwd_dataplane::Verb::DenyOut, what: "any".parse().expect("a rule") };
-    desired.endpoints[0].policy = Some(vec![rule]);
+    desired.endpoints[0].options.policy = Some(vec![rule]);
     let before = world.records.endpoints.iter().find(|it| it.id == desired.endpoints[0].id).cloned().expect("it is up");
     let plan = world.declare(&desired, false);
     assert_eq!(refused(&plan).len(), 1);
@@ -68,22 +68,16 @@ fn one_that_is_up_stays_but_gets_its_new_rules_and_loses_ports() {
 
 #[test]
 fn one_whose_address_is_anothers_or_whose_network_is_made_anew_goes() {
-    let changes: [fn(&mut Desired, std::net::IpAddr); 2] = [
-        |it, address| it.endpoints[1].addresses = vec![address],
+    let changes: [fn(&mut Desired, Option<std::net::Ipv4Addr>); 2] = [
+        |it, address| it.endpoints[1].options.ip = address,
         |it, _| it.networks.get_mut("web").expect("it is said").mtu = Some(1300),
     ];
     for change in changes {
         let (mut world, mut desired) = host();
         occupy(&mut world, "a");
-        let address = world
-            .records
-            .endpoints
-            .iter()
-            .find(|it| it.id == desired.endpoints[0].id)
-            .expect("it is up")
-            .address
-            .expect("IPv4");
-        change(&mut desired, address.into());
+        let address =
+            world.records.endpoints.iter().find(|it| it.id == desired.endpoints[0].id).expect("it is up").address;
+        change(&mut desired, address);
         let plan = world.declare(&desired, false);
         assert!(refused(&plan)[0].what.iter().any(|what| what.starts_with("it is taken down meanwhile")), "{plan:?}");
         assert_eq!(world.records.endpoints.iter().map(|it| &it.id).collect::<Vec<_>>(), [&desired.endpoints[1].id]);
@@ -97,7 +91,7 @@ fn namespace_that_cannot_be_opened_or_is_a_runtimes_is_left_out() {
     let [pod, ..] = world.add_nameless("pod", 7);
     let mut cni = endpoint(pod.clone(), "web");
     cni.id = EndpointId { owner: EndpointOwner::Cni, id: "0a".into(), ifname: "eth0".into() };
-    cni.publish = vec!["8080:80".parse().expect("ports")];
+    cni.options.publish = vec!["8080:80".parse().expect("ports")];
     world.declare(&desired, false);
     let mut whole = export(&world.read_whole(&Desired::default()));
     whole.endpoints.push(cni);
@@ -132,13 +126,13 @@ fn namespace_that_cannot_be_opened_or_is_a_runtimes_is_left_out() {
 fn one_that_is_to_have_less_goes() {
     let less: [fn(&mut Desired); 3] = [
         |it| it.endpoints[0].network = "vault".into(),
-        |it| it.endpoints[0].allow_spoof = false,
-        |it| it.endpoints[0].limits.outbound = Some(crate::RateLimit::of_rate(1_000_000)),
+        |it| it.endpoints[0].options.allow_spoof = false,
+        |it| it.endpoints[0].options.limits.outbound = Some(crate::RateLimit::of_rate(1_000_000)),
     ];
     for less in less {
         let mut world = World::new();
         let mut desired = file();
-        desired.endpoints[0].allow_spoof = true;
+        desired.endpoints[0].options.allow_spoof = true;
         world.add_namespace("a");
         world.declare(&desired, false);
         occupy(&mut world, "a");
@@ -157,13 +151,13 @@ fn one_whose_process_has_ended_gets_its_rules_and_nobody_has_its_place() {
     world.add_namespace("stranger");
     let mut desired = file();
     desired.endpoints.push(endpoint(process.clone(), "web"));
-    desired.endpoints[2].publish = vec!["8080:80".parse().expect("ports")];
+    desired.endpoints[2].options.publish = vec!["8080:80".parse().expect("ports")];
     world.declare(&desired, false);
     let id = desired.endpoints[2].id.clone();
     let before = world.records.endpoints.iter().find(|it| it.id == id).cloned().expect("it is up");
     let rule = fwd_dataplane::Rule { verb: fwd_dataplane::Verb::DenyOut, what: "any".parse().expect("a rule") };
-    desired.endpoints[2].policy = Some(vec![rule]);
-    desired.endpoints[2].publish.clear();
+    desired.endpoints[2].options.policy = Some(vec![rule]);
+    desired.endpoints[2].options.publish.clear();
     let scope = crate::Scope { declared: Some(crate::Declared { prune: false }), ..crate::Scope::default() };
     for elsewhere in [false, true] {
         let mut actual = world.read_whole(&desired);
@@ -279,8 +273,8 @@ fn run_with_failure(world: &mut World, plan: &Plan, failing: usize) {
 #[test]
 fn failure_of_one_endpoint_leaves_the_others_and_is_mended_by_the_next() {
     let mut desired = file();
-    desired.endpoints[0].publish = vec!["8080:80".parse().expect("ports")];
-    desired.endpoints[1].publish = vec!["8081:80".parse().expect("ports")];
+    desired.endpoints[0].options.publish = vec!["8080:80".parse().expect("ports")];
+    desired.endpoints[1].options.publish = vec!["8081:80".parse().expect("ports")];
     desired.networks.get_mut("web").expect("it is said").uplink = UplinkChoice::Interface("eth0".into());
     let fresh = || {
         let mut world = World::new();
@@ -308,7 +302,7 @@ fn failure_of_one_endpoint_leaves_the_others_and_is_mended_by_the_next() {
 #[test]
 fn plan_that_leaves_some_out_is_completed_wherever_it_was_killed() {
     let (world, mut desired) = host();
-    desired.endpoints[1].allow_spoof = true;
+    desired.endpoints[1].options.allow_spoof = true;
     desired.endpoints.push(endpoint(named("c"), "web"));
     let mut occupied = world;
     occupy(&mut occupied, "a");

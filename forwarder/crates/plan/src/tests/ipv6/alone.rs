@@ -87,15 +87,16 @@ fn ipv4_is_refused_where_there_is_none() {
         Kind::Conflict,
         &["its IPv4 is off, not on"],
     );
-    let ip = UpRequest { ip: Some([10, 0, 0, 2].into()), ..UpRequest::new(named("b")) };
+    let ip = UpRequest::new(named("b")).with_endpoint(|it| it.ip = Some([10, 0, 0, 2].into()));
     refused(&world, &ip, Kind::Unsupported, &["address 10.0.0.2", "fwd0 has no IPv4", "--ip6"]);
     let source = crate::Sources { v4: "198.51.100.2".parse().ok(), v6: None };
-    let source = UpRequest { source, ..UpRequest::new(named("b")) };
+    let source = UpRequest::new(named("b")).with_endpoint(|it| it.source = source);
     refused(&world, &source, Kind::Unsupported, &["--source"]);
     let route = RouteRequest { to: "10.9.0.0/16".parse().expect("a network"), via: None };
-    let route = UpRequest { routes: vec![route], ..UpRequest::new(named("b")) };
+    let route = UpRequest::new(named("b")).with_endpoint(|it| it.routes = vec![route]);
     refused(&world, &route, Kind::Unsupported, &["10.9.0.0/16", "has no IPv4"]);
-    let port = |text: &str| UpRequest { publish: vec![text.parse().expect("a port")], ..UpRequest::new(named("b")) };
+    let port =
+        |text: &str| UpRequest::new(named("b")).with_endpoint(|it| it.publish = vec![text.parse().expect("a port")]);
     refused(&world, &port("198.51.100.2:8080:80"), Kind::Unsupported, &["fwd0 has no IPv4", "at an address of IPv6"]);
     world.up(&port("8080:80"));
 }

@@ -35,7 +35,7 @@ fn subnet(text: &str) -> UpRequest {
 }
 
 fn ip(text: &str) -> UpRequest {
-    UpRequest { ip: Some(text.parse().expect("an address")), ..subnet("10.0.0.0/24") }
+    subnet("10.0.0.0/24").with_endpoint(|it| it.ip = Some(text.parse().expect("an address")))
 }
 
 #[test]
@@ -204,7 +204,7 @@ fn options_that_differ_from_what_exists() {
     }
     refused(
         &world,
-        &UpRequest { ip: Some([10, 77, 0, 9].into()), ..request() },
+        &request().with_endpoint(|it| it.ip = Some([10, 77, 0, 9].into())),
         Kind::Conflict,
         &["10.77.0.2", "10.77.0.9"],
     );
@@ -235,8 +235,14 @@ fn options_of_a_network_that_differ() {
         let isolated = UpRequest::new(named(target)).with_options(|it| it.no_icc = true);
         refused(&world, &isolated, Kind::Conflict, &["network fwd0", "reach between namespaces is on, not off"]);
     }
-    refused(&world, &UpRequest { allow_spoof: true, ..request() }, Kind::Conflict, &["namespace a", "--allow-spoof"]);
-    let other = UpRequest { network: Some(name("other")), allow_spoof: true, ..UpRequest::new(named("b")) };
+    refused(
+        &world,
+        &request().with_endpoint(|it| it.allow_spoof = true),
+        Kind::Conflict,
+        &["namespace a", "--allow-spoof"],
+    );
+    let other = UpRequest { network: Some(name("other")), ..UpRequest::new(named("b")) }
+        .with_endpoint(|it| it.allow_spoof = true);
     world.up(&other.with_options(|it| it.nat = Some(Nat::EimEif)));
 }
 
@@ -272,7 +278,7 @@ fn options_that_the_kernel_datapath_has_not() {
     let timeouts = TableRequest { timeouts: vec![(Timeout::TcpEstablished, 7_440)], ..TableRequest::default() };
     let words = ["--timeout tcp-established=2h4m", "conntrack"];
     refused(&world, UpRequest { table: timeouts, ..kernel.clone() }, &words);
-    world.up(&UpRequest { allow_spoof: true, ..kernel }.with_options(|it| it.nat = Some(Nat::Symmetric)));
+    world.up(&kernel.with_endpoint(|it| it.allow_spoof = true).with_options(|it| it.nat = Some(Nat::Symmetric)));
     refused(&world, UpRequest { table: flows, ..request() }, &["--max-flows 7", "conntrack"]);
 }
 

@@ -70,9 +70,9 @@ fn of_options_that_differ() {
     world.up(&UpRequest::new(named("a")));
     // The namespace is attached: it is taken out first, and then the option is free.
     follow(&mut world.clone(), &with_subnet("a", "10.9.0.0/24"));
-    follow(&mut world.clone(), &UpRequest { ip: Some([10, 77, 0, 9].into()), ..UpRequest::new(named("a")) });
+    follow(&mut world.clone(), &UpRequest::new(named("a")).with_endpoint(|it| it.ip = Some([10, 77, 0, 9].into())));
     follow(&mut world.clone(), &UpRequest { network: Some(name("web")), ..UpRequest::new(named("a")) });
-    follow(&mut world.clone(), &UpRequest { allow_spoof: true, ..UpRequest::new(named("a")) });
+    follow(&mut world.clone(), &UpRequest::new(named("a")).with_endpoint(|it| it.allow_spoof = true));
     // Another one may join another network.
     let other = follow(&mut world.clone(), &UpRequest::new(named("b")).with_options(|it| it.mtu = Some(1400)));
     assert_eq!(other.network, Some(name("fwd1")));

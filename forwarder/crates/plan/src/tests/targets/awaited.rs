@@ -17,7 +17,8 @@ fn request(world: &mut World) -> UpRequest {
     let caller = Some(Caller { id: id(WAITS), network: "front".into() });
     let target = world.add_awaited(PATH);
     let publish = vec!["8080:80".parse().expect("ports")];
-    UpRequest { caller, ifname: Some(WAITS.into()), publish, ..UpRequest::new(target) }
+    UpRequest { caller, ifname: Some(WAITS.into()), ..UpRequest::new(target) }
+        .with_endpoint(|it| it.publish = publish)
         .with_options(|it| it.kept = true)
 }
 
@@ -93,8 +94,8 @@ fn what_would_be_set_inside_is_refused() {
     for (request, word) in [
         (usual.clone().with_options(|it| it.datapath = Some(Datapath::Xdp)), "xdp"),
         (usual.clone().with_options(|it| it.datapath = Some(Datapath::Netkit)), "netkit"),
-        (UpRequest { limits: AskedLimits { outbound: Some(limit), inbound: None }, ..usual.clone() }, "rate"),
-        (UpRequest { metric: Some(7), ..usual.clone() }, "metric"),
+        (usual.clone().with_endpoint(|it| it.limits = AskedLimits { outbound: Some(limit), inbound: None }), "rate"),
+        (usual.clone().with_endpoint(|it| it.metric = Some(7)), "metric"),
     ] {
         let error = world.plan_up(&request).expect_err("it cannot be set");
         assert!(error.kind == Kind::Unsupported && error.object.contains(word), "{error}");

@@ -66,7 +66,7 @@ fn endpoint_goes_by_what_the_runtime_calls_it_and_nothing_else_goes() {
 fn address_is_one_of_the_range_and_not_the_one_before() {
     let mut world = World::new();
     let range = Some((Ipv4Addr::new(10, 77, 0, 8), Ipv4Addr::new(10, 77, 0, 9)));
-    let ranged = |ns: &str, container: &str| UpRequest { range, ..request(ns, container) };
+    let ranged = |ns: &str, container: &str| request(ns, container).with_endpoint(|it| it.range = range);
     let mut given = Vec::new();
     for _ in 0..3 {
         world.up(&ranged("a", "0a"));
@@ -81,6 +81,6 @@ fn address_is_one_of_the_range_and_not_the_one_before() {
     assert!(error.why.contains("10.77.0.8 to 10.77.0.9") && error.remedy.is_some(), "{error}");
     // Somebody asks for more than the range, or for less than the subnet has.
     world.up(&request("c", "0c"));
-    let taken = UpRequest { ip: Some(Ipv4Addr::new(10, 77, 0, 8)), ..request("d", "0d") };
+    let taken = request("d", "0d").with_endpoint(|it| it.ip = Some(Ipv4Addr::new(10, 77, 0, 8)));
     assert_eq!(world.plan_up(&taken).expect_err("it is taken").cause, Some(Cause::AddressTaken));
 }

@@ -14,7 +14,7 @@ fn ports(text: &str) -> PublishedPorts {
 
 fn up(ns: &str) -> UpRequest {
     let publish = vec![ports(&format!("80{}:80", ns.len()))];
-    UpRequest { publish, ..UpRequest::new(named(ns)) }.with_options(|it| it.uplink = UplinkChoice::Any)
+    UpRequest::new(named(ns)).with_endpoint(|it| it.publish = publish).with_options(|it| it.uplink = UplinkChoice::Any)
 }
 
 /// By which interface the first network leaves.
@@ -63,7 +63,7 @@ fn network_without_a_default_route_leaves_by_what_other_routes_lead_by() {
     world.host.net.routes.push(route);
     world.up(&up("a"));
     assert_eq!(led_by(&world), 3);
-    let internal = UpRequest { publish: Vec::new(), network: Some(name("vault")), ..up("b") };
+    let internal = UpRequest { network: Some(name("vault")), ..up("b") }.with_endpoint(|it| it.publish = Vec::new());
     world.up(&internal.with_options(|it| it.uplink = UplinkChoice::None));
     assert!(world.records.networks.iter().any(|network| network.name == "vault" && network.treatment.internal));
 }
@@ -71,7 +71,8 @@ fn network_without_a_default_route_leaves_by_what_other_routes_lead_by() {
 #[test]
 fn host_side_veth_is_called_as_it_is_asked_for_where_nobody_is() {
     let mut world = World::new();
-    let called = |ns: &str, host_if: &str| UpRequest { host_if: Some(host_if.into()), ..UpRequest::new(named(ns)) };
+    let called =
+        |ns: &str, host_if: &str| UpRequest::new(named(ns)).with_endpoint(|it| it.host_if = Some(host_if.into()));
     world.up(&called("a", "veth0"));
     assert_eq!(world.records.endpoints[0].host_if, "veth0");
     assert_eq!(world.up(&called("a", "veth0")).ops, []);

@@ -27,7 +27,7 @@ fn both() -> Sources {
 }
 
 fn up(ns: &str, datapath: Datapath, source: Sources) -> UpRequest {
-    UpRequest { source, ..UpRequest::new(named(ns)) }.with_options(|it| it.datapath = Some(datapath))
+    UpRequest::new(named(ns)).with_endpoint(|it| it.source = source).with_options(|it| it.datapath = Some(datapath))
 }
 
 fn rules(world: &World, asked: &UpRequest) -> Vec<SourceNat> {
@@ -63,7 +63,9 @@ fn kernel_has_the_range_where_it_forwards_and_else_the_address_that_programs_tak
 #[test]
 fn network_says_it_for_those_that_come_later_and_ask_for_none() {
     let mut world = world();
-    let join = |ns: &str, source| UpRequest { network: Some(name("web")), source, ..UpRequest::new(named(ns)) };
+    let join = |ns: &str, source| {
+        UpRequest { network: Some(name("web")), ..UpRequest::new(named(ns)) }.with_endpoint(|it| it.source = source)
+    };
     let (first, second) = (sources("198.51.100.11", ""), sources("198.51.100.12", ""));
     world.add_network("web", Network::default());
     world.up(&join("a", Sources::default()));
@@ -87,11 +89,11 @@ fn network_says_it_for_those_that_come_later_and_ask_for_none() {
 fn announced_source_is_the_endpoints_own() {
     let mut world = world();
     world.add_network("web", Network { source: both(), ..Network::default() });
-    let announce = |v4: &str| UpRequest {
-        network: Some(name("web")),
-        source: sources(v4, ""),
-        announce: true,
-        ..UpRequest::new(named("a"))
+    let announce = |v4: &str| {
+        UpRequest { network: Some(name("web")), ..UpRequest::new(named("a")) }.with_endpoint(|it| {
+            it.source = sources(v4, "");
+            it.announce = true;
+        })
     };
     let error = world.plan_up(&announce("")).expect_err("none is named");
     assert!(error.remedy.is_some_and(|it| it.contains("--source ADDR")));
@@ -102,7 +104,10 @@ fn announced_source_is_the_endpoints_own() {
         (sources("198.51.100.7", "").or(both()), Some([198, 51, 100, 7].into()))
     );
     let said = export(&world.read_whole(&Default::default()));
-    assert_eq!((said.endpoints[0].source, said.endpoints[0].announce), (sources("198.51.100.7", ""), true));
+    assert_eq!(
+        (said.endpoints[0].options.source, said.endpoints[0].options.announce),
+        (sources("198.51.100.7", ""), true)
+    );
     assert_eq!(world.plan_whole(&said).expect("it is there").ops, []);
 }
 

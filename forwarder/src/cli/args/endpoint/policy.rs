@@ -1,12 +1,34 @@
 //! Rules about whom a namespace speaks with: words into values.
 
-use super::args::PolicyArgs;
+use clap::Args;
+
+use super::parsed;
 use crate::{
     Error, Kind, Result,
-    cli::args::parsed,
     dataplane::{Match, Rule, Verb},
     reconcile::AskedRules,
 };
+
+/// Whom the namespace speaks with.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct PolicyArgs {
+    /// Let the namespace begin conversations with these, and with no others that no rule
+    /// is about: CIDR[:PORT[-PORT]][/PROTO], such as 10.0.0.0/8:443/tcp, [fd00::/8]:443 or
+    /// any:53; several times for several, the most specific counts; given for a namespace
+    /// that is up, its rules are these from then on, or none
+    #[arg(long, value_name = "RULE")]
+    pub(crate) allow_out: Vec<String>,
+    /// Let it begin none with these
+    #[arg(long, value_name = "RULE")]
+    pub(crate) deny_out: Vec<String>,
+    /// Let these, and no others that no rule is about, begin conversations with it: of its
+    /// network, and by published ports; the port is the one inside
+    #[arg(long, value_name = "RULE")]
+    pub(crate) allow_in: Vec<String>,
+    /// Let these begin none with it
+    #[arg(long, value_name = "RULE")]
+    pub(crate) deny_in: Vec<String>,
+}
 
 /// What takes the place of a rule where there is to be none.
 const NONE: &str = "none";
