@@ -65,6 +65,11 @@ impl Workspace {
     pub(crate) fn tools(&self) -> PathBuf {
         self.root.join(".tools").join(&self.toolchain)
     }
+
+    /// What scripts share that make a host of their own.
+    pub(crate) fn shared_script(&self) -> PathBuf {
+        self.root.join("xtask/src/sandbox.sh")
+    }
 }
 
 /// Whether this process runs as root.

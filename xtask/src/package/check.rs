@@ -29,7 +29,7 @@ pub(super) fn run(workspace: &Workspace, package: &Path) -> Result<()> {
         bail!("README.md has no commands below {HEADING:?}");
     }
     let mut check = root.command("sh", &[]);
-    check.args(["-c", SCRIPT, "x-package"]).arg(package).arg(commands.join("\n"));
+    check.args(["-c", SCRIPT, "x-package"]).arg(package).arg(commands.join("\n")).arg(workspace.shared_script());
     progress::run("installing the package in a fresh Debian, and using it (some minutes)", &mut check)
         .context("the package does not work, see above")
 }

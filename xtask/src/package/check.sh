@@ -1,13 +1,11 @@
 # Makes a Debian of nothing but its essential packages, installs the package there as a user would, and types commands in a network
 # namespace that is a host with an uplink and an internet behind it. Nothing of this machine is touched but a directory below /var/tmp.
 #
-# $1: the package; $2: the commands, a line each. Of those that go on until Ctrl-C, three seconds are enough.
-set -eu
-package=$1
-commands=$2
-work=$(mktemp -d /var/tmp/fwd-package.XXXXXX)
-trap 'rm -rf --one-file-system "$work"' EXIT
-trap 'exit 1' INT TERM HUP
+# $1: the package; $2: the commands, a line each, of which those that go on until Ctrl-C have three seconds. $3: what the
+# scripts share.
+package=$1 commands=$2 shared=$3
+. "$shared"
+begin package
 chmod 755 "$work"
 
 mmdebstrap --quiet --variant=minbase --include=iproute2,iputils-ping,bash \
@@ -16,18 +14,9 @@ mmdebstrap --quiet --variant=minbase --include=iproute2,iputils-ping,bash \
     bookworm "$work/debian"
 printf '%s\n' "$commands" >"$work/debian/tmp/commands"
 
-cat >"$work/debian/tmp/host.sh" <<'HOST'
-set -eu
-fail() { echo "package: $1" >&2; exit 1; }
-ip link set lo up
-ip netns add internet
-ip link add eth0 type veth peer name inet0 netns internet
-ip addr add 198.51.100.2/24 dev eth0
-ip link set eth0 up
-ip -n internet addr add 198.51.100.1/24 dev inet0
-ip -n internet addr add 1.1.1.1/32 dev lo
-for link in lo inet0; do ip -n internet link set "$link" up; done
-ip route add default via 198.51.100.1
+cat "$shared" - >"$work/debian/tmp/host.sh" <<'HOST'
+script=package
+uplink 1.1.1.1
 
 for file in /usr/share/man/man1/fwd.1.gz /usr/share/man/man1/fwd-up.1.gz /usr/share/bash-completion/completions/fwd \
     /usr/share/zsh/vendor-completions/_fwd /usr/share/fish/vendor_completions.d/fwd.fish /usr/share/doc/fwd/copyright \
@@ -60,7 +49,7 @@ dpkg --purge fwd
 HOST
 
 # A process namespace of its own, in which the first process lives as long as the host does.
-unshare --net --mount --propagation private --pid --fork --kill-child sh -ec '
+on_a_host sh -ec '
     # What is told about / by mount(8) needs a mount there.
     mount --bind "$1" "$1"
     cd "$1"

@@ -71,7 +71,9 @@ fn netavark(workspace: &Workspace, files: &[OsString]) -> Result<()> {
     )
     .context("netavark cannot be built")?;
     let script: [&OsStr; 3] = ["-c".as_ref(), SCRIPT.as_ref(), "x-peers".as_ref()];
-    run_command(root.command("sh", &[]).args(script).arg(workspace.target.join("debug/fwd")).arg(source).args(files))
+    let mut command = root.command("sh", &[]);
+    command.args(script).arg(workspace.target.join("debug/fwd")).arg(source).arg(workspace.shared_script());
+    run_command(command.args(files))
 }
 
 /// The source of netavark as crates.io has it, in a directory of its own: it is built there, and nothing of it is kept elsewhere.

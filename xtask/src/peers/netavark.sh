@@ -1,23 +1,14 @@
 # Runs netavark's own tests (bats) of its source: with netavark itself, and with fwd in its place, in the same sandboxes; prints what each has passed.
 # Of this machine only a cgroup of the script's own is used, and a directory below /var/tmp.
 #
-# $1: fwd. $2: the source of netavark, with its programs built. $3…: files of tests without their endings; otherwise those of what fwd does.
-set -eu
-fwd=$1
-source=$2
-shift 2
+# $1: fwd. $2: the source of netavark, with its programs built. $3: what the scripts share. $4…: files of tests without their endings; otherwise those of what fwd does.
+fwd=$1 source=$2
+. "$3"
+shift 3
 [ $# -gt 0 ] || set -- 001-basic 250-bridge-nftables 600-bridge-vrf 610-bridge-vethname 620-bridge-mode 640-bridge-mtu 700-create
-cgroups=$(findmnt -n -t cgroup2 -o TARGET | head -n 1)
-[ -n "$cgroups" ] || { echo "netavark: cgroup2 is not mounted" >&2; exit 1; }
-work=$(mktemp -d /var/tmp/fwd-peers.XXXXXX)
-cgroup=fwd-peers-$$
-clean() {
-    rm -rf --one-file-system "$work"
-    find "$cgroups/$cgroup" -depth -type d -exec rmdir {} + 2>/dev/null || true
-}
-trap clean EXIT
-trap 'exit 1' INT TERM HUP
-mkdir "$cgroups/$cgroup" "$work/bin" "$work/results"
+begin peers
+own_cgroup
+mkdir "$work/bin" "$work/results"
 
 # Kernels without the type dummy: a veth pair does what tests want of one, whose addresses are there at once.
 if ! unshare --net ip link add x type dummy 2>/dev/null; then
@@ -52,7 +43,7 @@ fi
 # What is not asked of another netavark: the count is of what fwd does by itself.
 cat >"$work/bin/netavark" <<NETAVARK
 #!/bin/sh
-export FWD_NETAVARK=/nowhere/netavark FWD_RUN_DIR=/run/fwd FWD_CGROUP=$cgroups/$cgroup
+export FWD_NETAVARK=/nowhere/netavark FWD_RUN_DIR=/run/fwd FWD_CGROUP=$cgroups/$group
 exec $fwd netavark "\$@"
 NETAVARK
 chmod 755 "$work/bin/netavark"
@@ -63,7 +54,7 @@ tests() {
     program=$2
     shift 2
     for file in "$@"; do
-        unshare --net --mount --propagation private --pid --fork --kill-child --mount-proc sh -ec '
+        on_a_host --mount-proc sh -ec '
             work=$1 whose=$2 program=$3 source=$4 file=$5 cgroup=$6
             echo 0 >"$cgroup/cgroup.procs"
             mount -t tmpfs run /run
@@ -77,7 +68,7 @@ tests() {
             export NETAVARK_CONNECTION_TESTER="$source/target/debug/netavark-connection-tester"
             cd "$source"
             bats --tap "test/$file.bats" >"$work/results/$whose.$file" 2>&1 || true
-        ' sh "$work" "$whose" "$program" "$source" "$file" "$cgroups/$cgroup"
+        ' sh "$work" "$whose" "$program" "$source" "$file" "$cgroups/$group"
     done
 }
 count() { { cat "$work/results/$1".* | grep "^$2 " | grep -vc '# skip'; } || true; }

@@ -1,73 +1,35 @@
 # Starts dockerd with fwd as its network driver on a host of its own (namespaces of network, mounts and processes, empty /run and /var/lib), and
-# does with containers what people do with them. All of it ends with the first process of the host. Of this machine only cgroups of the script's
-# own are used, and a directory below /var/tmp.
+# does with containers what people do with them. All of it ends with the first process of the host. Of this machine only a cgroup of the script's
+# own is used, and a directory below /var/tmp.
 #
-# $1: fwd
-set -eu
-fwd=$1
-cgroups=$(findmnt -n -t cgroup2 -o TARGET | head -n 1)
-[ -n "$cgroups" ] || { echo "docker: cgroup2 is not mounted" >&2; exit 1; }
-work=$(mktemp -d /var/tmp/fwd-docker.XXXXXX)
-clean() {
-    rm -rf --one-file-system "$work"
-    find "$cgroups"/fwd-docker -depth -type d -exec rmdir {} + 2>/dev/null || true
-}
-trap clean EXIT
-trap 'exit 1' INT TERM HUP
+# $1: fwd. $2: the directory of this script.
+fwd=$1 shared=$2/../sandbox.sh
+. "$shared"
+begin docker
+own_cgroup
 
-cat >"$work/host.sh" <<'HOST'
-set -eu
-fwd=$1 cgroups=$2 work=$3
-fail() {
-    echo "docker: $1" >&2
-    tail -n 30 "$work/fwd.log" "$work/dockerd.log" >&2
-    exit 1
-}
-until_true() { # a command that is to succeed soon
-    patience=240
-    until "$@" >/dev/null 2>&1; do
-        patience=$((patience - 1))
-        [ $patience -gt 0 ] || fail "this does not become true: $*"
-        sleep 0.25
-    done
-}
-done_with() { echo "ok: $1"; }
+cat "$shared" - >"$work/host.sh" <<'HOST'
+script=docker fwd=$1 cgroups=$2 work=$3 group=$4
+logs="$work/fwd.log $work/dockerd.log"
 
 # The host: an uplink, and an internet behind it.
-mount -t tmpfs run /run
-mount -t tmpfs lib /var/lib
-mkdir -p /run/lock /run/netns /var/lib/docker
-ip link set lo up
-ip netns add internet
-ip link add eth0 type veth peer name inet0 netns internet
-ip addr add 198.51.100.2/24 dev eth0
-ip link set eth0 up
-ip -n internet addr add 198.51.100.1/24 dev inet0
-ip -n internet addr add 203.0.113.9/32 dev lo
-for link in lo inet0; do ip -n internet link set "$link" up; done
-ip route add default via 198.51.100.1
-
-# cgroup2 alone, with no controllers asked for: those may belong to version 1 here.
-mount --bind "$cgroups" /mnt
-umount -R -l /sys/fs/cgroup
-mount --move /mnt /sys/fs/cgroup
-mkdir -p /sys/fs/cgroup/fwd-docker/host
-echo $$ >/sys/fs/cgroup/fwd-docker/host/cgroup.procs
+empty_directories /var/lib/docker
+uplink 203.0.113.9
+cgroup2_alone "$cgroups"
+mkdir -p "/sys/fs/cgroup/$group/host"
+echo $$ >"/sys/fs/cgroup/$group/host/cgroup.procs"
 
 # What is in the containers.
-mkdir -p /run/box/bin /run/box/proc /run/box/sys /run/box/dev /run/box/etc /run/box/tmp /run/box/www
-cp "$(command -v busybox)" /run/box/bin/busybox
-for name in sh sleep ip nc ping httpd nslookup printf; do ln -s busybox "/run/box/bin/$name"; done
-echo hello >/run/box/www/index.html
+box /run/box sh sleep ip nc ping httpd nslookup printf
 
 start_fwd() {
-    FWD_LOG=info "$fwd" --cgroup /sys/fs/cgroup/fwd-docker/host docker >>"$work/fwd.log" 2>&1 &
+    FWD_LOG=info "$fwd" --cgroup "/sys/fs/cgroup/$group/host" docker >>"$work/fwd.log" 2>&1 &
     driver=$!
     until_true test -S /run/docker/plugins/fwd.sock
 }
 start_dockerd() {
     dockerd --bridge=none --iptables=false --ip6tables=false --ip-forward=false --storage-driver vfs \
-        --exec-opt native.cgroupdriver=cgroupfs --cgroup-parent /fwd-docker/docker "$@" >>"$work/dockerd.log" 2>&1 &
+        --exec-opt native.cgroupdriver=cgroupfs --cgroup-parent "/$group/docker" "$@" >>"$work/dockerd.log" 2>&1 &
     daemon=$!
     until_true docker info
 }
@@ -176,7 +138,7 @@ done_with "a driver that is killed in a call"
 docker rm -f other >/dev/null
 docker run -d --restart always --network n1 --name lasting -p 8083:80 box:1 httpd -f -p 80 -h /www >/dev/null
 stop KILL "$daemon"
-for pid in $(cat /sys/fs/cgroup/fwd-docker/docker/*/cgroup.procs /run/docker/containerd/containerd.pid); do
+for pid in $(cat /sys/fs/cgroup/"$group"/docker/*/cgroup.procs /run/docker/containerd/containerd.pid); do
     kill -KILL "$pid" 2>/dev/null || true
 done
 stop KILL "$driver"
@@ -198,4 +160,4 @@ stop TERM "$driver"
 done_with "nothing is left"
 HOST
 
-unshare --net --mount --propagation private --pid --fork --kill-child --mount-proc sh "$work/host.sh" "$fwd" "$cgroups" "$work"
+on_a_host --mount-proc sh "$work/host.sh" "$fwd" "$cgroups" "$work" "$group"

@@ -3,30 +3,15 @@
 # this machine, of which only a directory below /var/tmp is used.
 #
 # $1: fwd. $2: the directory of this script.
-set -eu
-fwd=$1 contrib=$2/../../../contrib
-work=$(mktemp -d /var/tmp/fwd-managers.XXXXXX)
-trap 'rm -rf --one-file-system "$work"' EXIT
-trap 'exit 1' INT TERM HUP
+fwd=$1 contrib=$2/../../../contrib shared=$2/../sandbox.sh
+. "$shared"
+begin managers
 
-cat >"$work/host.sh" <<'HOST'
-set -eu
-fwd=$1 contrib=$2 work=$3
-fail() { echo "managers: $1" >&2; tail -n 20 "$work"/*.log >&2; exit 1; }
-until_true() { # a command that is to succeed soon
-    patience=100
-    until "$@" >/dev/null 2>&1; do
-        patience=$((patience - 1))
-        [ $patience -gt 0 ] || fail "this does not become true: $*"
-        sleep 0.2
-    done
-}
-done_with() { echo "ok: $1"; }
+cat "$shared" - >"$work/host.sh" <<'HOST'
+script=managers fwd=$1 contrib=$2 work=$3 logs="$3/*.log"
 
 # The host: an uplink, and an internet behind it.
-mount -t tmpfs run /run
-mount -t tmpfs lib /var/lib
-mkdir -p /run/lock /run/netns /run/dbus /run/udev /run/systemd/netif /run/cgroup /run/etc /var/lib/NetworkManager
+empty_directories /run/dbus /run/udev /run/systemd/netif /run/cgroup /run/etc /var/lib/NetworkManager
 mount --bind "$(findmnt -n -t cgroup2 -o TARGET | head -n 1)" /run/cgroup
 umount -R -l /sys
 mount -t sysfs sysfs /sys
@@ -40,15 +25,7 @@ for node in null zero full random urandom tty; do
 done
 mount --move /run/dev /dev
 mount --move /run/cgroup /sys/fs/cgroup
-ip link set lo up
-ip netns add internet
-ip link add eth0 type veth peer name inet0 netns internet
-ip addr add 198.51.100.2/24 dev eth0
-ip link set eth0 up
-ip -n internet addr add 198.51.100.1/24 dev inet0
-ip -n internet addr add 203.0.113.9/32 dev lo
-for link in lo inet0; do ip -n internet link set "$link" up; done
-ip route add default via 198.51.100.1
+uplink 203.0.113.9
 
 # Configuration of their own.
 own() { # a directory of /etc, with what is in it
@@ -194,4 +171,4 @@ done_with 'systemd-networkd: it leaves networks and namespaces alone, with a fil
 done_with 'nothing is left'
 HOST
 
-unshare --net --mount --propagation private --pid --fork --kill-child --mount-proc sh "$work/host.sh" "$fwd" "$contrib" "$work"
+on_a_host --mount-proc sh "$work/host.sh" "$fwd" "$contrib" "$work"

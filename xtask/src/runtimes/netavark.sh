@@ -3,25 +3,15 @@
 #
 # $1: fwd. $2: the directory of this script. $3: `plugin`, networks of the driver fwd by a podman that has plugins; `place`, networks of the driver bridge by one that has fwd in
 # netavark's place. FWD_TRIXIE, FWD_BOOKWORM, if they are set: directories with such a Debian, which is copied instead of being made.
-set -eu
-fwd=$1
-way=$3
+fwd=$1 shared=$2/../sandbox.sh way=$3
+. "$shared"
 case $way in
 plugin) suite=trixie made=${FWD_TRIXIE:-} packages=podman,netavark,crun,iproute2,curl,busybox-static ;;
 place) suite=bookworm made=${FWD_BOOKWORM:-} packages=podman,aardvark-dns,crun,iproute2,curl,busybox-static ;;
 esac
-cgroups=$(findmnt -n -t cgroup2 -o TARGET | head -n 1)
-[ -n "$cgroups" ] || { echo "netavark: cgroup2 is not mounted" >&2; exit 1; }
-work=$(mktemp -d /var/tmp/fwd-netavark.XXXXXX)
-cgroup=fwd-netavark-$$
-clean() {
-    rm -rf --one-file-system "$work"
-    find "$cgroups/$cgroup" -depth -type d -exec rmdir {} + 2>/dev/null || true
-}
-trap clean EXIT
-trap 'exit 1' INT TERM HUP
+begin netavark
+own_cgroup
 chmod 755 "$work"
-mkdir "$cgroups/$cgroup"
 
 if [ -d "$made" ]; then
     cp -a "$made" "$work/debian"
@@ -52,31 +42,16 @@ firewall_driver = "none"
 CONF
 printf '[storage]\ndriver = "vfs"\nrunroot = "/run/containers/storage"\ngraphroot = "/var/lib/containers/storage"\n' >"$root/etc/containers/storage.conf"
 
-cat >"$root/tmp/host.sh" <<'HOST'
-set -eu
+cat "$shared" - >"$root/tmp/host.sh" <<'HOST'
+script=netavark
 # What the networks are made with, and the domain of their names.
 case $1 in
 plugin) driver=fwd domain=n1 ;;
 place) driver=bridge domain=dns.podman ;;
 esac
-fail() { echo "netavark: $1" >&2; fwd ls >&2; exit 1; }
-ip link set lo up
-ip netns add internet
-ip link add eth0 type veth peer name inet0 netns internet
-ip addr add 198.51.100.2/24 dev eth0
-ip link set eth0 up
-ip -n internet addr add 198.51.100.1/24 dev inet0
-ip -n internet addr add 203.0.113.9/32 dev lo
-for link in lo inet0; do ip -n internet link set "$link" up; done
-ip route add default via 198.51.100.1
+uplink 203.0.113.9
 
 # What is in the containers: each serves its own name.
-box() {
-    mkdir -p "/box/$1/bin" "/box/$1/proc" "/box/$1/sys" "/box/$1/dev" "/box/$1/etc" "/box/$1/tmp" "/box/$1/www" "/box/$1/run"
-    cp /bin/busybox "/box/$1/bin/busybox"
-    for name in sh httpd ping ip cat; do ln -s busybox "/box/$1/bin/$name"; done
-    echo "this is $1" >"/box/$1/www/index.html"
-}
 serve() {
     name=$1
     shift
@@ -98,12 +73,14 @@ asks() {
     [ "$(from "$1" "$address")" = "this is $3" ] || fail "$1 does not reach $3 as $2"
 }
 endpoints() { [ "$(fwd ls --json | grep -c '"container":')" = "$1" ] || fail "there are not $1 endpoints $2"; }
-done_with() { echo "  ✓ $1"; }
 
 podman --version
 state() { ip -br link; ip -br addr; cat /proc/sys/net/ipv4/conf/*/forwarding; }
 before=$(state)
-for name in a b c; do box "$name"; done
+for container in a b c; do
+    box "/box/$container" sh httpd ping ip cat
+    echo "this is $container" >"/box/$container/www/index.html"
+done
 podman network create -d $driver n1 >/dev/null
 podman network create -d $driver --subnet 10.70.0.0/24 -o mtu=1400 n2 >/dev/null
 podman network create -d $driver --internal vault >/dev/null
@@ -170,7 +147,7 @@ case $way in
 plugin) echo "podman with networks of the driver fwd, by netavark" ;;
 place) echo "podman with fwd in netavark's place" ;;
 esac
-unshare --net --mount --propagation private --pid --fork --kill-child sh -ec '
+on_a_host sh -ec '
     echo $$ >"$2/$3/cgroup.procs"
     mount --bind "$1" "$1"
     cd "$1"
@@ -185,4 +162,4 @@ unshare --net --mount --propagation private --pid --fork --kill-child sh -ec '
     pivot_root . old
     export FWD_CGROUP=/sys/fs/cgroup/$3
     exec chroot . sh -c "umount -l /old && exec sh /tmp/host.sh $4"
-' sh "$root" "$cgroups" "$cgroup" "$way"
+' sh "$root" "$cgroups" "$group" "$way"
