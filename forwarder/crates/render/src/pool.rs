@@ -109,20 +109,14 @@ impl View for PoolRemoval {
 
 #[cfg(test)]
 mod tests {
-    use crate::{View, samples};
-
-    fn text(view: &impl View) -> String {
-        let mut out = Vec::new();
-        view.text(&samples::look(None), &mut out).expect("a vector takes everything");
-        String::from_utf8(out).expect("UTF-8")
-    }
+    use crate::samples::{self, text};
 
     #[test]
     fn each_of_the_pool_has_a_line_with_what_it_is_good_for() {
-        let listed = text(&vec![samples::pooled(None), samples::pooled(Some("a process is in it"))]);
+        let listed = text(&vec![samples::pooled(None), samples::pooled(Some("a process is in it"))], None);
         let lines: Vec<&str> = listed.lines().collect();
         assert!(lines.len() == 3 && lines[1].contains("ready") && lines[2].contains("a process is in it"), "{listed}");
-        assert!(text(&Vec::<super::PooledView>::new()).contains("pool N"));
+        assert!(text(&Vec::<super::PooledView>::new(), None).contains("pool N"));
     }
 
     #[test]
@@ -130,11 +124,14 @@ mod tests {
         for (made, removed, words) in
             [(0, 0, "nothing changed"), (2, 0, "2 made"), (0, 1, "1 removed"), (2, 1, "2 made, 1 removed")]
         {
-            assert_eq!(text(&samples::pool_change(made, removed)), format!("the pool of network web has 2: {words}\n"));
+            assert_eq!(
+                text(&samples::pool_change(made, removed), None),
+                format!("the pool of network web has 2: {words}\n")
+            );
         }
         let absent = super::PoolChange { size: 0, up: false, ..samples::pool_change(0, 0) };
-        assert!(text(&absent).contains("is not there"));
+        assert!(text(&absent, None).contains("is not there"));
         let gone = super::PoolRemoval { changed: true, removed: vec!["namespace fwd-pool-1".into()] };
-        assert!(text(&gone).contains("removed namespace fwd-pool-1"));
+        assert!(text(&gone, None).contains("removed namespace fwd-pool-1"));
     }
 }

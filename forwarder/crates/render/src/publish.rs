@@ -133,13 +133,7 @@ impl View for PortsChange {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::samples::look;
-
-    fn shown(view: &impl View) -> String {
-        let mut text = Vec::new();
-        view.text(&look(None), &mut text).expect("a vector takes everything");
-        String::from_utf8(text).expect("text")
-    }
+    use crate::samples::text;
 
     fn published() -> PublishedView {
         PublishedView {
@@ -170,12 +164,12 @@ mod tests {
         let senders = vec!["192.0.2.0/24".parse().expect("a prefix")];
         let gone = PublishedView { gone: true, senders, host_access: false, shadows, ..published() };
         let both = PublishedView { address6: Some(Ipv6Addr::new(0xfd00, 0x77, 0, 0, 0, 0, 0, 2)), ..published() };
-        let listed = shown(&vec![published(), gone, both]);
+        let listed = text(&vec![published(), gone, both], None);
         let lines: Vec<Vec<&str>> = listed.lines().map(|line| line.split_whitespace().collect()).collect();
         assert_eq!(lines[1], ["8080:80/tcp", "web", "10.77.0.2", "all", "eth0", "yes", "-"]);
         assert_eq!(lines[2][2..], ["10.77.0.2", "(gone)", "192.0.2.0/24", "eth0", "no", "nginx", "(pid", "7)"]);
         assert_eq!(lines[3][2], "10.77.0.2,fd00:77::2", "over both families");
-        assert!(shown(&Vec::<PublishedView>::new()).contains("port add --ns NAME -p 8080:80"));
+        assert!(text(&Vec::<PublishedView>::new(), None).contains("port add --ns NAME -p 8080:80"));
     }
 
     #[test]
@@ -185,8 +179,8 @@ mod tests {
             changed,
             published: published.iter().map(ToString::to_string).collect(),
         };
-        assert_eq!(shown(&change(&[], true)), "no port leads to web\n");
-        assert_eq!(shown(&change(&["1:1/tcp"], false)), "nothing changed: a port leads to web: 1:1/tcp\n");
-        assert_eq!(shown(&change(&["1:1/tcp", "2:2/udp"], true)), "ports lead to web: 1:1/tcp, 2:2/udp\n");
+        assert_eq!(text(&change(&[], true), None), "no port leads to web\n");
+        assert_eq!(text(&change(&["1:1/tcp"], false), None), "nothing changed: a port leads to web: 1:1/tcp\n");
+        assert_eq!(text(&change(&["1:1/tcp", "2:2/udp"], true), None), "ports lead to web: 1:1/tcp, 2:2/udp\n");
     }
 }

@@ -15,13 +15,20 @@ use super::{
     CollectedView, DownView, FeatureView, FlowCounts, FlowView, GcView, HostView, InspectView, InterfaceView,
     LatencyCost, LatencyInterval, LatencyPathView, LatencyView, LatencyWay, Look, LsView, NamespaceChange,
     NamespaceView, NatView, PeerView, PlaceView, PlanView, PortView, PortsView, ProcessView, ProgramsView, ReloadView,
-    RetriesView, StatView, StatsView, StepView, TableView, UpView, WhereView,
+    RetriesView, StatView, StatsView, StepView, TableView, UpView, View, WhereView,
 };
 use fwd_observe::latency::Distribution;
 
 /// A terminal of `width` columns without colours.
 pub(crate) fn look(width: impl Into<Option<u16>>) -> Look {
     Look { color: false, width: width.into(), fwd: "fwd --host-netns box".into() }
+}
+
+/// What a view shows, on a terminal of this width or piped.
+pub(crate) fn text(view: &impl View, width: impl Into<Option<u16>>) -> String {
+    let mut text = Vec::new();
+    view.text(&look(width), &mut text).expect("a vector takes everything");
+    String::from_utf8(text).expect("text")
 }
 
 pub(crate) fn nat() -> NatView {

@@ -1,17 +1,14 @@
 use insta::assert_snapshot;
 use serde_json::Value;
 
-use super::{View, samples, write_error, write_json, write_usage_error};
+use super::{
+    View,
+    samples::{self, text},
+    write_error, write_json, write_usage_error,
+};
 use fwd_base::{Error, Kind};
 
 mod hostile;
-
-#[track_caller]
-fn text(view: &impl View, width: impl Into<Option<u16>>) -> String {
-    let mut out = Vec::new();
-    view.text(&samples::look(width), &mut out).unwrap();
-    String::from_utf8(out).unwrap()
-}
 
 /// The text on a terminal, after a check that no line is wider than it.
 #[track_caller]

@@ -101,13 +101,7 @@ impl View for UplinksChange {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::samples::look;
-
-    fn shown(view: &impl View) -> String {
-        let mut text = Vec::new();
-        view.text(&look(None), &mut text).expect("a vector takes everything");
-        String::from_utf8(text).expect("text")
-    }
+    use crate::samples::text;
 
     fn uplink(name: &str) -> UplinkView {
         UplinkView {
@@ -128,14 +122,14 @@ mod tests {
         let asked = UplinkView { by: vec!["route".into(), "command".into()], networks: Vec::new(), ..uplink("wg0") };
         let open = UplinkView { guarded: false, address, networks, ..uplink("ppp0") };
         let gone = UplinkView { state: "gone".into(), by: Vec::new(), guarded: false, ..uplink("eth1") };
-        let listed = shown(&vec![uplink("eth0"), asked, open, gone]);
+        let listed = text(&vec![uplink("eth0"), asked, open, gone], None);
         let lines: Vec<String> =
             listed.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
         assert_eq!(lines[1], "eth0 198.51.100.2 up network fwd0, route yes");
         assert_eq!(lines[2], "wg0 198.51.100.2 up route, command yes");
         assert_eq!(lines[3], "ppp0 - up route no: fwd --host-netns box uplink add ppp0");
         assert_eq!(lines[4], "eth1 198.51.100.2 gone network fwd0 -");
-        assert!(shown(&Vec::<UplinkView>::new()).contains("up --ns NAME"));
+        assert!(text(&Vec::<UplinkView>::new(), None).contains("up --ns NAME"));
     }
 
     #[test]
@@ -144,7 +138,7 @@ mod tests {
             changed,
             uplinks: uplinks.iter().map(|name| (*name).into()).collect(),
         };
-        assert_eq!(shown(&change(&["eth0", "wg0"], true)), "the uplinks are eth0, wg0\n");
-        assert_eq!(shown(&change(&["eth0"], false)), "nothing changed: the uplink is eth0\n");
+        assert_eq!(text(&change(&["eth0", "wg0"], true), None), "the uplinks are eth0, wg0\n");
+        assert_eq!(text(&change(&["eth0"], false), None), "nothing changed: the uplink is eth0\n");
     }
 }
