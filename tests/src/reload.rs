@@ -69,19 +69,22 @@ fn pins(fwd: &Fwd) -> PathBuf {
     RunDir::new(fwd.pins()).of(fwd.host().cookie().expect("a cookie"))
 }
 
+/// What bpftool shows of each program or link (`what`) that is pinned in a directory.
+fn shown_of(fwd: &Fwd, what: &str, dir: &Path) -> Vec<Value> {
+    let pins = fs::read_dir(dir).expect("pins").flatten().filter(|pin| !pin.path().is_dir());
+    let shown = |pin: fs::DirEntry| {
+        let path = pin.path().display().to_string();
+        serde_json::from_str(&inside(fwd.host(), &["bpftool", "-j", what, "show", "pinned", &path])).expect("JSON")
+    };
+    pins.map(shown).collect()
+}
+
 /// The numbers of the programs that are pinned, and of those that hooks run.
 fn programs(fwd: &Fwd) -> BTreeSet<u64> {
-    let mut ids = BTreeSet::new();
-    for (what, dir) in [("prog", "progs"), ("link", "links")] {
-        for pin in fs::read_dir(pins(fwd).join(dir)).expect("pins").flatten().filter(|pin| !pin.path().is_dir()) {
-            let path = pin.path().display().to_string();
-            let shown: Value =
-                serde_json::from_str(&inside(fwd.host(), &["bpftool", "-j", what, "show", "pinned", &path]))
-                    .expect("JSON of bpftool");
-            ids.insert(number(&shown[if what == "prog" { "id" } else { "prog_id" }]));
-        }
-    }
-    ids
+    let pinned = shown_of(fwd, "prog", &pins(fwd).join("progs"));
+    let linked = shown_of(fwd, "link", &pins(fwd).join("links"));
+    let pinned = pinned.iter().map(|shown| number(&shown["id"]));
+    pinned.chain(linked.iter().map(|shown| number(&shown["prog_id"]))).collect()
 }
 
 fn slices(fwd: &Fwd) -> u64 {
@@ -157,6 +160,28 @@ pub(crate) fn under_traffic(fwd: &Fwd, pod: &Pod, work: impl FnOnce(&dyn Fn())) 
     assert_eq!(server.join().expect("a server").len(), 1);
 }
 
+/// The numbers of the programs that a rollback brings back.
+fn kept(fwd: &Fwd) -> BTreeSet<u64> {
+    let builds = fs::read_dir(pins(fwd).join("progs-former")).into_iter().flatten().flatten();
+    builds.flat_map(|build| shown_of(fwd, "prog", &build.path())).map(|shown| number(&shown["id"])).collect()
+}
+
+#[track_caller]
+fn assert_gone(fwd: &Fwd, programs: &BTreeSet<u64>) {
+    wait_until(LIMIT, "the programs go", || {
+        let shown = |id: &u64| try_inside(fwd.host(), &["bpftool", "prog", "show", "id", &id.to_string()]);
+        Ok((!programs.iter().any(|id| shown(id).status.success())).then_some(()))
+    })
+    .unwrap_or_else(|error| panic!("{error}"));
+}
+
+#[track_caller]
+fn assert_timer_goes_on(fwd: &Fwd) {
+    let at = slices(fwd);
+    wait_until(LIMIT, "the timer goes on", || Ok((slices(fwd) > at + 2).then_some(())))
+        .unwrap_or_else(|error| panic!("{error}"));
+}
+
 fn reload_loses_nothing(fwd: &Fwd, options: &[&str]) {
     let before = snapshot(fwd);
     let pod = fwd.up("c1", options);
@@ -167,7 +192,9 @@ fn reload_loses_nothing(fwd: &Fwd, options: &[&str]) {
         let warned = by(&other, fwd, args).1;
         assert!(warned.contains("another build") && warned.contains(" reload"), "{args:?}: {warned}");
     }
+    fwd.expect_error(&["reload", "--rollback"], 3, &["none are kept"]);
     under_traffic(fwd, &pod, |talk| {
+        let mut former = BTreeSet::new();
         for program in [&other, &this, &other, &this] {
             talk();
             let old = programs(fwd);
@@ -180,18 +207,29 @@ fn reload_loses_nothing(fwd: &Fwd, options: &[&str]) {
             assert_eq!(by(program, fwd, &["reload"]).0["changed"], false);
             assert_eq!(by(program, fwd, &["up", "--ns", &pod.name]).0["changed"], false);
             assert!(programs(fwd).is_disjoint(&old), "some were not replaced");
-            // Not by the timer either.
-            wait_until(LIMIT, "the former programs go", || {
-                let shown = |id: &u64| try_inside(fwd.host(), &["bpftool", "prog", "show", "id", &id.to_string()]);
-                Ok((!old.iter().any(|id| shown(id).status.success())).then_some(()))
-            })
-            .unwrap_or_else(|error| panic!("{error}"));
-            let at = slices(fwd);
-            wait_until(LIMIT, "the timer goes on", || Ok((slices(fwd) > at + 2).then_some(())))
-                .unwrap_or_else(|error| panic!("{error}"));
+            // What ran before is kept, and nothing of before that, by the timer neither.
+            assert_gone(fwd, &former);
+            former = old;
+            assert_timer_goes_on(fwd);
+            talk();
+        }
+        for program in [&this, &other, &this] {
+            let [old, before] = [programs(fwd), kept(fwd)];
+            let shown = by(program, fwd, &["reload", "--rollback"]).0;
+            assert_eq!((&shown["changed"], &shown["rolled_back"]), (&json!(true), &json!(true)), "{shown}");
+            assert_eq!(programs(fwd), before, "those that ran before");
+            assert_eq!(kept(fwd).len(), before.len());
+            assert!(kept(fwd).iter().all(|id| old.contains(id)), "those that ran until now can be brought back again");
+            assert_eq!(
+                (&shown["after"]["object"], &shown["after"]["former"]),
+                (&shown["before"]["former"], &shown["before"]["object"])
+            );
+            assert_eq!(by(program, fwd, &["inspect", &pod.name]).0["attached"], true);
+            assert_timer_goes_on(fwd);
             talk();
         }
     });
+    assert_eq!(by(&this, fwd, &["reload"]).0["after"]["current"], true);
     fwd.up("c2", options);
     fwd.ok(&["down", "--all"]);
     fs::remove_file(other).expect("it is there");

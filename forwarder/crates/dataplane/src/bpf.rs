@@ -137,10 +137,20 @@ pub(crate) fn pin(object: &OwnedFd, path: &Path) -> io::Result<()> {
     Attributes::new().address(0, path.as_bytes_with_nul()).descriptor(8, object.as_fd()).call(Command::ObjPin).map(drop)
 }
 
+/// Opens what is pinned.
+pub(crate) fn get(path: &Path) -> io::Result<OwnedFd> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    Attributes::new().address(0, path.as_bytes_with_nul()).make(Command::ObjGet)
+}
+
+/// Pins what is pinned at one path at another one as well.
+pub(crate) fn pin_again(from: &Path, to: &Path) -> io::Result<()> {
+    pin(&get(from)?, to)
+}
+
 /// Replaces the program of a link that is pinned.
 pub(crate) fn update(link: &Path, program: BorrowedFd<'_>) -> io::Result<()> {
-    let path = CString::new(link.as_os_str().as_bytes())?;
-    let link = Attributes::new().address(0, path.as_bytes_with_nul()).make(Command::ObjGet)?;
+    let link = get(link)?;
     Attributes::new().descriptor(0, link.as_fd()).descriptor(4, program).call(Command::LinkUpdate).map(drop)
 }
 

@@ -19,6 +19,8 @@ pub struct ProgramsView {
     pub traced: bool,
     /// The process that traces; none if it was killed.
     pub traced_by: Option<u32>,
+    /// The build of those that ran before the last reload.
+    pub former: Option<String>,
 }
 
 impl ProgramsView {
@@ -39,6 +41,8 @@ impl ProgramsView {
 pub struct ReloadView {
     /// Whether anything had to be done.
     pub changed: bool,
+    /// Whether the former programs were brought back.
+    pub rolled_back: bool,
     /// How many programs were replaced.
     pub replaced: usize,
     /// What was loaded before.
@@ -53,6 +57,12 @@ impl View for ReloadView {
             return writeln!(out, "nothing to do: the programs are of this fwd (from_ns has tag {})", self.after.tag);
         }
         let count = units::counted(self.replaced as u64, "program");
-        writeln!(out, "{count} replaced (from_ns had tag {}, has {})", self.before.tag, self.after.tag)
+        let what = if self.rolled_back { "brought back" } else { "replaced" };
+        writeln!(out, "{count} {what} (from_ns had tag {}, has {})", self.before.tag, self.after.tag)?;
+        match (self.rolled_back, &self.after.former) {
+            (false, Some(_)) => writeln!(out, "`fwd reload --rollback` brings the former ones back"),
+            (true, Some(_)) => writeln!(out, "`fwd reload --rollback` goes back to those that ran until now"),
+            (_, None) => Ok(()),
+        }
     }
 }

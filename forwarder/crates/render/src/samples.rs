@@ -230,8 +230,13 @@ pub(crate) fn features() -> Vec<FeatureView> {
 }
 
 pub(crate) fn reload() -> ReloadView {
-    let after = ProgramsView { tag: "a04f5eef06a7f555".into(), object: "6d3a9bafe4bd0d2c".into(), ..programs(true) };
-    ReloadView { changed: true, replaced: 9, before: programs(false), after }
+    let after = ProgramsView {
+        tag: "a04f5eef06a7f555".into(),
+        object: "6d3a9bafe4bd0d2c".into(),
+        former: Some("cbf29ce484222325".into()),
+        ..programs(true)
+    };
+    ReloadView { changed: true, rolled_back: false, replaced: 9, before: programs(false), after }
 }
 
 pub(crate) fn programs(current: bool) -> ProgramsView {
@@ -241,6 +246,7 @@ pub(crate) fn programs(current: bool) -> ProgramsView {
         current,
         traced: false,
         traced_by: None,
+        former: None,
     }
 }
 

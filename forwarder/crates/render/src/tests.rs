@@ -113,7 +113,7 @@ fn features_that_are_missing_are_explained() {
 fn reload_tells_what_was_replaced() {
     assert_snapshot!(fitting(&samples::reload(), 80));
     let after = samples::programs(true);
-    let nothing = super::ReloadView { changed: false, replaced: 0, before: after.clone(), after };
+    let nothing = super::ReloadView { changed: false, rolled_back: false, replaced: 0, before: after.clone(), after };
     assert_snapshot!(fitting(&nothing, 80));
 }
 

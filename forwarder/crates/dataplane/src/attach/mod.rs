@@ -283,6 +283,11 @@ impl PinnedHooks {
         self.cgroups(program).filter_map(|index| index.try_into().ok()).collect()
     }
 
+    /// The names of the programs that are attached somewhere, by links or by filters.
+    pub(crate) fn programs(&self) -> BTreeSet<String> {
+        self.0.keys().map(|name| name.strip_prefix(filter::NOTE).unwrap_or(name).to_owned()).collect()
+    }
+
     /// The numbers of the cgroups that have a program for processes.
     fn cgroups(&self, program: &str) -> impl Iterator<Item = u64> {
         self.0.get(program).into_iter().flatten().copied()

@@ -131,6 +131,7 @@ impl Dataplane {
     pub fn unload(&self) -> Result<()> {
         remove_dir(&self.dir.join(LOADED))?;
         remove_dir(&self.dir.join(NEW_PROGRAMS))?;
+        self.forget_former()?;
         self.forget_tracer()?;
         for dir in [LINKS, PROGRAMS] {
             let dir = self.dir.join(dir);

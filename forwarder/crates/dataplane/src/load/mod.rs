@@ -1,6 +1,7 @@
 //! Loads the object, pins its maps and programs, and starts the expiry timer.
 
 pub(crate) mod create;
+mod former;
 pub(crate) mod parallel;
 pub(crate) mod reload;
 pub(crate) mod sizes;

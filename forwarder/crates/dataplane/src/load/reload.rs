@@ -1,7 +1,7 @@
 //! Replaces the programs of a running data path by those of this build, in place and under traffic: links are updated, filters
 //! replaced, and the maps stay with every flow in them.
 
-use std::{fs, io};
+use std::{fs, io, path::Path};
 
 use aya::{
     Ebpf,
@@ -14,9 +14,14 @@ use aya::{
 use crate::{
     Backend, Dataplane, Hook, TracedBy, XdpHook,
     attach::filter,
-    load::{NEW_PROGRAMS, PROGRAMS, create::remove_dir, errno},
+    load::{
+        NEW_PROGRAMS, PROGRAMS,
+        create::remove_dir,
+        errno,
+        former::{Former, pin_again},
+    },
     object::{
-        OBJECT_HASH,
+        OBJECT_HASH, TRACED_HASH,
         programs::{self, Role},
     },
 };
@@ -34,6 +39,21 @@ pub struct Programs {
     pub current: bool,
     /// They are those that `fwd trace` loads.
     pub traced: Option<TracedBy>,
+    /// The build of those that ran before the last reload, which a rollback brings back.
+    pub former: Option<u64>,
+}
+
+impl Programs {
+    /// What becomes of them when they are replaced: who goes back wants no traced ones.
+    fn retired(self, interrupted: bool) -> Former {
+        match self.traced {
+            // Which of the pins were replaced nobody knows.
+            None if interrupted && self.current => Former::Leave,
+            None => Former::Keep(self.object),
+            Some(_) if self.object == TRACED_HASH => Former::Leave,
+            Some(_) => Former::Forget,
+        }
+    }
 }
 
 /// What `reload` has done.
@@ -62,7 +82,8 @@ impl Dataplane {
         let tag = program.info().doing("look at", Hook::FromNs.program())?.tag();
         let traced = self.traced_by();
         let current = object == OBJECT_HASH && traced.is_none();
-        Ok(Some(Programs { tag: u64::from_be_bytes(tag.to_ne_bytes()), object, current, traced }))
+        let tag = u64::from_be_bytes(tag.to_ne_bytes());
+        Ok(Some(Programs { tag, object, current, traced, former: self.former() }))
     }
 
     /// Replaces the programs by those of this build; does nothing if they are. Nothing is touched before all of them are loaded.
@@ -70,33 +91,88 @@ impl Dataplane {
     /// # Errors
     /// No programs are loaded, the maps do not fit the new ones, or the kernel refuses: then the former ones go on.
     pub fn reload(&self) -> Result<Reloaded> {
-        let missing = || Error::new(Kind::NotFound, "replace", "the programs", "none are loaded");
-        let before = self.programs()?.ok_or_else(|| missing().remedy("`fwd up --ns NAME` loads them"))?;
-        // An interrupted run has left them: of what it did, nothing has to be undone.
-        remove_dir(&self.dir.join(NEW_PROGRAMS))?;
-        if before.current {
+        let (before, interrupted) = self.to_be_replaced()?;
+        if before.current && !interrupted {
             return Ok(Reloaded { before, after: before, replaced: 0 });
         }
-        let (_, replaced) = self.replace(OBJECT_HASH, || self.object_over_pins())?;
+        let (_, replaced) = self.replace(OBJECT_HASH, before.retired(interrupted), || self.object_over_pins())?;
+        self.replaced(before, replaced)
+    }
+
+    /// Brings the programs back that ran before the last reload, whichever build they are of; those that run now are kept in their turn.
+    ///
+    /// # Errors
+    /// None are kept, they lack what has been attached since, or the kernel refuses: then the present ones go on.
+    pub fn roll_back(&self) -> Result<Reloaded> {
+        let (before, interrupted) = self.to_be_replaced()?;
+        let refuse = |kind, why: String| Error::new(kind, "bring back", "the former programs", why);
+        let build = before.former.ok_or_else(|| {
+            refuse(Kind::NotFound, "none are kept: there was no reload since these were loaded".into())
+                .remedy("`reload` of another `fwd` puts its own in their place")
+        })?;
+        let from = self.former_dir(build);
+        if let Some(name) = self.lacking(&from)? {
+            return Err(refuse(Kind::Conflict, format!("{name} is not among them, and has been attached since"))
+                .remedy("take down what needs it (`fwd down`), or keep these"));
+        }
+        let dir = self.dir.join(NEW_PROGRAMS);
+        fs::create_dir(&dir).doing("create", dir.display().to_string())?;
+        let names = pin_again(&from, &dir)?;
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        self.put_in_place(&names, build, before.retired(interrupted))?;
+        self.replaced(before, names.len())
+    }
+
+    /// The programs that run, and whether a command that was to replace them was interrupted: it has left some, but nothing to be undone.
+    fn to_be_replaced(&self) -> Result<(Programs, bool)> {
+        let missing = || Error::new(Kind::NotFound, "replace", "the programs", "none are loaded");
+        let before = self.programs()?.ok_or_else(|| missing().remedy("`fwd up --ns NAME` loads them"))?;
+        let left = self.dir.join(NEW_PROGRAMS);
+        let interrupted = left.exists();
+        remove_dir(&left)?;
+        Ok((before, interrupted))
+    }
+
+    fn replaced(&self, before: Programs, replaced: usize) -> Result<Reloaded> {
         self.forget_tracer()?;
         let after = self.programs()?.unwrap_or(before);
         Ok(Reloaded { before, after, replaced })
     }
 
+    /// A program that some hook needs, and that is not pinned in `dir`.
+    fn lacking(&self, dir: &Path) -> Result<Option<String>> {
+        let attached = self.pinned_hooks()?.programs();
+        // What hooks go on to comes and goes as a whole; links of XDP are called after one program of two.
+        let further = programs::of(Role::Ipv6).take(1).chain(programs::of(Role::Xdp)).map(str::to_owned);
+        let mut needed = attached.into_iter().chain(further).filter(|name| self.program_pin(name).exists());
+        Ok(needed.find(|name| !dir.join(name).exists()))
+    }
+
     /// Replaces the programs by those of the object that `open` gives, whose hash is `hash`: that object, and how many were replaced.
-    pub(crate) fn replace(&self, hash: u64, open: impl FnOnce() -> Result<Ebpf>) -> Result<(Ebpf, usize)> {
+    pub(crate) fn replace(
+        &self,
+        hash: u64,
+        former: Former,
+        open: impl FnOnce() -> Result<Ebpf>,
+    ) -> Result<(Ebpf, usize)> {
         let (object, names) = self.load_beside(open)?;
+        self.put_in_place(&names, hash, former)?;
+        Ok((object, names.len()))
+    }
+
+    /// Replaces the programs by those of the build `hash` that are pinned, under these names, beside them.
+    fn put_in_place(&self, names: &[&str], hash: u64, former: Former) -> Result<()> {
         if let Err(error) = self.switch(NEW_PROGRAMS) {
             return Err(self.switched_back(error));
         }
-        for name in &names {
+        self.retire(former)?;
+        for name in names {
             let (new, old) = (self.dir.join(NEW_PROGRAMS).join(name), self.program_pin(name));
             fs::rename(&new, &old).doing("rename", new.display().to_string())?;
         }
-        self.remove_programs_but(&names)?;
+        self.remove_programs_but(names)?;
         remove_dir(&self.dir.join(NEW_PROGRAMS))?;
-        self.set_config(&forwarder_common::abi::Config { object: hash, ..self.config()? })?;
-        Ok((object, names.len()))
+        self.set_config(&forwarder_common::abi::Config { object: hash, ..self.config()? })
     }
 
     /// Loads programs beside those that run.

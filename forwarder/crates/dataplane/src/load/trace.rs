@@ -24,7 +24,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::{
     Dataplane,
-    load::{NEW_PROGRAMS, create::remove_dir, missing},
+    load::{NEW_PROGRAMS, create::remove_dir, former::Former, missing},
     object::{TRACED_HASH, kernel_fields},
     read::{field::address, flow_table::flows::state_name},
 };
@@ -170,7 +170,7 @@ impl Dataplane {
         let note = self.dir.join(TRACING).join(format!("{pid}-{start}"));
         fs::create_dir_all(&note).doing("create", note.display().to_string())?;
         let begun = Instant::now();
-        let replaced = self.replace(TRACED_HASH, || self.traced_object(filter));
+        let replaced = self.replace(TRACED_HASH, Former::Leave, || self.traced_object(filter));
         tracing::debug!("traced programs took {:?}", begun.elapsed());
         match replaced.and_then(|(mut ebpf, _)| Tracer::new(&mut ebpf, note)) {
             Ok(tracer) => Ok(tracer),

@@ -16,6 +16,7 @@ mod numbers;
 mod outcome;
 mod pool;
 mod record;
+mod reload;
 mod run;
 mod scoped;
 mod surroundings;
@@ -45,16 +46,17 @@ pub use self::{
     networks::{add_network, dry_network, free_subnets},
     outcome::{Applied, AppliedWhole, Arrivals, DownResult, Planned, PlannedWhole, Step, UpResult},
     pool::{Pool, PoolRequest, Pooled, fill, pool, remove_pool},
+    reload::{reload, roll_back},
     surroundings::{listeners, problems},
     trace::{end_trace, trace},
     whole::{apply, dry_apply, export},
 };
 use fwd_base::{Error, Kind, Result};
-use fwd_dataplane::{Dataplane, Described, Lock, Reloaded, RunDir, sees_offloads};
+use fwd_dataplane::{Dataplane, Described, Lock, RunDir, sees_offloads};
 use fwd_kernel::netns::Netns;
 use fwd_plan::{
     Action, Attachment, DownRequest, Object, Op, Plan, PortRequest, Undo, UpRequest, UplinkRequest, plan_down,
-    plan_ports, plan_up, plan_uplinks, refuse_others,
+    plan_ports, plan_up, plan_uplinks,
 };
 
 /// What is said where the programs do not see what a sender has left to a device.
@@ -283,21 +285,6 @@ pub fn dry_uplinks(context: &HostContext, request: &UplinkRequest) -> Result<Pla
     let gathered = gather::for_uplinks(context)?;
     let Plan { ops, warnings, .. } = plan_uplinks(request, &gathered.actual)?;
     Ok(planned(context, &gathered, &ops, warnings))
-}
-
-/// Replaces the programs of a running data path by those of this build.
-///
-/// # Errors
-/// Nothing is loaded, another version has brought it up, or the programs cannot be replaced: then nothing has changed.
-pub fn reload(context: &HostContext) -> Result<Reloaded> {
-    let cookie = Netns::current()?.cookie()?;
-    collect::in_passing(context, cookie);
-    let _lock = Lock::acquire(&context.run_dir, cookie, context.patience)?;
-    let others = Dataplane::other_versions(&context.run_dir, cookie)?;
-    refuse_others(&others, "replace the programs of")?;
-    let missing = || Error::new(Kind::NotFound, "replace", "the programs", "nothing is up");
-    let plane = Dataplane::open(&context.run_dir, cookie)?;
-    plane.ok_or_else(|| missing().remedy("`fwd up --ns NAME` loads them"))?.reload()
 }
 
 /// What [`down`] would do. Takes no lock and changes nothing.
