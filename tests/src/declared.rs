@@ -255,6 +255,11 @@ fn what_is_up_is_exported_and_applied_elsewhere() {
         (&said["networks"]["web"]["dns"], &said["endpoints"][0]["publish"]),
         (&json!(true), &json!(["8080:80/tcp"]))
     );
+    // JSON as well, by the name of the file.
+    let path = files.write("whole.json", &said.to_string());
+    for args in [&["plan", "--prune", "-f", &path][..], &["apply", "--prune", "-f", &path]] {
+        assert_eq!(fwd.json(args)["changes"], json!([]), "{args:?}");
+    }
     fwd.ok(&["down", "--all"]);
 }
 

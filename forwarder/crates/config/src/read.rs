@@ -15,11 +15,15 @@ pub const DIRECTORY: &str = "/etc/fwd";
 
 /// What a file ends in that is read out of a directory.
 const EXTENSION: &str = "toml";
+/// What a file ends in that is JSON instead.
+const JSON: &str = "json";
 
-/// Reads the files; of a directory all that end in `.toml`, in the order of their names. `-` is the standard input.
+/// Reads the files; of a directory all that end in `.toml`, in the order of their names. `-` is the standard input. One that ends in `.json`
+/// is JSON of the same keys.
 ///
 /// # Errors
-/// [`Kind::NotFound`] if a path is not there, or a directory has no such file; what reading fails with.
+/// [`Kind::NotFound`] if a path is not there, or a directory has no such file; [`Kind::Usage`] with its place for what is no JSON; what reading
+/// fails with.
 pub fn read(paths: &[PathBuf]) -> Result<Vec<Source>> {
     let mut sources = Vec::new();
     for path in paths {
@@ -59,6 +63,7 @@ fn files_in(directory: &Path) -> Result<Vec<PathBuf>> {
 
 fn read_file(path: &Path) -> Result<Source> {
     match fs::read_to_string(path) {
+        Ok(text) if path.extension().is_some_and(|extension| extension == JSON) => of_json(path, &text),
         Ok(text) => Ok(Source { path: path.display().to_string(), text }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let error = Error::new(Kind::NotFound, "read", path.display().to_string(), "there is no such file");
@@ -66,6 +71,18 @@ fn read_file(path: &Path) -> Result<Source> {
         }
         Err(error) => Err(error).doing("read", path.display().to_string()),
     }
+}
+
+/// JSON as the TOML that says the same, in which places are given then: a value of JSON does not know its own.
+fn of_json(path: &Path, text: &str) -> Result<Source> {
+    let said: serde_json::Result<toml::Table> = serde_json::from_str(text);
+    let said = said.map_err(|error| {
+        let place = format!("{}:{}:{}", path.display(), error.line(), error.column());
+        Error::new(Kind::Usage, "read", place, error.to_string())
+            .remedy("`fwd validate --schema` prints what such a file is; without a value a key is left out")
+    })?;
+    let text = toml::to_string_pretty(&said).doing("read", path.display().to_string())?;
+    Ok(Source { path: format!("{} (as TOML)", path.display()), text })
 }
 
 impl Source {

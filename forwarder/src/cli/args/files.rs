@@ -13,8 +13,8 @@ use crate::{
 /// Which files.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct FilesArgs {
-    /// File (docs/config.md), directory of files that end in .toml, or - for the standard
-    /// input; several times for several, which are one whole [default: /etc/fwd]
+    /// File (docs/config.md; .json if it is JSON), directory of files that end in .toml, or -
+    /// for the standard input; several times for several, which are one whole [default: /etc/fwd]
     #[arg(short, long = "file", value_name = "PATH")]
     pub(crate) files: Vec<PathBuf>,
 }

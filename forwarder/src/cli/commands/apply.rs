@@ -18,7 +18,8 @@ Examples:
   fwd plan -f network.toml             what would become of what
   fwd apply -f base.toml -f web.toml   two files, one whole
   fwd apply --prune                    all of /etc/fwd, and nothing besides
-  fwd export > network.toml            what is up, as such a file";
+  fwd export > network.toml            what is up, as such a file
+  fwd export --json > network.json     the same as JSON, which -f takes as well";
 
 /// `fwd apply`.
 #[derive(Args, Debug)]
