@@ -160,3 +160,58 @@ fn containers_reach_their_own_network_alone() {
     assert!(!pings(&three, fwd.uplink(0).outside[0]), "nothing leaves it");
     assert_eq!(shown["routes"], json!([]));
 }
+
+/// containerd calls it for each pod before any other, and kubelet's list may end with it.
+#[test]
+fn loopback_of_a_container_is_up_from_add_to_del() {
+    let fwd = Fwd::new();
+    let container = Container::new(&fwd, "c1");
+    let path = container.path();
+    let shown = |what: &str| inside(&container, &["ip", "-o", what, "show", "dev", "lo"]);
+    inside(&container, &["ip", "link", "set", "lo", "down"]);
+    for version in ["0.3.1", "0.4.0", "1.0.0", "1.1.0"] {
+        let runtime = Runtime::new(&fwd, version, json!({ "type": "loopback" }));
+        let call = |command: &'static str, extra: Value| {
+            runtime.ok(&Runtime::variables(command, &container.id, &path), &runtime.config(0, &extra))
+        };
+        let check = Runtime::variables("CHECK", &container.id, &path);
+        runtime.fails(&check, &runtime.config(0, &json!({})), 999, &["lo is down", "ip link set lo up"]);
+        let result = call("ADD", json!({}));
+        assert!(shown("link").contains("UP") && shown("address").contains("127.0.0.1/8"), "{}", shown("address"));
+        let old = version < "1.0.0";
+        let ip = if old {
+            json!({ "interface": 0, "address": "127.0.0.1/8", "version": "4" })
+        } else {
+            json!({ "interface": 0, "address": "127.0.0.1/8" })
+        };
+        assert_eq!((&result["cniVersion"], &result["ips"][0]), (&json!(version), &ip));
+        let interface = json!([{ "name": "lo", "mac": "00:00:00:00:00:00", "sandbox": path }]);
+        assert_eq!(result["interfaces"], interface);
+        // Twice changes nothing, and behind others it says what they have said.
+        assert_eq!(call("ADD", json!({})), result);
+        let previous = json!({ "cniVersion": version, "interfaces": [], "ips": [], "dns": { "domain": "x" } });
+        assert_eq!(call("ADD", json!({ "prevResult": previous })), previous);
+        assert_eq!(call("CHECK", json!({ "prevResult": result })), Value::Null);
+        assert_eq!(call("DEL", json!({})), Value::Null);
+        assert!(!shown("link").contains("UP"), "{}", shown("link"));
+    }
+    let runtime = Runtime::new(&fwd, "1.1.0", json!({ "type": "loopback" }));
+    assert_eq!(runtime.ok(&[("CNI_COMMAND", "VERSION")], &runtime.config(0, &json!({})))["cniVersion"], "1.1.0");
+    for command in ["STATUS", "GC"] {
+        assert_eq!(runtime.ok(&[("CNI_COMMAND", command)], &runtime.config(0, &json!({}))), Value::Null);
+    }
+    // What has gone, or is not known any more, has no loopback to be taken down; the host keeps its own.
+    for gone in ["", "/run/netns/none"] {
+        assert_eq!(
+            runtime.ok(&Runtime::variables("DEL", &container.id, gone), &runtime.config(0, &json!({}))),
+            Value::Null
+        );
+    }
+    let add = Runtime::variables("ADD", &container.id, "/run/netns/none");
+    runtime.fails(&add, &runtime.config(0, &json!({})), 3, &["/run/netns/none"]);
+    for command in ["ADD", "DEL"] {
+        let host = Runtime::variables(command, &container.id, "/proc/self/ns/net");
+        runtime.fails(&host, &runtime.config(0, &json!({})), 8, &["the host's own namespace"]);
+    }
+    assert_eq!(fwd.list(&["ls"]), [Value::Null; 0]);
+}

@@ -34,7 +34,7 @@ impl<'a> Runtime<'a> {
     pub(super) fn with_list(fwd: &'a Fwd, version: &'static str, plugins: Vec<Value>) -> Self {
         let bin = fwd.run_dir().join("plugins");
         std::fs::create_dir_all(&bin).expect("a directory");
-        for name in ["fwd", "bridge", "ptp", "portmap"] {
+        for name in ["fwd", "bridge", "ptp", "portmap", "loopback"] {
             let made = symlink(binary(), bin.join(name));
             assert!(made.is_ok() || bin.join(name).exists(), "{made:?}");
         }

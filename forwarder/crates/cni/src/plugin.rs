@@ -19,6 +19,8 @@ pub enum Plugin {
     Ptp,
     /// `portmap` of the CNI project, behind one of the others.
     Portmap,
+    /// `loopback` of the CNI project.
+    Loopback,
 }
 
 impl Plugin {
@@ -37,6 +39,7 @@ impl Plugin {
             Some("bridge") => Self::Bridge,
             Some("ptp") => Self::Ptp,
             Some("portmap") => Self::Portmap,
+            Some("loopback") => Self::Loopback,
             _ => Self::Fwd,
         }
     }
@@ -54,6 +57,7 @@ mod tests {
             ("/opt/cni/bin/bridge", Plugin::Bridge),
             ("ptp", Plugin::Ptp),
             ("./portmap", Plugin::Portmap),
+            ("/usr/lib/cni/loopback", Plugin::Loopback),
             ("", Plugin::Fwd),
         ] {
             assert_eq!(Plugin::named(OsStr::new(program)), plugin, "{program}");

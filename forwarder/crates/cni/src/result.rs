@@ -73,9 +73,7 @@ impl Attached {
 
     fn ip(&self, version: Version, address: &IpNet) -> Value {
         let mut ip = json!({ "interface": INSIDE, "address": address });
-        if version <= Version::V0_4_0 {
-            ip["version"] = json!(if address.addr().is_ipv4() { "4" } else { "6" });
-        }
+        version.tell_family(&mut ip, address.addr());
         if let Some(gateway) = self.gateways.iter().find(|it| it.is_ipv4() == address.addr().is_ipv4()) {
             ip["gateway"] = json!(gateway);
         }

@@ -1,5 +1,7 @@
 //! The versions of CNI that are spoken.
 
+use std::net::IpAddr;
+
 use serde_json::{Value, json};
 
 use crate::failure::{Code, Failure, Result};
@@ -34,6 +36,13 @@ impl Version {
             Self::V0_4_0 => "0.4.0",
             Self::V1_0_0 => "1.0.0",
             Self::V1_1_0 => "1.1.0",
+        }
+    }
+
+    /// Tells the family of an address in a result, where this version has a key for that.
+    pub(crate) fn tell_family(self, ip: &mut Value, address: IpAddr) {
+        if self <= Self::V0_4_0 {
+            ip["version"] = json!(if address.is_ipv4() { "4" } else { "6" });
         }
     }
 

@@ -5,9 +5,10 @@ mod chained;
 mod check;
 mod del;
 mod gc;
+mod loopback;
 mod status;
 
-use crate::{call::Call, environment::Command, failure::Result, version};
+use crate::{call::Call, environment::Command, failure::Result, plugin::Plugin, version};
 use fwd_engine::execute::Observer;
 use fwd_plugin::Answer;
 
@@ -17,6 +18,7 @@ use fwd_plugin::Answer;
 /// What the runtime is told.
 pub(crate) fn run(command: Command, call: &Call, observer: &mut dyn Observer) -> Result<Answer> {
     match command {
+        _ if call.plugin == Plugin::Loopback => loopback::run(command, call),
         Command::Add if chained::is_meant(call) => chained::add(call, observer),
         Command::Add => add::run(call, observer),
         Command::Del if chained::is_always(call) => chained::del(call, observer),
