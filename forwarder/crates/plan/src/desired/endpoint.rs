@@ -2,17 +2,19 @@
 
 mod interface;
 mod limits;
+pub(crate) mod policy;
 mod route;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 
-use super::{policy::AskedRules, request::TargetRef, source::Sources};
+use super::{source::Sources, target::TargetRef};
 
 pub use self::{
     interface::HardwareAddress,
     limits::{AskedLimits, Limits, RateLimit},
+    policy::AskedRules,
     route::RouteRequest,
 };
 use fwd_base::HostName;

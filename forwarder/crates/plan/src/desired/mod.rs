@@ -9,10 +9,10 @@ mod endpoint;
 mod network;
 mod options;
 mod place;
-pub(crate) mod policy;
 mod request;
 mod scope;
 mod source;
+mod target;
 pub mod written;
 
 use std::collections::BTreeMap;
@@ -21,18 +21,19 @@ use serde::{Deserialize, Serialize};
 
 pub(super) use self::{
     asked::{Asked, AskedNetwork},
+    endpoint::policy,
     network::{SWITCHES, Switch},
 };
 pub use self::{
     datapath::Datapath,
-    endpoint::{AskedLimits, Endpoint, EndpointOptions, HardwareAddress, Limits, RateLimit, RouteRequest},
+    endpoint::{AskedLimits, AskedRules, Endpoint, EndpointOptions, HardwareAddress, Limits, RateLimit, RouteRequest},
     network::{Ipv4, Ipv6, Network, Treatment, UplinkChoice},
     options::{Flows, IDLE_TIMES, IdleTime, Nat, TableRecord, TableRequest, range, seconds},
     place::Places,
-    policy::AskedRules,
-    request::{Caller, NetworkRequest, PortRequest, TargetRef, UpRequest, UplinkRequest},
+    request::{Caller, NetworkRequest, PortRequest, UpRequest, UplinkRequest},
     scope::{Declared, DownRequest, NetworkScope, Scope},
     source::{SourceRange, Sources},
+    target::TargetRef,
 };
 
 /// What there is to be on a host, or in the [`Scope`] of a command.

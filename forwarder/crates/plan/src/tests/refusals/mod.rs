@@ -202,12 +202,8 @@ fn options_that_differ_from_what_exists() {
         differs(base.clone().with_options(|it| it.datapath = Some(Datapath::Xdp)), &["datapath", "tc", "xdp"]);
         differs(UpRequest { target: named(target), ..subnet("10.0.0.0/24") }, &["10.77.0.0/24", "10.0.0.0/24"]);
     }
-    refused(
-        &world,
-        &request().with_endpoint(|it| it.ip = Some([10, 77, 0, 9].into())),
-        Kind::Conflict,
-        &["10.77.0.2", "10.77.0.9"],
-    );
+    let other = request().with_endpoint(|it| it.ip = Some([10, 77, 0, 9].into()));
+    refused(&world, &other, Kind::Conflict, &["10.77.0.2", "10.77.0.9"]);
     refused(
         &world,
         &UpRequest { network: Some(name("web")), ..request() },
@@ -228,21 +224,16 @@ fn options_of_a_network_that_differ() {
     world.up(&request().with_options(|it| it.nat = Some(Nat::Eim)));
     for target in ["a", "b"] {
         let base = UpRequest::new(named(target));
+        let differs = |request: UpRequest, words: &[&str]| refused(&world, &request, Kind::Conflict, words);
         let symmetric = base.clone().with_options(|it| it.nat = Some(Nat::Symmetric));
-        refused(&world, &symmetric, Kind::Conflict, &["network fwd0", "NAT", "eim", "symmetric"]);
-        let clamped = base.with_options(|it| it.clamp_mss = true);
-        refused(&world, &clamped, Kind::Conflict, &["network fwd0", "MSS clamping", "off", "on"]);
-        let isolated = UpRequest::new(named(target)).with_options(|it| it.no_icc = true);
-        refused(&world, &isolated, Kind::Conflict, &["network fwd0", "reach between namespaces is on, not off"]);
+        differs(symmetric, &["network fwd0", "NAT", "eim", "symmetric"]);
+        differs(base.clone().with_options(|it| it.clamp_mss = true), &["network fwd0", "MSS clamping", "off", "on"]);
+        let isolated = base.with_options(|it| it.no_icc = true);
+        differs(isolated, &["network fwd0", "reach between namespaces is on, not off"]);
     }
-    refused(
-        &world,
-        &request().with_endpoint(|it| it.allow_spoof = true),
-        Kind::Conflict,
-        &["namespace a", "--allow-spoof"],
-    );
-    let other = UpRequest { network: Some(name("other")), ..UpRequest::new(named("b")) }
-        .with_endpoint(|it| it.allow_spoof = true);
+    let spoofing = |it: UpRequest| it.with_endpoint(|it| it.allow_spoof = true);
+    refused(&world, &spoofing(request()), Kind::Conflict, &["namespace a", "--allow-spoof"]);
+    let other = spoofing(UpRequest { network: Some(name("other")), ..UpRequest::new(named("b")) });
     world.up(&other.with_options(|it| it.nat = Some(Nat::EimEif)));
 }
 
