@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-pub(crate) use self::options::{ContainerOptions, NetworkOptions};
+pub(crate) use self::options::{NetworkOptions, of_container};
 use crate::{input, refusal};
 use fwd_base::Result;
 use fwd_dataplane::EndpointId;
@@ -80,10 +80,9 @@ impl Network {
     ///
     /// # Errors
     /// It is internal, and has an uplink.
-    pub(crate) fn up(&self, target: TargetRef, options: ContainerOptions, id: EndpointId) -> Result<UpRequest> {
-        let NetworkOptions { uplink, network, attach, of_containers: _ } = &self.options;
+    pub(crate) fn up(&self, target: TargetRef, endpoint: EndpointOptions, id: EndpointId) -> Result<UpRequest> {
+        let NetworkOptions { uplink, network, endpoint: _ } = &self.options;
         let Addresses { subnet, gateway, range, subnet6 } = self.addresses;
-        let ContainerOptions { metric, no_default_route, source, host_if } = options;
         let options = fwd_plan::Network {
             uplink: UplinkChoice::of(uplink.clone(), self.internal)?.or_any(),
             subnet,
@@ -99,16 +98,7 @@ impl Network {
             caller: Some(Caller { id, network: self.name.clone() }),
             network: Some(self.network.clone()),
             options,
-            endpoint: EndpointOptions {
-                range,
-                host_if,
-                attach: *attach,
-                no_default_route,
-                metric,
-                routes: self.routes.clone(),
-                source,
-                ..EndpointOptions::default()
-            },
+            endpoint: EndpointOptions { range, routes: self.routes.clone(), ..endpoint },
             ..UpRequest::new(target)
         })
     }

@@ -35,7 +35,7 @@ pub(crate) fn run(document: Value, host: &Host) -> Result<Answer> {
     let asked = Network::of(&network)?;
     let id = EndpointId { owner: EndpointOwner::Netavark, id: network.id.clone(), ifname: FIRST.into() };
     let target = TargetRef::Named(Name::of("a namespace", &format!("fwd-create-{}", process::id()))?);
-    let warnings = dry_up(&host.context, &asked.up(target, asked.options.of_containers.clone(), id)?)?.warnings;
+    let warnings = dry_up(&host.context, &asked.up(target, asked.options.endpoint.clone(), id)?)?.warnings;
     Ok(Answer { document: Some(completed(document, &network)), warnings })
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::{Other, Others, identity};
 use crate::{
     input::Container,
-    network::{ContainerOptions, Network},
+    network::{Network, of_container},
     ports, refusal,
     status::Status,
 };
@@ -72,18 +72,15 @@ fn request(
     let mac = options.static_mac.as_deref().filter(|mac| !mac.is_empty());
     let mac =
         mac.map(|mac| mac.parse().map_err(|why: String| refusal(format!("--mac-address {mac}"), why, "correct it")));
-    let of_container = network.options.of_containers.clone().over(&options.options)?;
+    let endpoint = of_container(&network.options.endpoint, &options.options)?;
     // Each network has a default route, and the first one's counts: by it what comes to published ports is answered.
-    let no_default_route = network.internal || of_container.no_default_route;
+    let no_default_route = network.internal || endpoint.no_default_route;
     let last = others.iter().filter_map(|other| other.metric).max();
     let metric = (!no_default_route).then(|| last.map_or(METRIC, |last| last.saturating_add(1).max(METRIC)));
-    let of_container = ContainerOptions { metric: of_container.metric.or(metric), ..of_container };
     let aliases = if network.dns { names(container, warnings) } else { Vec::new() };
     let target = TargetRef::Path(netns.to_path_buf());
-    let mac = mac.transpose()?;
-    let request = network.up(target, of_container, id)?;
-    let endpoint = EndpointOptions { ip, ip6, mac, aliases, ..request.endpoint };
-    Ok(UpRequest { endpoint, ..request })
+    let metric = endpoint.metric.or(metric);
+    network.up(target, EndpointOptions { ip, ip6, mac: mac.transpose()?, metric, aliases, ..endpoint }, id)
 }
 
 /// The names by which others find it: its own, and those that podman adds.

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt::Display, str::FromStr};
 use crate::refusal;
 use fwd_base::{Error, Result};
 use fwd_dataplane::Backend;
-use fwd_plan::{Datapath, Nat, Network, Sources};
+use fwd_plan::{Datapath, EndpointOptions, Nat, Network};
 use fwd_plugin::one_of;
 
 /// Those of a network.
@@ -15,23 +15,8 @@ pub(crate) struct NetworkOptions {
     pub(crate) uplink: Option<String>,
     /// What else is said of the network so.
     pub(crate) network: Network,
-    /// How the program is attached.
-    pub(crate) attach: Option<Backend>,
-    /// Those that single containers may have otherwise.
-    pub(crate) of_containers: ContainerOptions,
-}
-
-/// Those of a container in a network.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct ContainerOptions {
-    /// Metric of the default route inside.
-    pub(crate) metric: Option<u32>,
-    /// No default route is set inside.
-    pub(crate) no_default_route: bool,
-    /// Addresses of the host behind which its packets appear.
-    pub(crate) source: Sources,
-    /// Name of the host-side veth.
-    pub(crate) host_if: Option<String>,
+    /// What its containers are to be, of which single ones may have the metric, the default route, the source and the name otherwise.
+    pub(crate) endpoint: EndpointOptions,
 }
 
 impl NetworkOptions {
@@ -44,7 +29,7 @@ impl NetworkOptions {
                 "uplink" => read.uplink = Some(value.clone()).filter(|it| !it.is_empty()),
                 "mtu" => read.network.mtu = Some(parsed(key, value)?).filter(|mtu| *mtu != 0),
                 "datapath" => read.network.datapath = choice(key, value, &Datapath::ALL, Datapath::name)?,
-                "attach" => read.attach = choice(key, value, &Backend::CHOICES, Backend::name)?,
+                "attach" => read.endpoint.attach = choice(key, value, &Backend::CHOICES, Backend::name)?,
                 "nat" => read.network.nat = choice(key, value, &Nat::ALL, Nat::name)?,
                 "icc" => read.network.no_icc = !is_on(key, value)?,
                 "isolate" if value == "strict" || is_on(key, value)? => {}
@@ -52,7 +37,7 @@ impl NetworkOptions {
                     let remedy = "leave it out: networks are isolated until `fwd network add NAME --allow-network OTHER` lets them";
                     return Err(refused(key, value, "networks are always isolated", remedy));
                 }
-                _ if read.of_containers.read(key, value)? => {}
+                _ if read_of_container(&mut read.endpoint, key, value)? => {}
                 _ => return Err(unknown(key, value)),
             }
         }
@@ -60,32 +45,31 @@ impl NetworkOptions {
     }
 }
 
-impl ContainerOptions {
-    /// Those of the network, and over them what is said of the container.
-    ///
-    /// # Errors
-    /// As [`NetworkOptions::of`].
-    pub(crate) fn over(mut self, given: &BTreeMap<String, String>) -> Result<Self> {
-        for (key, value) in given {
-            if !self.read(key, value)? {
-                return Err(unknown(key, value));
-            }
+/// What is said of a container, over what its network says.
+///
+/// # Errors
+/// As [`NetworkOptions::of`].
+pub(crate) fn of_container(network: &EndpointOptions, given: &BTreeMap<String, String>) -> Result<EndpointOptions> {
+    let mut options = network.clone();
+    for (key, value) in given {
+        if !read_of_container(&mut options, key, value)? {
+            return Err(unknown(key, value));
         }
-        Ok(self)
     }
+    Ok(options)
+}
 
-    /// Whether it is an option of a container.
-    fn read(&mut self, key: &str, value: &str) -> Result<bool> {
-        match key {
-            "metric" => self.metric = Some(parsed(key, value)?),
-            "no_default_route" => self.no_default_route = is_on(key, value)?,
-            "outbound_addr4" => self.source.v4 = Some(parsed(key, value)?),
-            "outbound_addr6" => self.source.v6 = Some(parsed(key, value)?),
-            "host_interface_name" => self.host_if = Some(value.to_owned()).filter(|name| !name.is_empty()),
-            _ => return Ok(false),
-        }
-        Ok(true)
+/// Whether it is an option of a container.
+fn read_of_container(options: &mut EndpointOptions, key: &str, value: &str) -> Result<bool> {
+    match key {
+        "metric" => options.metric = Some(parsed(key, value)?),
+        "no_default_route" => options.no_default_route = is_on(key, value)?,
+        "outbound_addr4" => options.source.v4 = Some(parsed(key, value)?),
+        "outbound_addr6" => options.source.v6 = Some(parsed(key, value)?),
+        "host_interface_name" => options.host_if = Some(value.to_owned()).filter(|name| !name.is_empty()),
+        _ => return Ok(false),
     }
+    Ok(true)
 }
 
 fn choice<T: Copy, const N: usize>(

@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use super::{options::ContainerOptions, *};
+use super::*;
 use fwd_plan::{Datapath, Nat, Sources};
 
 fn read(members: Value) -> Result<Network> {
@@ -32,18 +32,18 @@ fn network_is_read_with_all_that_podman_says() {
     };
     assert_eq!((network.addresses, network.ipv6()), (addresses, Ipv6::Masquerade));
     assert_eq!(network.routes, ["203.0.113.0/24=10.7.0.254".parse().expect("a route")]);
-    let NetworkOptions { uplink, network: of_network, attach, of_containers } = network.options;
+    let NetworkOptions { uplink, network: of_network, endpoint } = network.options;
     let fwd_plan::Network { mtu, datapath, nat, no_icc, .. } = of_network;
     assert_eq!(
-        (uplink.as_deref(), mtu, datapath, attach, nat),
+        (uplink.as_deref(), mtu, datapath, endpoint.attach, nat),
         (Some("eth1"), Some(1400), Some(Datapath::Tc), None, Some(Nat::Eim))
     );
     let v6 = "2001:db8::7".parse().expect("a source");
     let source = Sources { v4: Some(address("192.0.2.7").into()), v6: Some(v6) };
-    let wanted = ContainerOptions { metric: Some(50), no_default_route: false, source, host_if: None };
-    assert_eq!((no_icc, &of_containers), (true, &wanted));
+    let wanted = EndpointOptions { metric: Some(50), source, ..EndpointOptions::default() };
+    assert_eq!((no_icc, &endpoint), (true, &wanted));
     let own = [("metric".to_owned(), "7".to_owned()), ("host_interface_name".to_owned(), "vweb".to_owned())];
-    let of_one = of_containers.over(&own.into()).expect("options");
+    let of_one = of_container(&endpoint, &own.into()).expect("options");
     assert_eq!((of_one.metric, of_one.source), (Some(7), source), "the container's go before the network's");
     assert_eq!(of_one.host_if.as_deref(), Some("vweb"));
     // Nothing but a name.
