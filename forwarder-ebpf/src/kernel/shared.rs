@@ -214,6 +214,19 @@ impl Shared<u32> {
 }
 
 impl Shared<FlowVersion> {
+    /// Its value now, which is later than what was read before, and earlier than what is read afterwards: x86-64 keeps reads in that order by
+    /// itself. arm64 does not; there the word is read by adding nothing to it, which is a full barrier for every BPF of the kernel's
+    /// (load-acquire is known from Linux 6.15 on).
+    #[inline(always)]
+    #[allow(unexpected_cfgs, reason = "the build sets it: forwarder/crates/dataplane/build.rs")]
+    pub(crate) fn read_in_order(self) -> FlowVersion {
+        if cfg!(bpf_target_arch = "x86_64") {
+            self.read()
+        } else {
+            FlowVersion::from_raw(Shared::<u32>(self.0.cast()).fetch_add(0))
+        }
+    }
+
     /// As [`Shared::<u32>::replace`].
     #[inline(always)]
     pub(crate) fn replace(self, old: FlowVersion, new: FlowVersion) -> bool {

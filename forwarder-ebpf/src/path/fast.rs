@@ -103,7 +103,7 @@ pub(crate) fn outbound(skb: Skb) -> Option<Action> {
     if straight {
         return Some(Action::device(to.out_if));
     }
-    let (next_hop, after) = (slot.next_hop().read(), slot.version().read());
+    let (next_hop, after) = (slot.next_hop().read(), slot.version().read_in_order());
     // That was read after `may_go` had looked whose the slot is: here, so that nothing has to be kept for what is rare.
     if !after.is_same_flow(version) {
         return Some(at_ns::drop(packet.skb, DropReason::Contended));
@@ -285,7 +285,7 @@ fn may_go(
     version: FlowVersion,
     direction: Direction,
 ) -> bool {
-    let (seen, after) = (slot.both_flags().read(), slot.version().read());
+    let (seen, after) = (slot.both_flags().read(), slot.version().read_in_order());
     let data = packet.proto == Proto::Udp as u8 || header_words::is_mere_data(packet.tcp_flags, seen.into(), direction);
     let right = header_words::verify_ip_checksum(packet.first, packet.fragment, packet.life, packet.addresses);
     version == after && data && right && packet.size <= to.mtu

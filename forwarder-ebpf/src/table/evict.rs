@@ -95,7 +95,7 @@ impl Repeat for Search {
         let Some(alloc) = values::alloc() else { return ControlFlow::Break(()) };
         let index = nth_slot(alloc.evict_cursor().fetch_add(1), self.slots);
         let Some(slot) = slots::slot(index) else { return ON };
-        let version = slot.version().read();
+        let version = slot.version().read_in_order();
         let rank = fwd_evict_weigh(index, version, self.counters, self.own, self.one_way);
         if rank == SPARED {
             return ON;

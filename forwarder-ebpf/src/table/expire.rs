@@ -158,7 +158,7 @@ impl Repeat for Slice {
 #[inline(always)]
 fn end_if_due(index: u32, gone: u32) -> u32 {
     let (Some(slot), Some(config)) = (slots::slot(index), config()) else { return 0 };
-    let (version, number, endpoint) = (slot.version().read(), slot.proto().read(), slot.endpoint().read());
+    let (version, number, endpoint) = (slot.version().read_in_order(), slot.proto().read(), slot.endpoint().read());
     let state = version.state();
     let proto = match number {
         6 => Proto::Tcp,
@@ -195,7 +195,7 @@ pub(crate) fn end(skb: Skb) -> i32 {
     let (index, version) = (u32::from_ne_bytes(index), FlowVersion::from_raw(u32::from_ne_bytes(version)));
     let Some(slot) = slots::slot(index) else { return 0 };
     // A packet may have moved it to another state meanwhile, and may do so again.
-    let now = slot.version().read();
+    let now = slot.version().read_in_order();
     if now.is_flow() && now.is_same_flow(version) { slot::fwd_flow_end(index, now) as i32 } else { 0 }
 }
 
@@ -233,7 +233,7 @@ impl Repeat for Flush {
         let index = self.cursor;
         self.cursor = index.wrapping_add(1);
         let Some(slot) = slots::slot(index) else { return ControlFlow::Break(()) };
-        let version = slot.version().read();
+        let version = slot.version().read_in_order();
         if version.is_flow() && slot.endpoint().read() == self.endpoint && self.is_meant(slot) {
             self.ended = self.ended.wrapping_add(slot::fwd_flow_end(index, version));
         }

@@ -22,7 +22,7 @@ global_fn! {
 #[inline(always)]
 fn handshake(index: u32, version: FlowVersion, direction: Direction, flags: u32) {
     let Some(slot) = slots::slot(index) else { return };
-    if !version.is_same_flow(slot.version().read()) {
+    if !version.is_same_flow(slot.version().read_in_order()) {
         return;
     }
     let now = nanoseconds() / 1000;

@@ -254,7 +254,7 @@ pub(crate) fn established_as(
     let index = if first != SLOT_NONE { first } else { second };
     let slot = slots::slot(index)?;
     let half = slot.half(direction);
-    let version = slot.version().read();
+    let version = slot.version().read_in_order();
     // The tuple as words, as they stand in a key.
     let (addresses, ports) = (half.double_word_at::<0>().read(), half.double_word_at::<8>().read());
     let proto = half.word_at::<16>().read();
@@ -274,7 +274,7 @@ pub(crate) fn established_as(
 #[inline(always)]
 pub(crate) fn matches(direction: Direction, index: u32, tuple: &Tuple) -> FlowVersion {
     let Some(slot) = slots::slot(index) else { return FlowVersion::NONE };
-    let version = slot.version().read();
+    let version = slot.version().read_in_order();
     if version.is_flow() && slot.half(direction).tuple().is(tuple) { version } else { FlowVersion::NONE }
 }
 
@@ -297,7 +297,7 @@ pub(crate) fn copy(direction: Direction, index: u32, version: FlowVersion) -> Op
         counters: half.counters().read(),
         uplink_counters: half.uplink_counters().read(),
     };
-    version.is_same_flow(slot.version().read()).then_some(hit)
+    version.is_same_flow(slot.version().read_in_order()).then_some(hit)
 }
 
 /// Both in one: the flow in slot `index` if its direction is `tuple`.
@@ -312,7 +312,7 @@ impl Hit {
     /// no part of the copy, because few need it: `None` if the slot was recycled since.
     #[inline(always)]
     pub(crate) fn next_hop(&self) -> Option<[u32; 4]> {
-        let (next_hop, after) = (self.slot.next_hop().read(), self.slot.version().read());
+        let (next_hop, after) = (self.slot.next_hop().read(), self.slot.version().read_in_order());
         self.version.is_same_flow(after).then_some(next_hop)
     }
 

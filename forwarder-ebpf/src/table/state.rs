@@ -65,7 +65,7 @@ global_fn! {
 fn note(index: u32, version: FlowVersion, what: u32, packets: u32, bytes: u32) -> u32 {
     let Some(slot) = slots::slot(index) else { return STAY };
     // Another flow's that has the slot meanwhile: a flag of this one would end it.
-    if !version.is_same_flow(slot.version().read()) {
+    if !version.is_same_flow(slot.version().read_in_order()) {
         return STAY;
     }
     let (proto, flags, data, now) = (what as u8, (what >> 8) as u8, what & DATA != 0, now());

@@ -107,7 +107,7 @@ pub(crate) fn outbound(skb: Skb) -> Option<Action> {
     if straight {
         return Some(Action::device(to.out_if));
     }
-    let (next_hop, after) = (slot.next_hop().read(), slot.version().read());
+    let (next_hop, after) = (slot.next_hop().read(), slot.version().read_in_order());
     // Read after `may_take` had looked whose the slot is.
     if !after.is_same_flow(flow.version) {
         return Some(at_ns::drop(packet.skb, DropReason::Contended));
@@ -237,7 +237,7 @@ impl Flow {
     /// only if its version is still the same.
     #[inline(always)]
     fn may_take(&self, packet: &Packet, direction: Direction) -> bool {
-        let (seen, after) = (self.slot.both_flags().read(), self.slot.version().read());
+        let (seen, after) = (self.slot.both_flags().read(), self.slot.version().read_in_order());
         let data =
             packet.proto == Proto::Udp as u8 || header_words::is_mere_data(packet.tcp_flags, seen.into(), direction);
         self.version == after && data && packet.size <= self.to.mtu

@@ -292,7 +292,7 @@ struct Refreshed<'a> {
 impl FlowRoute for Refreshed<'_> {
     #[inline(always)]
     fn version(&self) -> FlowVersion {
-        self.hit.slot.version().read()
+        self.hit.slot.version().read_in_order()
     }
 
     /// By whole words; two CPUs that refresh at once write the same.

@@ -79,7 +79,7 @@ fn note(reply: &Tuple, seen: Seen) {
 fn end_claim(reply: &Tuple) {
     let Some(holder) = lookup::claimant(reply) else { return };
     let Some(slot) = slots::slot(holder) else { return };
-    let version = slot.version().read();
+    let version = slot.version().read_in_order();
     // The holder is only a candidate: by now its slot may be another flow's.
     if lookup::has(holder, reply) {
         slot::fwd_flow_end(holder, version);

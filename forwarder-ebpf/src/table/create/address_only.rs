@@ -63,7 +63,7 @@ fn is_hosts(reply: &Tuple) -> bool {
 pub(super) fn vacate(reply: &Tuple, endpoint: u32) -> bool {
     let Some(holder) = lookup::claimant(reply) else { return true };
     let (Some(slot), Some(config)) = (slots::slot(holder), config()) else { return false };
-    let (version, owner) = (slot.version().read(), slot.endpoint().read());
+    let (version, owner) = (slot.version().read_in_order(), slot.endpoint().read());
     let (answers, age) = (slot.inbound().packets().read(), now().wrapping_sub(slot.created().read()));
     let gives_way = endpoint == 0 || address_only::gives_way(version.state(), answers, age, config.hz);
     // The holder is only a candidate: by now its slot may be another flow's.

@@ -193,7 +193,7 @@ fn note(holder: u32, port: u32, number: u32) -> bool {
 #[inline(always)]
 fn weigh(search: &mut Search, holder: u32, port: u32) {
     let Some(slot) = slots::slot(holder) else { return };
-    let (version, endpoint) = (slot.version().read(), slot.endpoint().read());
+    let (version, endpoint) = (slot.version().read_in_order(), slot.endpoint().read());
     if !version.is_flow() {
         return;
     }
@@ -286,7 +286,7 @@ fn consider(number: u32) {
         return;
     };
     let Some(slot) = slots::slot(holder) else { return };
-    let (version, endpoint) = (slot.version().read(), slot.endpoint().read());
+    let (version, endpoint) = (slot.version().read_in_order(), slot.endpoint().read());
     let state = version.state();
     let rank = evict::rank(version, false, idle(now(), slot.last_seen().read()));
     if rank < search.victim.rank && search.shares.gives_way(state, endpoint) {

@@ -84,7 +84,7 @@ fn stored_mtu(mtu: u32) -> u16 {
 #[inline(always)]
 fn fill(making: Making, tuple: &Tuple, opening: &Opening) -> Option<FlowVersion> {
     let slot = slots::slot(making.index())?;
-    let version = slot.version().read().with_state(FlowState::Making);
+    let version = slot.version().read_in_order().with_state(FlowState::Making);
     slot.version().write(version);
     let now = now();
     // Before all else: see [`forwarder_common::flow::slot::renew`].

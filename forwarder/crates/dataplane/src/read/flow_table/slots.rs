@@ -1,6 +1,13 @@
 //! The flow table, mapped into memory: read without a system call per flow.
 
-use std::{marker::PhantomData, net::IpAddr, num::NonZeroUsize, os::fd::AsFd as _, ptr::NonNull};
+use std::{
+    marker::PhantomData,
+    net::IpAddr,
+    num::NonZeroUsize,
+    os::fd::AsFd as _,
+    ptr::NonNull,
+    sync::atomic::{Ordering, fence},
+};
 
 use aya::maps::{Map, MapData};
 use forwarder_common::abi::{
@@ -59,10 +66,15 @@ impl View<FlowSlot> {
         version.is_flow().then_some((endpoint, version.state()))
     }
 
-    /// The version of the flow in slot `index`.
+    /// The version of the flow in slot `index`: what was copied before was read before it, and what is copied afterwards behind it, whatever
+    /// order the processor would prefer.
     fn version(&self, index: u32) -> Option<FlowVersion> {
+        let slot = self.at(index)?;
+        fence(Ordering::Acquire);
         // SAFETY: as in `copy`.
-        self.at(index).map(|slot| unsafe { (&raw const (*slot).shared.version).read_volatile() })
+        let version = unsafe { (&raw const (*slot).shared.version).read_volatile() };
+        fence(Ordering::Acquire);
+        Some(version)
     }
 }
 
@@ -87,10 +99,11 @@ impl Table {
     /// A copy of slot `index`, and of the addresses of a flow of IPv6, taken while the slot stayed the same flow's; `None` if it is nobody's
     /// or was changing.
     fn read(&self, index: u32) -> Option<FoundFlow> {
+        let version = self.slots.version(index)?;
         let slot = self.slots.copy(index)?;
         let is_ipv6 = slot.outbound.tuple.family != 0;
         let ends = if is_ipv6 { Some(self.ends.as_ref()?.copy(index)?) } else { None };
-        let same = slot.shared.version.is_same_flow(self.slots.version(index)?);
+        let same = version.is_same_flow(self.slots.version(index)?);
         (same && slot.shared.version.is_flow()).then_some(FoundFlow { index, slot, ends })
     }
 
