@@ -4,9 +4,11 @@
 //! looks like the host's own. So that program writes the number of its interface into the packet's control buffer (`skb->cb`, of which
 //! programs of traffic control have 20 bytes), which nothing overwrites between a redirection and the egress of the interface.
 //!
-//! Nobody else can write the same. Whoever is in a namespace passes that program, which writes last. In a packet of the host's own sockets
-//! those bytes are of its IP layer, of what its parser has found of IP options at most (`struct inet_skb_parm`), and no length or position of
-//! an option is as large as a byte of the mark.
+//! Nobody else can write the same, so the mark needs not be secret. Whoever is in a namespace passes that program, which writes last, and what
+//! came in by any other interface has that noted. In a packet of the host's own sockets those bytes are of its IP layer: of what its parser
+//! has found of IP options at most (`struct inet_skb_parm`), where no length or position of an option is as large as a byte of the mark; of
+//! IPv6, positions of extension headers (`struct inet6_skb_parm`), and of a packet that is sent there are none. TCP, which keeps
+//! numbers there that a peer knows (`struct tcp_skb_cb`), clears them in what it hands to the IP layer.
 
 use core::{arch::asm, mem::offset_of};
 
