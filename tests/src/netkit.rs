@@ -66,8 +66,10 @@ fn namespaces_are_connected_by_pairs_whose_program_runs_inside() {
     let hooks = checks.as_array().expect("a list").iter().find(|check| check["check"] == "hooks").expect("it is there");
     assert!(hooks["findings"].as_array().expect("a list").iter().all(|it| it["verdict"] == "ok"), "{hooks:#}");
     assert_eq!(fwd.list(&["ls"])[0]["datapath"], "netkit");
-    for (options, code) in [(["--attach", "clsact"], 5), (["--datapath", "tc"], 4)] {
-        fwd.expect_error(&["up", "--ns", &two.name, options[0], options[1]], code, &["netkit", "--datapath"]);
+    for (option, value, code, remedy) in
+        [("--attach", "clsact", 5, "--datapath"), ("--datapath", "tc", 4, "leave the option out")]
+    {
+        fwd.expect_error(&["up", "--ns", &two.name, option, value], code, &["netkit", remedy]);
     }
     fwd.down("c2");
     assert_reaches_outside(&fwd, &one);

@@ -8,7 +8,11 @@ use std::{
     time::Duration,
 };
 
-use forwarder::{Context, Result, netns::Netns, testbed::wait_until};
+use forwarder::{
+    Context, Result,
+    netns::Netns,
+    testbed::{patience, wait_until},
+};
 use nix::sys::{
     resource::{Resource, getrlimit, setrlimit},
     socket::{self, AddressFamily, SockFlag, SockType, SockaddrIn, SockaddrStorage, sockopt},
@@ -42,7 +46,7 @@ fn bound<T: Send>(ns: &Netns, local: SocketAddr, bind: impl Fn(SocketAddr) -> io
 #[track_caller]
 pub(crate) fn udp(ns: &Netns, local: impl Into<SocketAddr>) -> UdpSocket {
     let socket = bound(ns, local.into(), UdpSocket::bind).expect("a UDP socket");
-    socket.set_read_timeout(Some(PATIENCE)).expect("a socket");
+    socket.set_read_timeout(Some(patience(PATIENCE))).expect("a socket");
     socket
 }
 
@@ -71,8 +75,8 @@ pub(crate) fn connect_here(local: impl Into<SocketAddr>, remote: impl Into<Socke
     }
     let stream = TcpStream::from(fd);
     // connect(2) obeys the limit for sending.
-    stream.set_write_timeout(Some(PATIENCE))?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(patience(PATIENCE)))?;
+    stream.set_read_timeout(Some(patience(PATIENCE)))?;
     socket::connect(stream.as_raw_fd(), &SockaddrStorage::from(remote))?;
     Ok(stream)
 }
@@ -110,7 +114,7 @@ pub(crate) fn asked(socket: &UdpSocket, server: impl Into<SocketAddr>, request: 
         Ok(received.filter(|(length, from)| answer[..*length] == *request && *from == server))
     })
     .unwrap_or_else(|error| panic!("{error}"));
-    socket.set_read_timeout(Some(PATIENCE)).expect("a socket");
+    socket.set_read_timeout(Some(patience(PATIENCE))).expect("a socket");
 }
 
 /// A connected socket hears that nobody listens any more. Not at once: the process that another test starts may have what was closed here open for a
@@ -162,7 +166,7 @@ pub(crate) fn echo_tcp(listener: TcpListener, count: usize) -> JoinHandle<Vec<So
         let mut clients = Vec::with_capacity(count);
         for _ in 0..count {
             let (mut stream, from) = listener.accept().expect("a client comes");
-            stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+            stream.set_read_timeout(Some(patience(PATIENCE))).expect("a socket");
             clients.push(from);
             loop {
                 match stream.read(&mut buffer).expect("the client goes on or ends") {

@@ -32,7 +32,7 @@ pub use self::{
     snapshot::Snapshot,
     stale::remove_stale,
     topology::{INTERNET_IF, Ipv6Link, Testbed, TestbedSpec, Uplink},
-    wait::wait_until,
+    wait::{patience, wait_until},
 };
 
 /// What the names of all testbeds begin with.

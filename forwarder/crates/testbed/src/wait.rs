@@ -16,12 +16,18 @@ const INTERVAL: Duration = Duration::from_millis(5);
 static PATIENCE: LazyLock<u32> =
     LazyLock::new(|| env::var("FWD_PATIENCE").ok().and_then(|times| times.parse().ok()).unwrap_or(1));
 
+/// How long to wait here for what takes `limit` at most on a machine that is not emulated.
+#[must_use]
+pub fn patience(limit: Duration) -> Duration {
+    limit * *PATIENCE
+}
+
 /// Looks until `probe` finds something, and returns it.
 ///
 /// # Errors
 /// What `probe` fails with, and `what` not having happened within `limit`.
 pub fn wait_until<T>(limit: Duration, what: &str, mut probe: impl FnMut() -> Result<Option<T>>) -> Result<T> {
-    let limit = limit * *PATIENCE;
+    let limit = patience(limit);
     let deadline = Instant::now() + limit;
     loop {
         if let Some(found) = probe()? {
