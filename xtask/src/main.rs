@@ -1,5 +1,6 @@
 //! The commands behind `./x`, one module per command.
 
+mod arch;
 mod bench;
 mod build;
 mod demo;

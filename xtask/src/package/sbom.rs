@@ -9,15 +9,19 @@ use std::{
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
-use crate::workspace::{Workspace, capture};
+use crate::{
+    arch::Arch,
+    workspace::{Workspace, capture},
+};
 
 /// What is linked: the binary, and the programs inside of it.
 const ROOTS: [&str; 2] = ["forwarder", "forwarder-ebpf"];
 
 /// The document.
-pub(super) fn of(workspace: &Workspace) -> Result<String> {
+pub(super) fn of(workspace: &Workspace, arch: Arch) -> Result<String> {
     let mut cargo = workspace.cargo("metadata");
-    cargo.args(["--locked", "--format-version", "1", "--filter-platform", "x86_64-unknown-linux-gnu"]);
+    let platform = arch.target().unwrap_or_else(|| format!("{}-unknown-linux-gnu", arch.name()));
+    cargo.args(["--locked", "--format-version", "1", "--filter-platform", &platform]);
     let metadata = capture(&mut cargo)?;
     let lock = fs::read_to_string(workspace.root.join("Cargo.lock")).context("cannot read Cargo.lock")?;
     let metadata = serde_json::from_str(&metadata).context("cargo metadata is no JSON")?;

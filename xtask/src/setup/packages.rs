@@ -5,6 +5,8 @@ use anyhow::{Result, bail};
 use crate::{progress, root::Root, workspace::on_path};
 
 const LIST: &str = include_str!("../../packages.txt");
+/// Those that compile.
+const COMPILERS: [&str; 2] = ["musl-tools", "g++"];
 /// Runs as root with the packages as arguments.
 const SCRIPT: &str = include_str!("apt.sh");
 
@@ -25,6 +27,11 @@ pub(crate) fn missing() -> Vec<Package> {
 pub(crate) fn require(packages: &[Package]) -> Result<()> {
     let missing = without_command(packages.iter().copied());
     if missing.is_empty() { Ok(()) } else { install(&missing, Root::obtain()) }
+}
+
+/// The names of those that have programs to be run; the others are compilers, with what these need.
+pub(crate) fn names_of_programs() -> impl Iterator<Item = &'static str> {
+    all().filter(|package| !COMPILERS.contains(&package.name)).map(|package| package.name)
 }
 
 fn without_command(packages: impl Iterator<Item = Package>) -> Vec<Package> {
@@ -70,6 +77,7 @@ mod tests {
     fn every_line_names_package_command_and_reason() {
         let lines = LIST.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).count();
         assert_eq!(all().count(), lines);
+        assert_eq!(names_of_programs().count(), lines - COMPILERS.len());
         for package in all() {
             assert!(!package.command.is_empty() && package.reason.len() > 5, "{package:?}");
         }

@@ -2,9 +2,10 @@
 #
 # /run/job says what to run: the programs, their directory and their arguments. Everything is told at the second serial port; the first one is
 # the kernel's.
-exec >/dev/ttyS1 2>&1
+. /run/machine
+exec >"$port" 2>&1
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=dumb
-stty -F /dev/ttyS1 -onlcr
+stty -F "$port" -onlcr
 . /run/job
 
 # Whether the kernel has these is asked by making one, for which fwd loads no module.

@@ -7,7 +7,8 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{apt::Apt, programs::Programs};
+use super::programs::Programs;
+use crate::arch::{Arch, apt::Apt};
 use crate::workspace::{Workspace, run as run_command};
 
 /// A kernel as it is asked for.
@@ -60,10 +61,10 @@ impl Kernel {
         workspace: &Workspace,
         apt: &Apt<'_>,
         programs: &Programs,
-        wanted: &Wanted,
+        (arch, wanted): (Arch, &Wanted),
         directory: &Path,
     ) -> Result<Self> {
-        let packages = apt.names("^linux-image-[0-9][^-]*(-[0-9]+)?-amd64$")?;
+        let packages = apt.names(&format!("^linux-image-[0-9][^-]*(-[0-9]+)?-{arch}$"))?;
         let package = choose(&packages, wanted)?;
         let (version, depends) = apt.show(package)?;
         let release = package.trim_start_matches("linux-image-").to_owned();
@@ -115,8 +116,8 @@ fn package_series(package: &str) -> String {
 
 /// The numbers in a version, by which versions are in order.
 fn numbers(text: &str) -> Vec<u64> {
-    let text = text.trim_end_matches("-amd64");
-    text.split(|character: char| !character.is_ascii_digit()).filter_map(|number| number.parse().ok()).collect()
+    let version = text.trim_end_matches("-amd64").trim_end_matches("-arm64");
+    version.split(|character: char| !character.is_ascii_digit()).filter_map(|number| number.parse().ok()).collect()
 }
 
 /// Files of modules and of their dependencies, by the lines `FILE: DEPENDENCY …` of a `modules.dep`, which name all of them.

@@ -9,8 +9,11 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use super::{kernel::Kernel, programs::Programs};
-use crate::workspace::{Workspace, run as run_command};
+use super::{kernel::Kernel, programs::Programs, system::System};
+use crate::{
+    arch::Arch,
+    workspace::{Workspace, run as run_command},
+};
 
 /// The first process, and what it hands over to.
 const INIT: &str = include_str!("init.sh");
@@ -19,8 +22,26 @@ const JOB: &str = include_str!("job.sh");
 const MODULES: [&str; 5] = ["virtio_pci", "9pnet_virtio", "9p", "overlay", "netfs"];
 /// Memory, and what the kernel is told: what it would find out by looking at the clock of an emulated machine for long, and that a panic is the end.
 const MEMORY: &str = "3G";
-const COMMAND_LINE: &str =
-    "console=ttyS0 loglevel=4 panic=-1 mitigations=off nokaslr no_timer_check audit=0 apparmor=0";
+const COMMAND_LINE: &str = "loglevel=4 panic=-1 mitigations=off nokaslr audit=0 apparmor=0";
+
+/// What is emulated.
+struct Board {
+    machine: &'static str,
+    /// The processor. Signed pointers (arm64) would take the emulator longer than all else.
+    cpu: &'static str,
+    /// The serial ports without their number.
+    port: &'static str,
+    /// What the kernel is told besides.
+    told: &'static str,
+}
+
+/// The board of each processor.
+fn board(arch: Arch) -> Board {
+    match arch {
+        Arch::Amd64 => Board { machine: "pc", cpu: "max", port: "ttyS", told: "no_timer_check" },
+        Arch::Arm64 => Board { machine: "virt", cpu: "max,pauth=off", port: "ttyAMA", told: "" },
+    }
+}
 
 /// What is run in a machine.
 pub(super) struct Job<'a> {
@@ -42,18 +63,29 @@ pub(super) struct Job<'a> {
 /// kernel prints goes to `console.log` there.
 pub(super) fn command(
     workspace: &Workspace,
-    programs: &Programs,
+    (programs, system): (&Programs, &System),
     kernel: &Kernel,
     job: &Job<'_>,
     directory: &Path,
 ) -> Result<Command> {
-    let initramfs = initramfs(workspace, programs, kernel, job, directory)?;
+    let Board { machine: kind, cpu, port, told } = board(programs.arch());
+    let word = |path: &Path| quoted(&path.to_string_lossy());
+    let settings = format!(
+        "port=/dev/{port}1\nmodules={}\nsystem={}\nset -- {} {}\n",
+        word(&kernel.modules),
+        word(system.root().unwrap_or(Path::new(""))),
+        word(&workspace.root),
+        word(&workspace.target)
+    );
+    let texts = [("init", INIT), ("job.sh", JOB), ("job", &job.script()), ("machine", &settings)];
+    let initramfs = initramfs(workspace, (programs, system), kernel, &texts, directory)?;
     let mut timeout = workspace.as_builder("timeout");
     timeout.args(["--kill-after=10", &job.limit.to_string()]);
     let mut machine = programs.emulator(timeout);
-    machine.args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-machine", "pc"]);
-    machine.args(["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", MEMORY]);
-    machine.arg("-kernel").arg(&kernel.image).arg("-initrd").arg(initramfs).args(["-append", COMMAND_LINE]);
+    machine.args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-machine", kind]);
+    machine.args(["-accel", "tcg,thread=multi", "-cpu", cpu, "-smp", "2", "-m", MEMORY]);
+    let command_line = format!("console={port}0 {COMMAND_LINE} {told}");
+    machine.arg("-kernel").arg(&kernel.image).arg("-initrd").arg(initramfs).args(["-append", &command_line]);
     let mut console = OsString::from("file:");
     console.push(directory.join("console.log"));
     machine.arg("-serial").arg(console).args(["-serial", "stdio"]);
@@ -64,9 +96,9 @@ pub(super) fn command(
 /// Packs the first process, busybox and modules; returns the archive.
 fn initramfs(
     workspace: &Workspace,
-    programs: &Programs,
+    (programs, system): (&Programs, &System),
     kernel: &Kernel,
-    job: &Job<'_>,
+    texts: &[(&str, &str)],
     directory: &Path,
 ) -> Result<PathBuf> {
     let root = directory.join("initramfs");
@@ -74,7 +106,7 @@ fn initramfs(
     for name in ["bin", "dev", "proc", "host", "memory", "merged"] {
         run_command(workspace.as_builder("mkdir").arg("-p").arg(root.join(name)))?;
     }
-    let busybox = programs.busybox_file();
+    let busybox = system.busybox_file(programs);
     for name in ["bin/busybox", "bin/sh"] {
         fs::copy(&busybox, root.join(name)).with_context(|| format!("cannot copy {}", busybox.display()))?;
     }
@@ -83,14 +115,15 @@ fn initramfs(
         let (from, to) = (kernel.modules.join(&file), root.join(&modules).join(&file));
         run_command(workspace.as_builder("install").args(["-D", "-m", "644"]).arg(from).arg(to))?;
     }
-    let modules = format!("{}\n", kernel.modules.display());
-    for (name, text) in [("init", INIT), ("job.sh", JOB), ("job", &job.script()), ("modules", &modules)] {
+    for (name, text) in texts {
         fs::write(root.join(name), text).with_context(|| format!("cannot write {name} of the initramfs"))?;
     }
     run_command(workspace.as_builder("chmod").arg("755").arg(root.join("init")))?;
     let archive = directory.join("initramfs.cpio");
     let pack = "cd \"$1\" && find . | \"$2\" cpio -o -H newc >\"$3\" 2>/dev/null";
-    run_command(workspace.as_builder("sh").args(["-c", pack, "x-vm"]).arg(&root).arg(&busybox).arg(&archive))?;
+    run_command(
+        workspace.as_builder("sh").args(["-c", pack, "x-vm"]).arg(&root).arg(programs.busybox_file()).arg(&archive),
+    )?;
     Ok(archive)
 }
 

@@ -1,23 +1,29 @@
 //! `./x vm`: the tests on other kernels than this machine's, each in an emulated machine.
 //!
-//! The kernels are Debian's. A machine reads the files of this host, so that it has the same programs, and what it writes stays in its memory.
-//! It needs no root, and nothing is installed: emulator and kernels lie below the target directory.
+//! The kernels are Debian's. A machine reads the files of this host, so that it has the same programs, and what it writes stays in its memory;
+//! one of another processor has programs of Debian's for that, and `fwd` is built for it. It needs no root, and nothing is installed: emulator,
+//! kernels and programs lie below the target directory.
 
-mod apt;
 mod kernel;
 mod machine;
 mod outcome;
 mod page;
 mod programs;
+mod system;
 
-use std::{ffi::OsString, fs, path::PathBuf};
+use std::{
+    ffi::OsString,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 
 pub(crate) use self::kernel::Wanted;
-use self::{apt::Apt, kernel::Kernel, machine::Job, outcome::Outcome, programs::Programs};
+use self::{kernel::Kernel, machine::Job, outcome::Outcome, programs::Programs, system::System};
 use crate::{
+    arch::{Arch, apt::Apt},
     setup,
     test::{
         libtest,
@@ -46,6 +52,9 @@ pub(crate) struct Arguments {
     /// Kernels: a series of Debian's, or newest
     #[arg(value_name = "KERNEL", default_values = ["6.1", "6.12", "6.18", "newest"])]
     kernels: Vec<Wanted>,
+    /// The processor that is emulated
+    #[arg(long, value_name = "PROCESSOR", default_value = "amd64")]
+    arch: Arch,
     /// Run the whole suite on each, which takes hours
     #[arg(long)]
     full: bool,
@@ -61,23 +70,27 @@ pub(crate) struct Arguments {
 pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
     setup::packages()?;
     setup::linker::ensure(workspace)?;
-    let binaries = libtest::build(workspace.cargo("build").args(["--locked", "--bins", "--test", "tests"]))?;
-    let [binary] = binaries.as_slice() else { bail!("one binary of tests was expected, not {}", binaries.len()) };
+    let binary = build(workspace, arguments.arch)?;
     let directory = workspace.target.join("vm");
     run_command(workspace.as_builder("mkdir").arg("-p").arg(&directory))?;
-    let apt = Apt::at(workspace, directory.join("apt"))?;
-    let programs = Programs::get(&apt, directory.join("programs"))?;
+    let apt = Apt::at(workspace, arguments.arch)?;
+    let programs = Programs::get(
+        &Apt::at(workspace, Arch::NATIVE)?,
+        directory.join(format!("programs-{}", arguments.arch)),
+        arguments.arch,
+    )?;
+    let system = System::get(&apt, directory.join(format!("system-{}", arguments.arch)), arguments.arch)?;
     let mut report = Report::default();
     let mut rows = Vec::new();
     for wanted in &arguments.kernels {
         let mut name = format!("Linux {wanted}");
-        let kernel = Kernel::get(workspace, &apt, &programs, wanted, &directory.join("kernels"));
+        let kernel = Kernel::get(workspace, &apt, &programs, (arguments.arch, wanted), &directory.join("kernels"));
         if let Ok(kernel) = &kernel {
             name = format!("Linux {}", kernel.release);
         }
         report.run(name, || {
             let kernel = kernel?;
-            let (outcome, tally) = try_out(workspace, &programs, &kernel, binary, arguments)?;
+            let (outcome, tally) = try_out(workspace, (&programs, &system), &kernel, &binary, arguments)?;
             rows.push(outcome.row(&kernel.release, &kernel.version, &tally));
             Ok(tally)
         });
@@ -88,12 +101,30 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
     report.close()
 }
 
+/// Builds `fwd` and its tests for a processor; returns the program that has the tests.
+fn build(workspace: &Workspace, arch: Arch) -> Result<PathBuf> {
+    arch.ensure(workspace)?;
+    let mut cargo = arch.cargo(workspace, "build");
+    match arch.is_native() {
+        // As `./x test` does.
+        true => cargo.args(["--locked", "--bins"]),
+        false => {
+            cargo.args(["--locked", "--package=forwarder", "--package=tests", "--bin=fwd", "--bin=fwd-test-helper"])
+        }
+    };
+    let binaries = libtest::build(cargo.args(["--test", "tests"]))?;
+    match <[PathBuf; 1]>::try_from(binaries) {
+        Ok([binary]) => Ok(binary),
+        Err(binaries) => bail!("one binary of tests was expected, not {}", binaries.len()),
+    }
+}
+
 /// Boots a kernel and runs tests on it.
 fn try_out(
     workspace: &Workspace,
-    programs: &Programs,
+    (programs, system): (&Programs, &System),
     kernel: &Kernel,
-    binary: &std::path::Path,
+    binary: &Path,
     arguments: &Arguments,
 ) -> Result<(Outcome, Tally)> {
     let directory = workspace.target.join("vm/machines").join(&kernel.release);
@@ -108,11 +139,11 @@ fn try_out(
         refused: if is_fast { exact(REFUSED) } else { Vec::new() },
         netkit: if is_fast { exact(NETKIT) } else { Vec::new() },
         directory: &package,
-        environment: environment(workspace, package.clone(), arguments.datapath.as_deref()),
+        environment: environment(binary, package.clone(), arguments.datapath.as_deref()),
         limit: if arguments.full { LIMIT_OF_ALL } else { LIMIT },
     };
     let mut outcome = Outcome::default();
-    let mut machine = machine::command(workspace, programs, kernel, &job, &directory)?;
+    let mut machine = machine::command(workspace, (programs, system), kernel, &job, &directory)?;
     let tally = libtest::run_and_tell(&mut machine, |line| outcome.take(line))?;
     let console = directory.join("console.log");
     if outcome.kernel.is_none() {
@@ -136,9 +167,11 @@ fn names(list: &str) -> impl Iterator<Item = String> {
 }
 
 /// What tests want to know.
-fn environment(workspace: &Workspace, package: PathBuf, datapath: Option<&str>) -> Vec<(&'static str, OsString)> {
+fn environment(binary: &Path, package: PathBuf, datapath: Option<&str>) -> Vec<(&'static str, OsString)> {
+    // Tests lie in `deps` beside the programs.
+    let fwd = binary.ancestors().nth(2).unwrap_or(binary).join("fwd");
     let usual = [
-        ("FWD_BIN", workspace.target.join("debug/fwd").into()),
+        ("FWD_BIN", fwd.into()),
         ("FWD_PATIENCE", PATIENCE.into()),
         ("CARGO_MANIFEST_DIR", package.into()),
         ("INSTA_UPDATE", "no".into()),

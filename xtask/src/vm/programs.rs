@@ -1,4 +1,4 @@
-//! The emulator and busybox, as Debian builds them, with the libraries that they were built for: they run on any host.
+//! The emulator and busybox, as Debian builds them, with the libraries that they were built for: they run on any host of this processor.
 
 use std::{
     path::{Path, PathBuf},
@@ -7,8 +7,10 @@ use std::{
 
 use anyhow::Result;
 
-use super::apt::Apt;
-use crate::workspace::Workspace;
+use crate::{
+    arch::{Arch, apt::Apt},
+    workspace::Workspace,
+};
 
 /// Where libraries are.
 const LIBRARIES: &str = "usr/lib/x86_64-linux-gnu";
@@ -16,15 +18,26 @@ const LIBRARIES: &str = "usr/lib/x86_64-linux-gnu";
 /// A directory of programs.
 pub(super) struct Programs {
     root: PathBuf,
+    /// The processor that is emulated.
+    arch: Arch,
 }
 
 impl Programs {
     /// Unpacks them at `root` if they are not there yet.
-    pub(super) fn get(apt: &Apt<'_>, root: PathBuf) -> Result<Self> {
+    pub(super) fn get(apt: &Apt<'_>, root: PathBuf, arch: Arch) -> Result<Self> {
+        let emulator = match arch {
+            Arch::Amd64 => "qemu-system-x86",
+            Arch::Arm64 => "qemu-system-arm",
+        };
         if !root.exists() {
-            apt.unpack_with_dependencies(&["qemu-system-x86", "busybox-static"], &root)?;
+            apt.unpack_with_dependencies(&[emulator, "busybox-static"], &root)?;
         }
-        Ok(Self { root })
+        Ok(Self { root, arch })
+    }
+
+    /// The processor that is emulated.
+    pub(super) fn arch(&self) -> Arch {
+        self.arch
     }
 
     /// Busybox, which is linked statically, to be run.
@@ -42,7 +55,7 @@ impl Programs {
         let libraries = self.root.join(LIBRARIES);
         runner.arg(libraries.join("ld-linux-x86-64.so.2")).arg("--library-path");
         runner.arg(join(&[&libraries, &libraries.join("nss")]));
-        runner.arg(self.root.join("usr/bin/qemu-system-x86_64"));
+        runner.arg(self.root.join("usr/bin").join(format!("qemu-system-{}", self.arch.name())));
         for data in ["usr/share/qemu", "usr/share/seabios"] {
             runner.arg("-L").arg(self.root.join(data));
         }

@@ -26,7 +26,7 @@ fn attach(name: &str) -> io::Result<File> {
         return Err(io::ErrorKind::InvalidInput.into());
     }
     for (field, byte) in request.ifr_name.iter_mut().zip(name.bytes()) {
-        *field = byte.cast_signed();
+        *field = libc::c_char::from_ne_bytes([byte]);
     }
     request.ifr_ifru.ifru_flags = (libc::IFF_TUN | libc::IFF_NO_PI) as i16;
     // SAFETY: TUNSETIFF reads and writes the one `ifreq`, which lives until the call returns; the descriptor is open.

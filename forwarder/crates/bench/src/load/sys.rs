@@ -1,7 +1,7 @@
 //! System calls that no crate of ours wraps.
 
 use std::{
-    io,
+    io, mem,
     net::{SocketAddr, UdpSocket},
     os::{
         fd::{AsFd, AsRawFd as _},
@@ -21,9 +21,14 @@ use nix::{
 /// # Errors
 /// The user may not (CAP_SYS_NICE, RLIMIT_RTPRIO), or its control group has no real-time budget.
 pub(super) fn become_realtime(priority: i32) -> io::Result<()> {
-    let wish = libc::sched_param { sched_priority: priority };
+    // The kernel's `struct sched_param` is this one integer. Not by the C library: musl's knows of no other policy than the usual one.
+    let wish: libc::c_int = priority;
+    let policy = libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK;
     // SAFETY: the pointer is to a live sched_param, which the kernel copies; 0 is the calling thread.
-    done(unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, &raw const wish) })
+    match unsafe { libc::syscall(libc::SYS_sched_setscheduler, 0, policy, &raw const wish) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// Has the program that `command` starts stay on `cpu`, at a real-time priority if one is given and permitted.
@@ -92,16 +97,12 @@ impl Batch {
         let slice = |part: &mut [u8]| libc::iovec { iov_base: part.as_mut_ptr().cast(), iov_len: part.len() };
         let mut slices: Vec<_> = bytes.chunks_exact_mut(size).map(slice).collect();
         let message = |slice: &mut libc::iovec| {
-            let header = libc::msghdr {
-                msg_name: ptr::null_mut(),
-                msg_namelen: 0,
-                msg_iov: slice,
-                msg_iovlen: 1,
-                msg_control: ptr::null_mut(),
-                msg_controllen: 0,
-                msg_flags: 0,
-            };
-            libc::mmsghdr { msg_hdr: header, msg_len: 0 }
+            // SAFETY: all zero is a valid `mmsghdr`, one without name, parts and control data: pointers and integers, and paddings that
+            // some C libraries have.
+            let mut message: libc::mmsghdr = unsafe { mem::zeroed() };
+            message.msg_hdr.msg_iov = slice;
+            message.msg_hdr.msg_iovlen = 1;
+            message
         };
         let messages = slices.iter_mut().map(message).collect();
         Self { bytes, size, messages, slices }
@@ -131,7 +132,8 @@ impl Batch {
         let (count, flags) = (self.count(), libc::MSG_WAITFORONE);
         let messages = self.messages.as_mut_ptr();
         // SAFETY: as in `send`; the kernel writes at most `size` bytes to each part of `bytes`, and `msg_len` and `msg_flags`.
-        number(unsafe { libc::recvmmsg(socket.as_raw_fd(), messages, count, flags, ptr::null_mut()) })
+        // The flags are signed or not, as the C library likes.
+        number(unsafe { libc::recvmmsg(socket.as_raw_fd(), messages, count, flags as _, ptr::null_mut()) })
     }
 
     /// Bytes of the first `count` that were received.

@@ -111,7 +111,7 @@ fn query(socket: i32, ifname: &str, request: u32, data: u32) -> io::Result<u32> 
         return Err(io::ErrorKind::InvalidInput.into());
     }
     for (field, byte) in ifreq.ifr_name.iter_mut().zip(ifname.bytes()) {
-        *field = byte.cast_signed();
+        *field = libc::c_char::from_ne_bytes([byte]);
     }
     ifreq.ifr_ifru.ifru_data = (&raw mut value).cast();
     // SAFETY: for these requests SIOCETHTOOL reads the `ifreq` and reads and writes the `ethtool_value` that it points to; both

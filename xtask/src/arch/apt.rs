@@ -10,6 +10,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
+use super::Arch;
 use crate::{
     progress,
     workspace::{Workspace, capture, run as run_command},
@@ -25,15 +26,17 @@ const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 const FRESH: Duration = Duration::from_secs(24 * 3600);
 
 /// Apt with a state of its own.
-pub(super) struct Apt<'a> {
+pub(crate) struct Apt<'a> {
     workspace: &'a Workspace,
     directory: PathBuf,
+    arch: Arch,
 }
 
 impl<'a> Apt<'a> {
-    /// Reads the lists of packages, where those that are there are old.
-    pub(super) fn at(workspace: &'a Workspace, directory: PathBuf) -> Result<Self> {
-        let apt = Self { workspace, directory };
+    /// Reads the lists of packages for a processor, where those that are there are old.
+    pub(crate) fn at(workspace: &'a Workspace, arch: Arch) -> Result<Self> {
+        let directory = workspace.target.join(format!("debian/apt-{arch}"));
+        let apt = Self { workspace, directory, arch };
         let read = apt.directory.join("read");
         let age = fs::metadata(&read).and_then(|file| file.modified()).ok();
         let is_fresh = age.and_then(|at| SystemTime::now().duration_since(at).ok()).is_some_and(|age| age < FRESH);
@@ -46,13 +49,13 @@ impl<'a> Apt<'a> {
     }
 
     /// The names of all packages that match a regular expression.
-    pub(super) fn names(&self, pattern: &str) -> Result<Vec<String>> {
+    pub(crate) fn names(&self, pattern: &str) -> Result<Vec<String>> {
         let found = capture(self.command("apt-cache").args(["search", "--names-only", pattern]))?;
         Ok(found.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect())
     }
 
     /// The version of a package and the names of those that it depends on.
-    pub(super) fn show(&self, package: &str) -> Result<(String, Vec<String>)> {
+    pub(crate) fn show(&self, package: &str) -> Result<(String, Vec<String>)> {
         let shown = capture(self.command("apt-cache").args(["show", "--no-all-versions", package]))?;
         let field = |name: &str| shown.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim();
         let depends = field("Depends:").split([',', '|']).filter_map(|one| one.split_whitespace().next());
@@ -60,7 +63,7 @@ impl<'a> Apt<'a> {
     }
 
     /// Unpacks these packages alone into `root`.
-    pub(super) fn unpack(&self, packages: &[&str], root: &Path) -> Result<()> {
+    pub(crate) fn unpack(&self, packages: &[&str], root: &Path) -> Result<()> {
         let debs = self.directory.join("debs");
         self.empty(&debs)?;
         let mut download = self.command("apt-get");
@@ -70,7 +73,7 @@ impl<'a> Apt<'a> {
     }
 
     /// Unpacks programs with all that they depend on into `root`.
-    pub(super) fn unpack_with_dependencies(&self, packages: &[&str], root: &Path) -> Result<()> {
+    pub(crate) fn unpack_with_dependencies(&self, packages: &[&str], root: &Path) -> Result<()> {
         let mut install = self.command("apt-get");
         install.args(["install", "--yes", "--download-only", "--no-install-recommends"]);
         install.args(["--target-release", SUITE_OF_PROGRAMS]).args(packages);
@@ -118,10 +121,11 @@ impl<'a> Apt<'a> {
     }
 
     fn settings(&self) -> String {
-        let here = self.directory.display();
+        let (here, arch) = (self.directory.display(), self.arch);
         format!(
             "Dir::State \"{here}/state\";\nDir::State::status \"{here}/status\";\nDir::Cache \"{here}/cache\";\n\
              Dir::Etc::sourcelist \"{here}/sources.list\";\nDir::Etc::sourceparts \"-\";\n\
+             APT::Architecture \"{arch}\";\nAPT::Architectures {{ \"{arch}\"; }};\n\
              Acquire::Languages \"none\";\nAcquire::IndexTargets::deb::DEP-11::DefaultEnabled \"false\";\n\
              APT::Sandbox::User \"{}\";\n",
             // Who may read these directories is up to the checkout's owner.
