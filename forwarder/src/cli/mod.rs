@@ -7,6 +7,7 @@ mod caller;
 mod commands;
 mod export;
 mod failure;
+mod frequent;
 mod invocation;
 mod io;
 mod logging;
@@ -75,7 +76,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, observer: &mut dyn Observer
     if let Some(status) = plugin::run(&args, observer, io) {
         return status;
     }
-    let cli = match Cli::try_parse_from(&args) {
+    let cli = match frequent::parse(&args) {
         Ok(cli) => cli,
         Err(error) => return failure::misused(error, &args, io),
     };

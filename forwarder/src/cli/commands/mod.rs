@@ -32,6 +32,7 @@ mod validate;
 
 use clap::Subcommand;
 
+pub(super) use self::{down::DownArgs, pool::PoolArgs, up::UpArgs};
 use super::{args::GlobalArgs, io::Io, session::Session};
 use crate::{Result, execute::Observer, netns::Failure};
 

@@ -8,6 +8,7 @@ pub(crate) mod network;
 
 use std::{
     collections::{HashMap, HashSet},
+    ffi::CStr,
     net::{Ipv4Addr, Ipv6Addr},
 };
 
@@ -26,8 +27,7 @@ type Document = [u8; METADATA_LEN];
 
 /// The text of a document, without what fills it.
 fn text_of(document: &[u8]) -> &[u8] {
-    let end = document.iter().position(|byte| *byte == 0).unwrap_or(document.len());
-    &document[..end]
+    CStr::from_bytes_until_nul(document).map_or(document, CStr::to_bytes)
 }
 
 /// What is known of an endpoint besides its record.
@@ -199,12 +199,17 @@ impl Dataplane {
     /// A map cannot be read.
     pub fn describe(&self, ifindex: u32, record: Endpoint) -> Result<Described> {
         let document = self.document(record.metadata)?;
-        self.described(ifindex, record, document.as_ref().map(Document::as_slice))
+        self.described(ifindex, record, document.map(|document| read(&document)))
     }
 
     /// One whose document cannot be read is described by what the records and its interface tell: nothing else is kept from going on by it.
-    fn described(&self, ifindex: u32, record: Endpoint, document: Option<&[u8]>) -> Result<Described> {
-        match document.map_or_else(|| Err("there is none".into()), read) {
+    fn described(
+        &self,
+        ifindex: u32,
+        record: Endpoint,
+        document: Option<Result<Metadata, String>>,
+    ) -> Result<Described> {
+        match document.unwrap_or_else(|| Err("there is none".into())) {
             Ok(metadata) => Ok(Described { record, metadata, unreadable: None }),
             Err(why) => Ok(Described { record, metadata: self.guessed(ifindex, &record)?, unreadable: Some(why) }),
         }
@@ -242,23 +247,46 @@ impl Dataplane {
     /// # Errors
     /// A map cannot be read.
     pub fn described_endpoints(&self) -> Result<Vec<(u32, Described)>> {
+        let mut described = Vec::new();
+        self.each_described(|ifindex, endpoint| {
+            described.push((ifindex, endpoint));
+            Ok(())
+        })?;
+        Ok(described)
+    }
+
+    /// The same, one after the other: of a thousand, each takes a page of memory or two.
+    ///
+    /// # Errors
+    /// A map cannot be read; what `read` returns.
+    pub fn each_described(&self, mut read: impl FnMut(u32, Described) -> Result<()>) -> Result<()> {
         // The records first: what comes later may have no metadata here yet, but not the other way round.
         let records = self.endpoints()?;
-        let mut documents: HashMap<u64, Vec<u8>> = HashMap::new();
+        let mut documents = HashMap::with_capacity(records.len());
         self.each_entry(maps::METADATA, |key, document| {
-            documents.insert(*key, text_of(document).to_vec());
+            documents.insert(*key, self::read(document));
         })?;
-        let mut described = Vec::new();
         for (ifindex, record) in records {
-            match documents.get(&record.metadata) {
+            let document = match documents.remove(&record.metadata) {
                 // It has gone meanwhile.
-                None if self.endpoint(ifindex)?.is_none() => {}
-                document => {
-                    described.push((ifindex, self.described(ifindex, record, document.map(Vec::as_slice))?));
-                }
-            }
+                None if self.endpoint(ifindex)?.is_none() => continue,
+                None => self.document(record.metadata)?.map(|document| self::read(&document)),
+                document => document,
+            };
+            read(ifindex, self.described(ifindex, record, document)?)?;
         }
-        Ok(described)
+        Ok(())
+    }
+
+    /// Every endpoint with the ifindex of its host-side veth, in that order, if none of them is called `id`, and none is of the namespace with
+    /// `cookie`: the records alone tell. None if one is, whatever it was called by then.
+    ///
+    /// # Errors
+    /// The map cannot be read.
+    pub fn strangers(&self, id: &EndpointId, cookie: u64) -> Result<Option<Vec<(u32, Endpoint)>>> {
+        let records = self.endpoints()?;
+        let concerns = |it: &Endpoint| it.netns_cookie == cookie || it.metadata == id.key(it.netns_cookie);
+        Ok((!records.iter().any(|(_, record)| concerns(record))).then_some(records))
     }
 
     /// Removes the metadata that no record names: what interrupted commands left.

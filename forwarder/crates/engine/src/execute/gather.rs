@@ -258,22 +258,21 @@ pub(super) fn open_if_there(target: &TargetRef) -> Result<Option<Netns>> {
 /// # Errors
 /// As [`for_down`].
 pub(super) fn complete_down(request: &DownRequest, mut gathered: Gathered, opened: Option<Netns>) -> Result<Gathered> {
-    let endpoints = gathered.actual.records.endpoints.clone();
+    let endpoints = &gathered.actual.records.endpoints;
     match &request.target {
         Some(reference) => {
             if let Some(ns) = opened {
                 let netlink = Netlink::open(&ns)?;
                 let cookie = ns.cookie()?;
-                let name = name_of(reference, Some(cookie), &endpoints)?;
+                let name = name_of(reference, Some(cookie), endpoints)?;
                 gathered.know(reference.clone(), name.clone(), ns, netlink)?;
                 gathered.look_for_other_names(cookie, name.as_ref())?;
             }
         }
         None => {
             let meant = |it: &&EndpointRecord| request.endpoint.as_ref().is_none_or(|id| it.id == *id);
-            for endpoint in endpoints.iter().filter(meant) {
-                gathered.locate(endpoint)?;
-            }
+            let meant: Vec<EndpointRecord> = endpoints.iter().filter(meant).cloned().collect();
+            meant.iter().try_for_each(|endpoint| gathered.locate(endpoint))?;
         }
     }
     gathered.masquerades(false)?;

@@ -16,7 +16,8 @@ use fwd_kernel::{
     sysctl,
 };
 use fwd_plan::{
-    Actual, Datapath, EndpointNetns, EndpointRecord, NetConfig, Op, Target, TargetNetns, TargetRef, Undo, object,
+    Actual, Datapath, EndpointNetns, EndpointRecord, NetConfig, Op, Records, Target, TargetNetns, TargetRef, Undo,
+    object,
 };
 
 /// What was read, and the handles by which it was: what is changed afterwards is what was looked at.
@@ -151,12 +152,9 @@ impl Gathered {
 
     /// Looks for the namespaces of endpoints whose host-side veth has gone: are they gone too?
     pub(super) fn locate_orphans(&mut self) -> Result<()> {
-        for endpoint in self.actual.records.endpoints.clone() {
-            if !self.actual.records.devices.contains(&endpoint.index) {
-                self.locate(&endpoint)?;
-            }
-        }
-        Ok(())
+        let Records { endpoints, devices, .. } = &self.actual.records;
+        let orphans: Vec<_> = endpoints.iter().filter(|it| !devices.contains(&it.index)).cloned().collect();
+        orphans.iter().try_for_each(|endpoint| self.locate(endpoint))
     }
 
     /// Finds the namespace of an endpoint by what its record says.

@@ -1,6 +1,9 @@
 //! Between the records of the maps and the types of [`reconcile`](fwd_plan).
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, Ipv6Addr},
+};
 
 use forwarder_common::{
     abi::{self, endpoint_flags, uplink_flags},
@@ -10,7 +13,8 @@ use ipnet::{Ipv4Net, Ipv6Net};
 
 use fwd_base::Result;
 use fwd_dataplane::{
-    Backend, Dataplane, Described, Metadata, NetnsMetadata, NetworkMetadata, Rule, XdpHook, name, name_of,
+    Backend, Dataplane, Described, EndpointId, EndpointOwner, Metadata, NetnsMetadata, NetworkMetadata, Rule, XdpHook,
+    name, name_of,
 };
 use fwd_plan::{
     Datapath, EndpointRecord, EndpointSpec, IDLE_TIMES, Limits, Marks, NetworkRecord, NetworkSpec, RateLimit, Records,
@@ -22,6 +26,15 @@ use fwd_plan::{
 /// # Errors
 /// One cannot be read.
 pub(super) fn read(plane: &Dataplane, others: Vec<String>) -> Result<Records> {
+    read_for(plane, others, None)
+}
+
+/// As [`read`]. Where an endpoint is to come that nobody is yet, of this identity, in the namespace with this cookie, no more is read of others
+/// than the programs know: not what they are called, nor how their namespaces and interfaces are.
+///
+/// # Errors
+/// As [`read`].
+pub(super) fn read_for(plane: &Dataplane, others: Vec<String>, coming: Option<(&EndpointId, u64)>) -> Result<Records> {
     let hooks = plane.pinned_hooks()?;
     Ok(Records {
         loaded: true,
@@ -35,7 +48,7 @@ pub(super) fn read(plane: &Dataplane, others: Vec<String>) -> Result<Records> {
             .iter()
             .map(|(index, record)| network(plane, *index, record))
             .collect::<Result<_>>()?,
-        endpoints: endpoints(plane)?,
+        endpoints: endpoints(plane, coming)?,
         uplinks: plane.uplinks()?.iter().map(|(index, record)| uplink(*index, record)).collect(),
         publications: plane.publications()?,
         host_cgroup: hooks.host_cgroup(),
@@ -96,14 +109,31 @@ fn network(plane: &Dataplane, index: u32, record: &abi::Network) -> Result<Netwo
     })
 }
 
-fn endpoints(plane: &Dataplane) -> Result<Vec<EndpointRecord>> {
-    let found = plane.described_endpoints()?.into_iter();
+fn endpoints(plane: &Dataplane, coming: Option<(&EndpointId, u64)>) -> Result<Vec<EndpointRecord>> {
     let policies = plane.policies()?;
-    let read = |(index, found): (u32, Described)| {
+    let read = |index: u32, found: Described| -> Result<EndpointRecord> {
         let rules = policies.rules(&found.record);
         Ok(endpoint(index, (limits(&plane.limits(&found.record)?), rules), found))
     };
-    found.map(read).collect()
+    let strangers = coming.map(|(id, cookie)| plane.strangers(id, cookie)).transpose()?.flatten();
+    if let Some(strangers) = strangers {
+        let networks: BTreeMap<u32, String> =
+            plane.networks()?.iter().map(|(index, record)| (*index, name_of(&record.name))).collect();
+        return strangers.into_iter().map(|(index, record)| read(index, stranger(record, &networks))).collect();
+    }
+    let mut endpoints = Vec::new();
+    plane.each_described(|index, found| {
+        endpoints.push(read(index, found)?);
+        Ok(())
+    })?;
+    Ok(endpoints)
+}
+
+/// An endpoint of which nothing is known but its record.
+fn stranger(record: abi::Endpoint, networks: &BTreeMap<u32, String>) -> Described {
+    let id = EndpointId { owner: EndpointOwner::Unknown, ..EndpointId::default() };
+    let network = networks.get(&record.network).cloned().unwrap_or_default();
+    Described { record, metadata: Metadata { id, network, ..Metadata::default() }, unreadable: None }
 }
 
 /// What an endpoint may send and get in a second.

@@ -3,7 +3,8 @@
 //!
 //! The rest is taken to be as the records say, once that is plausible: each bridge and each host-side veth is there under its number and
 //! its name. Where anything is not as it should be, there is no such view, and the command reads everything, as `down --all` does,
-//! which also finds what no record mentions.
+//! which also finds what no record mentions. Where a runtime attaches an interface that it has not attached yet, what the others are called is
+//! not read, either: with a thousand of them that is a third of the command.
 
 use std::collections::BTreeSet;
 
@@ -26,7 +27,8 @@ use fwd_plan::{
 pub(super) fn for_up(context: &HostContext, request: &UpRequest, notes: &mut Vec<String>) -> Result<Option<Gathered>> {
     let opened = gather::open(&request.target)?;
     let id = request.caller.as_ref().map(|caller| &caller.id);
-    let Some(pinned) = Pinned::read(context)? else { return Ok(None) };
+    let coming = id.zip(opened.as_ref().map(Netns::cookie).transpose()?);
+    let Some(pinned) = Pinned::read(context, coming)? else { return Ok(None) };
     let taken = if opened.is_none() { taking::find(request, &pinned.records)? } else { None };
     let (opened, taken) = taken.map_or((opened, None), |(ns, record)| (Some(ns), Some(record)));
     let meant = Meant { target: Some(&request.target), opened: opened.as_ref(), id };
@@ -51,7 +53,7 @@ pub(super) fn for_down(context: &HostContext, request: &DownRequest) -> Result<O
     }
     let opened = request.target.as_ref().map(gather::open_if_there).transpose()?.flatten();
     let meant = Meant { target: request.target.as_ref(), opened: opened.as_ref(), id: request.endpoint.as_ref() };
-    let Some(pinned) = Pinned::read(context)? else { return Ok(None) };
+    let Some(pinned) = Pinned::read(context, None)? else { return Ok(None) };
     let Some(host) = host(context, &meant, pinned)? else { return Ok(None) };
     // Of a namespace that is not up there may be something that no record mentions; and the last one takes everything with it.
     let is_up = host.actual.records.endpoints.len() > host.actual.host.out_of_scope.len();
@@ -114,11 +116,11 @@ struct Pinned {
 }
 
 impl Pinned {
-    /// None where nothing is.
-    fn read(context: &HostContext) -> Result<Option<Self>> {
+    /// None where nothing is. For what is `coming`: [`record::read_for`].
+    fn read(context: &HostContext, coming: Option<(&EndpointId, u64)>) -> Result<Option<Self>> {
         let own = Netns::current()?.cookie()?;
         let Some(plane) = Dataplane::open(&context.run_dir, own)? else { return Ok(None) };
-        let records = record::read(&plane, Dataplane::other_versions(&context.run_dir, own)?)?;
+        let records = record::read_for(&plane, Dataplane::other_versions(&context.run_dir, own)?, coming)?;
         Ok(Some(Self { own, plane, records }))
     }
 }

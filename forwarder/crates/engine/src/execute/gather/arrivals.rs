@@ -3,6 +3,7 @@
 use super::{super::gathered::Gathered, HostContext, host};
 use fwd_base::Result;
 use fwd_kernel::{netlink::Netlink, netns::Netns};
+use fwd_plan::EndpointRecord;
 
 /// Reads what is known of endpoints that await a namespace, and of those namespaces that are there.
 ///
@@ -10,8 +11,8 @@ use fwd_kernel::{netlink::Netlink, netns::Netns};
 /// The kernel refuses.
 pub(in crate::execute) fn for_arrivals(context: &HostContext) -> Result<Gathered> {
     let mut gathered = host(context)?;
-    for endpoint in gathered.actual.records.endpoints.clone() {
-        let Some(reference) = endpoint.awaits() else { continue };
+    let awaited: Vec<_> = gathered.actual.records.endpoints.iter().filter_map(EndpointRecord::awaits).collect();
+    for reference in awaited {
         // Whatever keeps it from being opened, it is not there yet, or not any more.
         let Ok(ns) = Netns::open_path(&reference.path()) else { continue };
         let netlink = Netlink::open(&ns)?;
