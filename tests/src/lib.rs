@@ -153,6 +153,8 @@ mod stun;
 #[cfg(test)]
 mod surroundings;
 #[cfg(test)]
+mod take_over;
+#[cfg(test)]
 mod targets;
 #[cfg(test)]
 mod terminal;

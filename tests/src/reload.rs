@@ -55,7 +55,7 @@ fn other_build(fwd: &Fwd, pod: &Pod) -> PathBuf {
 
 /// `PROGRAM ARGS… --json` on this host; what it wrote, and its warnings.
 #[track_caller]
-fn by(program: &Path, fwd: &Fwd, args: &[&str]) -> (Value, String) {
+pub(crate) fn by(program: &Path, fwd: &Fwd, args: &[&str]) -> (Value, String) {
     let args = [&["--json"], args].concat();
     let mut command = Command::new(program);
     command.args(fwd.command(&args).get_args()).stdin(Stdio::null());
@@ -65,7 +65,7 @@ fn by(program: &Path, fwd: &Fwd, args: &[&str]) -> (Value, String) {
 }
 
 /// The directory of this version's pins.
-fn pins(fwd: &Fwd) -> PathBuf {
+pub(crate) fn pins(fwd: &Fwd) -> PathBuf {
     RunDir::new(fwd.pins()).of(fwd.host().cookie().expect("a cookie"))
 }
 
@@ -282,7 +282,8 @@ fn what_another_version_brought_up_can_be_taken_down() {
         let before = snapshot(&fwd);
         let pod = fwd.up("c1", options);
         fwd.up("c2", options);
-        // As far as this version can tell.
+        // As far as this version can tell, and from before versions said how their records are laid out.
+        fs::remove_file(pins(&fwd).join("schema")).expect("a pin");
         let other = pins(&fwd).with_file_name("v4000");
         fs::rename(pins(&fwd), &other).expect("another name");
         let (shown, warned) = by(&binary(), &fwd, &["ls"]);

@@ -77,6 +77,15 @@ record! {
     }
 }
 
+#[cfg(feature = "user")]
+impl Config {
+    /// The settings in these bytes, if they are as many.
+    #[must_use]
+    pub fn of_bytes(bytes: &[u8]) -> Option<Self> {
+        super::record::FromBytes::read_from_bytes(bytes).ok()
+    }
+}
+
 /// Bits of [`Config::features`].
 pub mod feature {
     /// Some network maps endpoint-independently.

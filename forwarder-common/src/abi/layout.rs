@@ -4,6 +4,21 @@
 pub trait Layout {
     /// The layout as a number.
     const LAYOUT: Hash;
+    /// What it consists of, for a version that lays it out otherwise; nothing where it is no record.
+    const FIELDS: &'static [Field] = &[];
+}
+
+/// A field of a record.
+#[derive(Clone, Copy, Debug)]
+pub struct Field {
+    /// As it is declared.
+    pub name: &'static str,
+    /// Bytes before it.
+    pub offset: usize,
+    /// Bytes.
+    pub size: usize,
+    /// The layout of its type.
+    pub layout: Hash,
 }
 
 /// A hash that grows: 64-bit FNV-1a.

@@ -9,7 +9,7 @@ use super::{
     POLICY_PREFIXES, PUBLISHED_WORDS, PolicyNode, PolicyPrefix, PortPrefix, PortUse, Prefix, PrefixV6, Publication,
     RETRY_CLASSES, RoutePrefix, SenderPrefix, TrafficBlock, Tuple, Uplink,
     fragment::{BUCKETS, Bucket},
-    layout::Hash,
+    layout::{Field, Hash},
 };
 
 /// The name of a map, and of its pin.
@@ -141,9 +141,13 @@ pub struct Map {
     /// Size of a value, bytes.
     pub value_size: usize,
     /// Layout of a key.
-    pub(super) key: Hash,
+    pub key: Hash,
     /// Layout of a value.
-    pub(super) value: Hash,
+    pub value: Hash,
+    /// Fields of a key that is a record.
+    pub key_fields: &'static [Field],
+    /// Fields of a value that is a record.
+    pub value_fields: &'static [Field],
 }
 
 impl Map {
@@ -155,7 +159,8 @@ impl Map {
         entries: usize,
     ) -> Self {
         let (key_size, value_size) = (size_of::<K>(), size_of::<V>());
-        Self { name: MapName(name), role, kind, entries, key_size, value_size, key: K::LAYOUT, value: V::LAYOUT }
+        let (key, value, key_fields, value_fields) = (K::LAYOUT, V::LAYOUT, K::FIELDS, V::FIELDS);
+        Self { name: MapName(name), role, kind, entries, key_size, value_size, key, value, key_fields, value_fields }
     }
 }
 

@@ -30,7 +30,7 @@ pub use flow::{
     FlowState, FlowVersion, HAIRPIN, SLICE_LIMIT_NS, SLOT_NONE, Tuple, ZONE_MAIN, flow_kind,
 };
 pub use latency::{LatencyPath, LatencySettings, LatencyStart, LatencyTally, NO_PATH};
-pub use layout::{Hash, Layout};
+pub use layout::{Field, Hash, Layout};
 pub use limit::{Limit, Limits};
 pub use mapping::{External, Internal, Mapping, PortUse, port_use};
 pub use network::{
@@ -47,7 +47,7 @@ pub use publish::{
 pub use record::Bytes;
 use record::record;
 pub use trace::{NO_VERDICT, TRACE_HEADERS, TRACE_RING, TracePoint, TraceRecord, trace_filter};
-pub use version::{ABI_VERSION, AbiVersion};
+pub use version::{ABI_REVISION, ABI_VERSION, AbiVersion};
 
 /// The hooks whose programs begin with a fast path, and their places in the map `SLOW_PATH`, which holds the programs that go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -39,6 +39,12 @@ macro_rules! record {
                     core::mem::offset_of!(Self, $field),
                     <$type as $crate::abi::Layout>::LAYOUT,
                 ))+;
+            const FIELDS: &'static [$crate::abi::layout::Field] = &[$($crate::abi::layout::Field {
+                name: stringify!($field),
+                offset: core::mem::offset_of!(Self, $field),
+                size: size_of::<$type>(),
+                layout: <$type as $crate::abi::Layout>::LAYOUT,
+            },)+];
         }
 
         $crate::abi::record::plain!($name);
@@ -64,6 +70,7 @@ macro_rules! record {
 
         impl $crate::abi::Layout for $name {
             const LAYOUT: $crate::abi::layout::Hash = <$type as $crate::abi::Layout>::LAYOUT;
+            const FIELDS: &'static [$crate::abi::layout::Field] = <$type as $crate::abi::Layout>::FIELDS;
         }
     };
 }

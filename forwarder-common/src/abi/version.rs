@@ -5,10 +5,10 @@ use core::fmt;
 use super::{layout::Hash, maps::MAPS};
 
 /// What the fields mean: to be raised when that changes while every layout stays, as the number of a state or a bit of flags does.
-const REVISION: u64 = 1;
+pub const ABI_REVISION: u64 = 1;
 
 /// Version of every map and of every record in them: another one as soon as a declaration changes.
-pub const ABI_VERSION: AbiVersion = AbiVersion::of(REVISION, MAPS);
+pub const ABI_VERSION: AbiVersion = AbiVersion::of(ABI_REVISION, MAPS);
 
 /// A version, shown as `v` and eight hexadecimal digits: the name of the directory of pins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::{
     ffi::CString,
     io,
     os::{
-        fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
+        fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
         unix::ffi::OsStrExt as _,
     },
     path::Path,
@@ -62,8 +62,8 @@ impl Attributes {
     /// Calls bpf(2).
     fn call(&mut self, command: Command) -> io::Result<i32> {
         // SAFETY: the kernel reads and writes `self.0`, whose size it is told, reads what the addresses in it stand for, which the
-        // functions below borrow until this returns, and writes nothing else: the only command with an output buffer is `ProgQuery`, and
-        // `programs` says how large that is.
+        // functions below borrow until this returns, and writes nothing else: of the commands with an output buffer, `programs` says how
+        // large that is, and `element` and `next_key` are given one as long as the kernel says that values and keys of the map are.
         let result = unsafe { libc::syscall(libc::SYS_bpf, command as libc::c_long, self.0.as_mut_ptr(), SIZE) };
         if result < 0 { Err(io::Error::last_os_error()) } else { i32::try_from(result).map_err(io::Error::other) }
     }
@@ -80,6 +80,10 @@ impl Attributes {
 #[derive(Clone, Copy)]
 enum Command {
     MapCreate = 0,
+    MapLookupElem = 1,
+    MapUpdateElem = 2,
+    MapDeleteElem = 3,
+    MapGetNextKey = 4,
     ProgLoad = 5,
     ObjPin = 6,
     ObjGet = 7,
@@ -123,6 +127,41 @@ pub(crate) fn map(kind: u32, value: u32, flags: u32) -> io::Result<OwnedFd> {
 pub(crate) fn read_batch(map: &OwnedFd) -> io::Result<()> {
     // Nothing is written where there is no element, but for the position.
     Attributes::new().word(32, 0).descriptor(36, map.as_fd()).call(Command::MapLookupBatch).map(drop)
+}
+
+/// Reads an element of a map; whether there is one. `key` and `value` are as long as those of the map, a value for each CPU in a map that has such.
+pub(crate) fn element(map: &impl AsFd, key: &[u8], value: &mut [u8]) -> io::Result<bool> {
+    let attributes = Attributes::new().descriptor(0, map.as_fd()).address(8, key);
+    found(attributes.address_to_write(16, value).call(Command::MapLookupElem))
+}
+
+/// The key behind this one, or the first; whether there is one. Both are as long as those of the map.
+pub(crate) fn next_key(map: &impl AsFd, key: Option<&[u8]>, next: &mut [u8]) -> io::Result<bool> {
+    let attributes = Attributes::new().descriptor(0, map.as_fd());
+    let attributes = if let Some(key) = key { attributes.address(8, key) } else { attributes };
+    found(attributes.address_to_write(16, next).call(Command::MapGetNextKey))
+}
+
+/// Writes an element of a map. `key` and `value` are as long as those of the map.
+pub(crate) fn update_element(map: &impl AsFd, key: &[u8], value: &[u8]) -> io::Result<()> {
+    Attributes::new()
+        .descriptor(0, map.as_fd())
+        .address(8, key)
+        .address(16, value)
+        .call(Command::MapUpdateElem)
+        .map(drop)
+}
+
+/// Removes an element of a map; whether there was one.
+pub(crate) fn delete_element(map: &impl AsFd, key: &[u8]) -> io::Result<bool> {
+    found(Attributes::new().descriptor(0, map.as_fd()).address(8, key).call(Command::MapDeleteElem))
+}
+
+fn found(called: io::Result<i32>) -> io::Result<bool> {
+    match called {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        called => called.map(|_| true),
+    }
 }
 
 /// Attaches a program to an interface by a link, which ends with the descriptor.

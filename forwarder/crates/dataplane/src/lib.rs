@@ -10,6 +10,7 @@ mod host;
 mod load;
 mod measure;
 mod metadata;
+mod migrate;
 mod object;
 mod policy;
 mod publish;

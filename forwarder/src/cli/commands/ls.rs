@@ -82,7 +82,9 @@ fn hosts(session: &mut Session<'_, '_>) -> Result<()> {
 }
 
 fn other_version(name: &str) -> String {
-    format!("what another version of fwd brought up (layout {name}) is not shown: `fwd down --all` takes it down")
+    format!(
+        "what another version of fwd brought up (layout {name}) is not shown: `fwd reload` takes it over, `fwd down --all` takes it down"
+    )
 }
 
 /// What to say of programs that another build has loaded, or a trace that goes on or was killed.

@@ -14,10 +14,11 @@ use crate::{
 pub(super) const HELP: &str = "\
 After an upgrade the programs in the kernel are still those of the former fwd.
 Each is replaced in one step, and flows, counters and connections go on: no
-packet is lost. Where the maps have changed too, it refuses and changes nothing;
-then `fwd down --all`, and `fwd up` for each namespace. The programs that ran
-before stay in the kernel, one generation of them: --rollback puts them back in
-the same way, and keeps the others in their turn.
+packet is lost. Where the maps have changed too, records are written in their new
+form. What would be lost is named, and nothing changed; flows that have changed
+end with --end-flows. The programs that ran before stay in the kernel, one
+generation of them: --rollback puts them back in the same way, with the maps that
+they had.
 
 Examples:
   fwd inspect mynet --json | jq .programs    are they this fwd's?
@@ -28,15 +29,18 @@ Examples:
 #[derive(Args, Debug)]
 pub(crate) struct ReloadArgs {
     /// Bring the programs back that ran before the last reload
-    #[arg(long)]
+    #[arg(long, conflicts_with = "end_flows")]
     rollback: bool,
+    /// End all flows where another version lays them out otherwise: otherwise that is refused
+    #[arg(long)]
+    end_flows: bool,
 }
 
 /// Replaces the programs by those of this build.
 pub(super) fn run(session: &mut Session<'_, '_>, args: &ReloadArgs) -> Result<()> {
-    let ReloadArgs { rollback } = *args;
+    let ReloadArgs { rollback, end_flows } = *args;
     let context = session.context();
-    let done = if rollback { execute::roll_back(&context)? } else { execute::reload(&context)? };
+    let done = if rollback { execute::roll_back(&context)? } else { execute::reload(&context, end_flows)? };
     let Reloaded { before, after, replaced } = done;
     session.emit(&ReloadView {
         changed: replaced > 0,

@@ -20,9 +20,9 @@ use crate::{
 use fwd_base::{Context as _, Result};
 
 /// Made last of the records: its presence says that they are there.
-const READY: &str = "ready";
+pub(crate) const READY: &str = "ready";
 /// Made last of the programs and the flow table.
-const LOADED: &str = "loaded";
+pub(crate) const LOADED: &str = "loaded";
 
 impl Dataplane {
     /// The data path of the host namespace with `cookie`, if its records were created (in full). For who holds the lock; others
@@ -59,6 +59,7 @@ impl Dataplane {
             }
         }
         dataplane.set_config(&nothing(cookie))?;
+        dataplane.note_schema()?;
         // The marker is a directory: a bpffs holds only pins and directories.
         fs::create_dir(dataplane.dir.join(READY)).doing("finish", dataplane.object())?;
         Ok(dataplane)

@@ -32,7 +32,7 @@ impl Dataplane {
     #[must_use]
     pub fn former(&self) -> Option<u64> {
         let loaded = self.config().ok()?.object;
-        self.kept().into_iter().find(|build| *build != loaded)
+        self.kept().into_iter().find(|build| *build != loaded).or_else(|| self.former_build())
     }
 
     /// The builds whose programs are kept: one, or two where a command was interrupted.
@@ -66,11 +66,13 @@ impl Dataplane {
             pin_again(&self.dir.join(PROGRAMS), &part)?;
             fs::rename(&part, &kept).doing("rename", part.display().to_string())?;
         }
-        self.kept().into_iter().filter(|it| *it != build).try_for_each(|it| remove_dir(&self.former_dir(it)))
+        self.kept().into_iter().filter(|it| *it != build).try_for_each(|it| remove_dir(&self.former_dir(it)))?;
+        self.forget_former_version()
     }
 
     pub(crate) fn forget_former(&self) -> Result<()> {
-        remove_dir(&self.dir.join(FORMER))
+        remove_dir(&self.dir.join(FORMER))?;
+        self.forget_former_version()
     }
 }
 

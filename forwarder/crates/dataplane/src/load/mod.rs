@@ -158,9 +158,15 @@ impl Dataplane {
         loader
     }
 
-    fn load_object(&self, sizes: &Sizes, config: &Config) -> Result<Ebpf, aya::EbpfError> {
+    /// The object over the maps that are pinned, with the others as large as `sizes` says.
+    pub(crate) fn load_object(&self, sizes: &Sizes, config: &Config) -> Result<Ebpf, aya::EbpfError> {
         let (slots, buckets) = (sizes.slots(), sizes.cache_buckets());
-        self.loader(&Globals::new(buckets, config))
+        let globals = Globals::new(buckets, config);
+        let mut loader = self.loader(&globals);
+        for name in maps::of_ipv6().filter(|name| self.map_pin(*name).exists()) {
+            loader.map_max_entries(name.as_str(), slots);
+        }
+        loader
             .map_max_entries(maps::FLOW_SLOTS.as_str(), slots)
             .map_max_entries(maps::FLOW_INDEX.as_str(), (slots - 1).saturating_mul(2))
             .map_max_entries(maps::FLOW_CACHE.as_str(), buckets)

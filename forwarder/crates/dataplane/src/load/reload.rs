@@ -212,7 +212,7 @@ impl Dataplane {
 
     /// Puts the programs pinned in `dir` in the places of those that run. What the fast paths go on to comes first: each fast path
     /// goes on to either slow path, because both work on the same maps.
-    fn switch(&self, dir: &str) -> Result<()> {
+    pub(crate) fn switch(&self, dir: &str) -> Result<()> {
         self.connect_slow_paths(dir)?;
         let hooks = self.pinned_hooks()?;
         for hook in Hook::ALL {

@@ -120,6 +120,11 @@ pub(crate) fn of(role: Role) -> impl Iterator<Item = &'static str> {
     DECLARED.iter().filter(move |program| program.role == role).map(|program| program.name)
 }
 
+/// Whether there is a program of this name.
+pub(crate) fn is_known(name: &str) -> bool {
+    DECLARED.iter().any(|program| program.name == name)
+}
+
 /// The programs that every host with an eBPF data path has.
 pub(crate) fn always() -> impl Iterator<Item = &'static str> {
     of(Role::Hook).chain(of(Role::Control))

@@ -123,7 +123,7 @@ fn pins(subject: &Subject<'_>) -> Result<Vec<Finding>> {
     let mut findings: Vec<Finding> = lost.into_iter().map(|why| Finding::new(Verdict::Fail, why)).collect();
     if !records.others.is_empty() {
         let why = format!(
-            "another version of fwd has brought something up ({}): `fwd down --all`",
+            "another version of fwd has brought something up ({}): `fwd reload` takes it over, `fwd down --all` takes it down",
             records.others.join(", ")
         );
         findings.push(Finding::new(Verdict::Fail, why));

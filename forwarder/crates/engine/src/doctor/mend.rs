@@ -68,7 +68,7 @@ impl Subject<'_> {
 pub fn mend(context: &HostContext, mend: &Mend, observer: &mut dyn Observer) -> Result<()> {
     match mend {
         Mend::Up(request) => execute::up(context, request, observer).map(drop),
-        Mend::Reload => execute::reload(context).map(drop),
+        Mend::Reload => execute::reload(context, false).map(drop),
         Mend::Collect => execute::gc(context).map(drop),
     }
 }

@@ -248,5 +248,5 @@ pub fn refuse_others(others: &[String], doing: &str) -> Result<()> {
     let Some(name) = others.first() else { return Ok(()) };
     let why = format!("another version of fwd brought it up (its layout is {name}, this one's {ABI_VERSION})");
     Err(Error::new(Kind::Conflict, doing, "what is up here", why)
-        .remedy("`fwd down --all` takes down what any version brought up; then bring the namespaces up again"))
+        .remedy("`fwd reload` takes it over; `fwd down --all` takes down what any version brought up"))
 }
