@@ -6,6 +6,7 @@ mod restarts;
 
 use std::{net::Ipv4Addr, os::unix::fs::PermissionsExt as _};
 
+use forwarder::testbed::TestbedSpec;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
@@ -91,6 +92,36 @@ fn containers_are_attached_before_they_are_there_and_leave_nothing() {
     std::fs::remove_dir(fwd.run_dir().join("state")).expect("there is no file of a network");
     std::fs::remove_dir(fwd.run_dir().join("plugins")).expect("nothing else is there");
     assert_as_before(&fwd, &before);
+}
+
+/// As docker 28 asks with --ipv4=false.
+#[test]
+fn network_may_have_ipv6_alone() {
+    let fwd = Fwd::with(&TestbedSpec { ipv6: true, ..TestbedSpec::default() });
+    let dockerd = Dockerd::start(&fwd);
+    let id = "a6".repeat(32);
+    let pool = json!([{ "AddressSpace": "LocalDefault", "Pool": "fd00:80::/64", "Gateway": "fd00:80::1/64", "AuxAddresses": {} }]);
+    let network = json!({
+        "NetworkID": id, "Options": { "com.docker.network.enable_ipv6": true, "com.docker.network.enable_ipv4": false },
+        "IPv4Data": [], "IPv6Data": pool,
+    });
+    assert_eq!(dockerd.call("CreateNetwork", &network), json!({}));
+    let interface = json!({ "Address": "", "AddressIPv6": "fd00:80::2/64", "MacAddress": "" });
+    let endpoint = json!({ "NetworkID": id, "EndpointID": "e6".repeat(32), "Interface": interface });
+    let made = dockerd.call("CreateEndpoint", &endpoint);
+    assert!(made["Interface"]["MacAddress"].is_string() && made["Interface"].get("Address").is_none(), "{made}");
+    let mut join = endpoint.clone();
+    join["SandboxKey"] = json!(format!("/run/netns/{}", fwd.name("s6")));
+    let joined = dockerd.call("Join", &join);
+    assert_eq!((joined.get("Gateway"), &joined["GatewayIPv6"]), (None, &json!("fd00:80::1")), "{joined}");
+    let listed = fwd.list(&["ls"]);
+    assert_eq!((listed.len(), &listed[0]["addresses"]), (1, &json!(["fd00:80::2/64"])));
+    let without =
+        json!({ "NetworkID": id, "EndpointID": "e7".repeat(32), "Interface": { "Address": "", "AddressIPv6": "" } });
+    dockerd.refused("CreateEndpoint", &without, &["no address"]);
+    dockerd.call("DeleteEndpoint", &endpoint);
+    dockerd.call("DeleteNetwork", &network);
+    assert_eq!(fwd.list(&["network", "ls"]).len(), 0);
 }
 
 #[test]

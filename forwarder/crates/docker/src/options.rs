@@ -1,14 +1,14 @@
 //! From a network as docker asks for it to one as the engine is asked for it.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, net::Ipv4Addr};
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde_json::Value;
 
 use crate::api::{CreateNetwork, GENERIC, INTERNAL, Options, Pool};
 use fwd_base::{Error, Kind, Result};
 use fwd_kernel::netns::Name;
-use fwd_plan::{Datapath, Ipv6, Nat, Network, NetworkRequest, TableRequest, UplinkChoice};
+use fwd_plan::{Datapath, Ipv4, Ipv6, Nat, Network, NetworkRequest, TableRequest, UplinkChoice};
 use fwd_plugin::{is_on, one_of};
 
 /// How many characters of an id name a network of which nothing else does.
@@ -45,24 +45,13 @@ pub(crate) fn network(asked: &CreateNetwork) -> Result<NetworkRequest> {
     let mtu = text("fwd.mtu")?.or(text("com.docker.network.driver.mtu")?);
     let icc = text(ICC)?.map(|icc| is_on(&icc).ok_or_else(|| refuse(ICC, &icc, "it is neither true nor false")));
     let icc = icc.transpose()?;
-    let (pool, pool6) = (one("IPv4", &asked.v4)?, one("IPv6", &asked.v6)?);
-    let Some((IpNet::V4(subnet), gateway)) = pool.map(|pool| (pool.pool.trunc(), pool.gateway)) else {
-        let error = Error::new(Kind::Unsupported, "make", format!("network {name}"), "it has no subnet of IPv4");
-        return Err(error.remedy("leave out --ipam-driver null: docker chooses one, or --subnet says which"));
-    };
-    let subnet6 = match pool6.map(|pool| pool.pool.trunc()) {
-        Some(IpNet::V6(subnet)) => Some(subnet),
-        Some(IpNet::V4(_)) | None => None,
-    };
-    let gateway = match gateway {
-        Some(IpNet::V4(gateway)) => Some(gateway.addr()),
-        Some(IpNet::V6(_)) | None => None,
-    };
+    let Subnets { subnet, subnet6, gateway } = Subnets::of(asked, &name)?;
     let network = Network {
         uplink,
-        subnet: Some(subnet),
+        subnet,
         subnet6,
         gateway,
+        ipv4: Some(Ipv4::of(subnet.is_some())),
         ipv6: Some(if subnet6.is_some() { Ipv6::Masquerade } else { Ipv6::Off }),
         mtu: mtu.map(|mtu| mtu.parse().map_err(|error| refuse("fwd.mtu", &mtu, error))).transpose()?,
         datapath: choice("fwd.datapath", text("fwd.datapath")?, &Datapath::ALL, Datapath::name)?,
@@ -83,8 +72,39 @@ pub(crate) fn network(asked: &CreateNetwork) -> Result<NetworkRequest> {
         let object = format!("-o fwd.datapath={}", datapath.name());
         return Err(Error::new(Kind::Unsupported, "use", object, why).remedy("use tc, or leave it out"));
     }
-    gateway_of_ipv6(pool6)?;
     Ok(NetworkRequest { name, network, forbid: BTreeSet::new(), table: TableRequest::default() })
+}
+
+/// The subnets of a network: one at least, and of each family one at most.
+struct Subnets {
+    subnet: Option<Ipv4Net>,
+    subnet6: Option<Ipv6Net>,
+    /// That of IPv4; the other is the first address of its subnet.
+    gateway: Option<Ipv4Addr>,
+}
+
+impl Subnets {
+    fn of(asked: &CreateNetwork, name: &str) -> Result<Self> {
+        let (pool, pool6) = (one("IPv4", &asked.v4)?, one("IPv6", &asked.v6)?);
+        let subnet = match pool.map(|pool| pool.pool.trunc()) {
+            Some(IpNet::V4(subnet)) => Some(subnet),
+            Some(IpNet::V6(_)) | None => None,
+        };
+        let subnet6 = match pool6.map(|pool| pool.pool.trunc()) {
+            Some(IpNet::V6(subnet)) => Some(subnet),
+            Some(IpNet::V4(_)) | None => None,
+        };
+        if subnet.is_none() && subnet6.is_none() {
+            let error = Error::new(Kind::Unsupported, "make", format!("network {name}"), "it has no subnet");
+            return Err(error.remedy("leave out --ipam-driver null: docker chooses one, or --subnet says which"));
+        }
+        let gateway = match pool.and_then(|pool| pool.gateway) {
+            Some(IpNet::V4(gateway)) => Some(gateway.addr()),
+            Some(IpNet::V6(_)) | None => None,
+        };
+        gateway_of_ipv6(pool6)?;
+        Ok(Self { subnet, subnet6, gateway })
+    }
 }
 
 /// What `-o` has said.
@@ -219,5 +239,9 @@ mod tests {
         let dual = network(&with("fd00:80::1/64")).expect("it can be").network;
         assert_eq!((dual.ipv6, dual.subnet6), (Some(Ipv6::Masquerade), "fd00:80::/64".parse().ok()));
         assert!(network(&with("fd00:80::9/64")).expect_err("another").why.contains("fd00:80::1"));
+        // As docker 28 asks for it with --ipv4=false.
+        let alone = network(&CreateNetwork { v4: Vec::new(), ..with("fd00:80::1/64") }).expect("it can be").network;
+        assert_eq!((alone.ipv4, alone.subnet, alone.gateway), (Some(Ipv4::Off), None, None));
+        assert_eq!((alone.ipv6, alone.subnet6), (Some(Ipv6::Masquerade), "fd00:80::/64".parse().ok()));
     }
 }

@@ -26,12 +26,15 @@ const INSIDE: &str = "eth";
 /// Notes an endpoint, and chooses its hardware address if docker has not.
 ///
 /// # Errors
-/// Its network is not known, or it has no address of IPv4.
+/// Its network is not known, or it has no address.
 pub(super) fn create(driver: &Driver, asked: CreateEndpoint) -> Result<Value> {
     let CreateEndpoint { of: OfEndpoint { network, endpoint }, interface } = asked;
     ensure(driver, &driver.store.get(&network)?)?;
-    let address = address(&endpoint, &interface)?;
-    let chosen = interface.mac_address.is_empty().then(|| text::mac(endpoint_mac(address)));
+    let main = match addresses(&endpoint, &interface)? {
+        (Some(address), _) => IpAddr::V4(address),
+        (None, address) => IpAddr::V6(address.unwrap_or(Ipv6Addr::UNSPECIFIED)),
+    };
+    let chosen = interface.mac_address.is_empty().then(|| text::mac(endpoint_mac(main)));
     let answered = chosen.as_ref().map_or_else(|| json!({}), |mac| json!({ "MacAddress": mac }));
     let mac_address = chosen.unwrap_or_else(|| interface.mac_address.clone());
     mac(&mac_address)?;
@@ -131,17 +134,14 @@ fn request(noted: &NotedNetwork, endpoint: &Id, sandbox: &str) -> Result<UpReque
             .remedy("dockerd has to say where the container's namespace is going to be"));
     }
     let network = options::network(&noted.network)?;
-    let ip6 = match known.interface.address6 {
-        Some(IpNet::V6(address)) => Some(address.addr()),
-        Some(IpNet::V4(_)) | None => None,
-    };
+    let (ip, ip6) = addresses(endpoint, &known.interface)?;
     Ok(UpRequest {
         caller: Some(Caller { id: id.clone(), network: noted.network.network.as_str().into() }),
         ifname: Some(id.ifname),
         network: Some(network.name),
         options: network.network,
         endpoint: EndpointOptions {
-            ip: Some(address(endpoint, &known.interface)?),
+            ip,
             ip6,
             mac: Some(mac(&known.interface.mac_address)?),
             ..EndpointOptions::default()
@@ -150,15 +150,22 @@ fn request(noted: &NotedNetwork, endpoint: &Id, sandbox: &str) -> Result<UpReque
     })
 }
 
-fn address(endpoint: &Id, interface: &Interface) -> Result<Ipv4Addr> {
-    match interface.address {
-        Some(IpNet::V4(address)) => Ok(address.addr()),
-        Some(IpNet::V6(_)) | None => {
-            let object = format!("docker's endpoint {}", endpoint.short(12));
-            Err(Error::new(Kind::Unsupported, "make", object, "docker has given it no address of IPv4")
-                .remedy("use a network with a subnet of IPv4"))
-        }
+/// The addresses of an endpoint, of which there is one at least.
+fn addresses(endpoint: &Id, interface: &Interface) -> Result<(Option<Ipv4Addr>, Option<Ipv6Addr>)> {
+    let ip = match interface.address {
+        Some(IpNet::V4(address)) => Some(address.addr()),
+        Some(IpNet::V6(_)) | None => None,
+    };
+    let ip6 = match interface.address6 {
+        Some(IpNet::V6(address)) => Some(address.addr()),
+        Some(IpNet::V4(_)) | None => None,
+    };
+    if ip.is_none() && ip6.is_none() {
+        let object = format!("docker's endpoint {}", endpoint.short(12));
+        return Err(Error::new(Kind::Unsupported, "make", object, "docker has given it no address")
+            .remedy("use a network with a subnet"));
     }
+    Ok((ip, ip6))
 }
 
 fn mac(text: &str) -> Result<HardwareAddress> {
@@ -200,6 +207,21 @@ mod tests {
         assert_eq!(request.endpoint.ip6, Some("fd00:80::2".parse().expect("an address")));
         assert_eq!(request.caller.map(|it| it.id.ifname), request.ifname);
         assert_eq!(request.network.map(|it| it.to_string()), Some("web".into()));
+    }
+
+    #[test]
+    fn an_endpoint_has_the_addresses_that_docker_has_given_it() {
+        let (mut noted, endpoint) = noted();
+        let interface = json!({ "AddressIPv6": "fd00:80::2/64", "MacAddress": "02:42:0a:50:00:02" });
+        let interface: Interface = serde_json::from_value(interface).expect("an interface");
+        noted.network.v4.clear();
+        noted.endpoints.insert(endpoint.clone(), NotedEndpoint { interface, ports: Vec::new() });
+        let request = request(&noted, &endpoint, "/x").expect("it can be");
+        assert_eq!(
+            (request.endpoint.ip, request.endpoint.ip6),
+            (None, Some("fd00:80::2".parse().expect("an address")))
+        );
+        assert_eq!(addresses(&endpoint, &Interface::default()).expect_err("it has none").kind, Kind::Unsupported);
     }
 
     #[test]
