@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use forwarder::{
     Kind,
-    netlink::nft::{self, Leaving, Masquerade, PortRules, Separation, SourceRules},
+    netlink::nft::{
+        self, Leaving, Masquerade, PolicyDirection, PolicyRule, PolicyRules, PortRules, Separation, SourceRules,
+    },
     testbed::{self, Namespace, unique_prefix},
 };
 
@@ -249,5 +251,67 @@ fn sources_are_shown_as_one_would_write_them_and_go_alone_or_with_their_network(
     assert_eq!(host.run(|| nft::source_rules(false)).unwrap(), [""; 0]);
     assert!(host.run(|| nft::remove_source_rules("default", wanted[0].address)).unwrap());
     assert!(host.run(|| nft::remove_masquerade("default")).unwrap());
+    assert_eq!(host.run(nft::tables).unwrap(), [""; 0]);
+}
+
+#[test]
+fn rules_about_whom_endpoints_speak_with_are_shown_as_one_would_write_them_and_go_on_counting() {
+    let host = namespace();
+    let rule = |other: &str, proto, ports, refused: Option<u64>| PolicyRule {
+        other: other.parse().unwrap(),
+        proto,
+        ports,
+        allows: refused.is_none(),
+        refused: refused.unwrap_or(0),
+    };
+    let v4 = [
+        rule("10.9.0.0/16", None, None, Some(7)),
+        rule("192.0.2.7/32", Some(6), Some((443, 443)), None),
+        rule("0.0.0.0/0", Some(17), Some((53, 59)), None),
+        rule("0.0.0.0/0", Some(132), None, Some(0)),
+    ];
+    let of = |address: &str, groups: &[&str], directions: [PolicyDirection; 2]| PolicyRules {
+        network: "default".into(),
+        address: address.parse().unwrap(),
+        groups: groups.iter().map(|group| group.parse().unwrap()).collect(),
+        directions,
+    };
+    let wanted = [
+        of(
+            "10.77.0.2",
+            &["224.0.0.0/4", "255.255.255.255/32"],
+            [PolicyDirection { rules: v4.into(), otherwise: Some(3) }, PolicyDirection::default()],
+        ),
+        of(
+            "fd00:1::2",
+            &["ff00::/8"],
+            [
+                PolicyDirection { rules: vec![rule("2001:db8::/32", Some(58), None, Some(1))], otherwise: None },
+                PolicyDirection { rules: vec![rule("::/0", None, None, None)], otherwise: Some(0) },
+            ],
+        ),
+    ];
+    for rules in &wanted {
+        // Again is the same.
+        for _ in 0..2 {
+            host.run(|| nft::ensure_policy_rules(rules)).unwrap();
+        }
+        let v4 = rules.address.is_ipv4();
+        let shown = run(&host, &["nft", "-s", "list", "table", if v4 { "ip" } else { "ip6" }, nft::TABLE]);
+        let shown = shown.success().unwrap().stdout;
+        let comment = format!(" comment \"{}\"", SourceRules::comment("default", rules.address));
+        let found = shown.lines().filter_map(|line| line.split_once(comment.as_str())).map(|(rule, _)| rule.trim());
+        // The chains are shown one after the other, as they are written.
+        let written: Vec<String> = rules.rules().into_iter().map(|(_, rule)| rule).collect();
+        assert_eq!(found.collect::<Vec<_>>(), written, "{shown}");
+        assert_eq!(host.run(|| nft::policy_rules(v4)).unwrap().len(), written.len());
+    }
+    let counts = |rules: &PolicyRules| host.run(|| nft::policy_counts(rules.address)).unwrap();
+    assert_eq!(counts(&wanted[0]), [vec![7, 0, 3], Vec::new()]);
+    assert_eq!(counts(&wanted[1]), [vec![1], vec![0]]);
+    for rules in &wanted {
+        assert!(host.run(|| nft::remove_policy_rules("default", rules.address)).unwrap());
+        assert!(!host.run(|| nft::remove_policy_rules("default", rules.address)).unwrap());
+    }
     assert_eq!(host.run(nft::tables).unwrap(), [""; 0]);
 }

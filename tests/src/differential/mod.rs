@@ -6,6 +6,7 @@
 mod icmp;
 mod neighbours;
 mod published;
+mod rules;
 mod scenario;
 mod source;
 mod tcp;
@@ -99,6 +100,11 @@ fn sources_are_the_same_through_both_data_paths() {
 }
 
 #[test]
+fn rules_are_the_same_through_both_data_paths() {
+    assert_alike(rules::CONVERSATIONS);
+}
+
+#[test]
 fn every_difference_is_of_a_conversation_and_is_one() {
     let all = [
         tcp::CONVERSATIONS,
@@ -107,6 +113,7 @@ fn every_difference_is_of_a_conversation_and_is_one() {
         neighbours::CONVERSATIONS,
         published::CONVERSATIONS,
         source::CONVERSATIONS,
+        rules::CONVERSATIONS,
     ]
     .concat();
     let reasons = include_str!("../../../docs/rfc.md");

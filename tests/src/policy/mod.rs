@@ -5,6 +5,7 @@ mod forged;
 mod icc;
 mod internal;
 mod ipv6;
+mod kernel;
 mod live;
 mod multicast;
 mod rates;
@@ -25,7 +26,7 @@ use crate::{
 
 /// The rules of a namespace as they are shown, each with what it has refused.
 #[track_caller]
-fn rules(fwd: &Fwd, pod: &Pod) -> Vec<(String, u64)> {
+pub(crate) fn rules(fwd: &Fwd, pod: &Pod) -> Vec<(String, u64)> {
     let shown = fwd.json(&["inspect", &pod.name]);
     let rules = shown["rules"].as_array().expect("rules").iter();
     rules.map(|it| (it["rule"].as_str().expect("a rule").to_owned(), number(&it["refused"]))).collect()
@@ -39,7 +40,7 @@ fn servers(fwd: &Fwd, port: u16) -> [SocketAddrV4; 2] {
 
 /// Waits until a connection to an echo is answered no more.
 #[track_caller]
-fn ends(mut stream: &TcpStream) {
+pub(crate) fn ends(mut stream: &TcpStream) {
     stream.set_read_timeout(Some(Duration::from_millis(300))).expect("a socket");
     let ended = || {
         let answered = stream.write_all(b"still").and_then(|()| stream.read(&mut [0; 5])).is_ok_and(|read| read > 0);
@@ -50,7 +51,7 @@ fn ends(mut stream: &TcpStream) {
 
 /// Whether a TCP connection comes about within a second.
 #[track_caller]
-fn connects(ns: &Netns, to: SocketAddrV4) -> bool {
+pub(crate) fn connects(ns: &Netns, to: SocketAddrV4) -> bool {
     const PROGRAM: &str = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 1)";
     let (address, port) = (to.ip().to_string(), to.port().to_string());
     try_inside(ns, &["python3", "-c", PROGRAM, &address, &port]).status.success()

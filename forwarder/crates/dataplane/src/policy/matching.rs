@@ -28,7 +28,8 @@ const ICMPV6: (&str, u8) = ("icmpv6", 58);
 
 impl Match {
     /// The networks that it is about: of [`ANY`] one of each family.
-    pub(super) fn nets(&self) -> Vec<IpNet> {
+    #[must_use]
+    pub fn nets(&self) -> Vec<IpNet> {
         self.net.map_or_else(|| vec![Ipv4Net::default().into(), Ipv6Net::default().into()], |net| vec![net])
     }
 }

@@ -60,15 +60,25 @@ impl Rule {
     /// How many places it takes of [`Rule::MOST`].
     #[must_use]
     pub fn places(&self) -> usize {
-        protocols(&self.what).len()
+        self.protocols().len()
     }
-}
 
-fn protocols(what: &Match) -> Vec<u8> {
-    match (what.proto, what.ports) {
-        (Some(proto), _) => vec![proto],
-        (None, Some(_)) => vec![Proto::Tcp as u8, Proto::Udp as u8],
-        (None, None) => vec![0],
+    /// IP protocols that it is about; 0 for all of them.
+    #[must_use]
+    pub fn protocols(&self) -> Vec<u8> {
+        match (self.what.proto, self.what.ports) {
+            (Some(proto), _) => vec![proto],
+            (None, Some(_)) => vec![Proto::Tcp as u8, Proto::Udp as u8],
+            (None, None) => vec![0],
+        }
+    }
+
+    /// Those of one direction, in the order in which they are asked: the first that applies decides.
+    #[must_use]
+    pub fn in_order(rules: &[Self], inward: bool) -> Vec<Self> {
+        let mut rules: Vec<Self> = rules.iter().copied().filter(|rule| rule.verb.is_inward() == inward).collect();
+        rules.sort_by_key(specificity);
+        rules
     }
 }
 
@@ -76,7 +86,7 @@ fn entries(rule: &Rule, number: u16, own: bool) -> Vec<PolicyRule> {
     let (first, last) = rule.what.ports.unwrap_or((0, u16::MAX));
     let action = if rule.verb.allows() { policy_action::ALLOW } else { policy_action::DENY };
     let action = if own { action | policy_action::OWN } else { action };
-    protocols(&rule.what).into_iter().map(|proto| PolicyRule { first, last, proto, action, number }).collect()
+    rule.protocols().into_iter().map(|proto| PolicyRule { first, last, proto, action, number }).collect()
 }
 
 /// Whether entries let a conversation with `other` begin, whose protocol has this `number` and which goes to `port`.

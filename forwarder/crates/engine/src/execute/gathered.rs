@@ -20,6 +20,9 @@ use fwd_plan::{
     object,
 };
 
+/// Where the kernel says whether netfilter looks at what bridges pass on; not there where it cannot.
+const BRIDGE_FILTER: &str = "net/bridge/bridge-nf-call-iptables";
+
 /// What was read, and the handles by which it was: what is changed afterwards is what was looked at.
 pub(super) struct Gathered {
     pub(super) actual: Actual,
@@ -88,8 +91,21 @@ impl Gathered {
             self.actual.host.isolated = nft::isolated_networks()?.into_iter().filter_map(ours).collect();
             self.actual.host.port_rules = nft::port_rules(true)?.into_iter().filter_map(ours).collect();
             self.actual.host.source_rules = nft::source_rules(true)?.into_iter().filter_map(ours).collect();
+            self.actual.host.policy_rules.clear();
+            self.count_policy_rules(true)?;
+            self.actual.no_bridge_filter = sysctl::read(BRIDGE_FILTER)?.is_none();
         }
         self.rules6()
+    }
+
+    fn count_policy_rules(&mut self, v4: bool) -> Result<()> {
+        let host = &mut self.actual.host;
+        for rule in nft::policy_rules(v4)? {
+            if let Some(known) = host.owner.network_of(&rule) {
+                *host.policy_rules.entry(known.to_owned()).or_default() += 1;
+            }
+        }
+        Ok(())
     }
 
     /// The same of IPv6.
@@ -111,6 +127,7 @@ impl Gathered {
             let ours = |rule: String| owner.network_of(&rule).map(ToOwned::to_owned);
             self.actual.host.port_rules.extend(nft::port_rules(false)?.into_iter().filter_map(ours));
             self.actual.host.source_rules.extend(nft::source_rules(false)?.into_iter().filter_map(ours));
+            self.count_policy_rules(false)?;
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ mod names;
 pub mod namespace;
 mod network;
 mod publish;
+mod rules;
 mod state;
 mod uplink;
 

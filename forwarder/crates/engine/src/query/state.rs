@@ -221,7 +221,7 @@ impl State {
         let Treatment { nat: _, clamp_mss, ignore_xfrm, internal, no_icc, flows, bound: _, dns: _, routed6: _ } =
             treatment;
         let Limits { outbound, inbound } = execute::limits(&self.plane.limits(record)?);
-        let (rules, refusals) = self.plane.policy(record)?;
+        let (rules, refusals) = self.rules(record)?;
         let source = execute::source(record);
         let limit = |RateLimit { rate, burst }: RateLimit| (rate != 0).then_some(RateView { rate, burst });
         Ok(PolicyView {

@@ -73,6 +73,8 @@ pub struct Actual {
     pub no_netkit: bool,
     /// The kernel has no queues that keep to a rate; asked where an endpoint is to have a limit.
     pub no_shaper: bool,
+    /// The kernel's netfilter does not look at what a bridge passes on.
+    pub no_bridge_filter: bool,
 }
 
 /// The host namespace.
@@ -98,6 +100,8 @@ pub struct Host {
     pub port_rules: BTreeSet<String>,
     /// Endpoints with rules about their source, by what these are known by.
     pub source_rules: BTreeSet<String>,
+    /// How many rules about whom endpoints speak with there are, by what those of an address are known by.
+    pub policy_rules: BTreeMap<String, usize>,
     /// Networks with all of their rules for IPv6.
     pub ruled6: BTreeSet<String>,
     /// Where the name server of this host answers, by network; empty where there is none.

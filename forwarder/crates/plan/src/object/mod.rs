@@ -28,7 +28,7 @@ pub use self::{
     loaded::{OtherVersion, RecordMaps},
     netns::{NamedNetns, ResolvConf},
     network::{NameServer, NetworkAllows, NetworkHook, NetworkKept, NetworkSource, NetworkSpec, NetworkUplink},
-    nftables::{Isolation, Masquerade, Rules6, SourceNat},
+    nftables::{Counted, Isolation, KernelPolicy, Masquerade, Rules6, SourceNat, kernel_counts},
     port::{Fdb, Neighbour, Port, ProxyNeighbour},
     publish::{HostAccess, KernelPorts, Published},
     uplink::{Uplink, UplinkAddress, UplinkAsked, UplinkHooks, UplinkName, UplinkXdp},
@@ -157,6 +157,8 @@ objects! {
     Masquerade(Masquerade),
     /// Rules of nftables by which an endpoint appears behind an address of the host.
     SourceNat(SourceNat),
+    /// Rules of nftables about whom an endpoint speaks with.
+    KernelPolicy(KernelPolicy),
     /// Rules of nftables for the IPv6 of a network.
     Rules6(Rules6),
     /// A name server answers at a network's gateway.

@@ -1,12 +1,16 @@
 //! The rules of a network that the kernel forwards.
 
+mod policy;
 mod source;
 
 use std::fmt;
 
 use ipnet::{Ipv4Net, Ipv6Net};
 
-pub use self::source::SourceNat;
+pub use self::{
+    policy::{Counted, KernelPolicy, kernel_counts},
+    source::SourceNat,
+};
 use super::{super::shell, Acts, Handling, Managed};
 use crate::{Actual, Treatment};
 use fwd_kernel::netlink::nft::{Leaving, Separation, TABLE};

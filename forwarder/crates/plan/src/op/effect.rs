@@ -11,7 +11,8 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::{
-    Action, Actual, EndpointSpec, NetConfig, Object, Op, ResolvConf, TargetNetns, UplinkRecord, are_ends, object,
+    Action, Actual, EndpointRecord, EndpointSpec, NetConfig, Object, Op, Records, ResolvConf, TargetNetns,
+    UplinkRecord, are_ends, object,
 };
 use fwd_dataplane::Backend;
 use fwd_kernel::{
@@ -38,7 +39,11 @@ impl Actual {
             Object::Undo(entry) => self.undo.push(entry.clone()),
             Object::Netns(object::NamedNetns { name }) => self.make_namespace(name),
             Object::Sysctl(record) => self.host.set_sysctl(&record.path, &record.ours),
-            Object::Isolation(_) | Object::Masquerade(_) | Object::SourceNat(_) | Object::Rules6(_) => {
+            Object::Isolation(_)
+            | Object::KernelPolicy(_)
+            | Object::Masquerade(_)
+            | Object::SourceNat(_)
+            | Object::Rules6(_) => {
                 self.make_rules(object);
             }
             Object::NameServer(it) => drop(self.host.served.insert(it.network.clone(), it.addresses.clone())),
@@ -167,23 +172,11 @@ impl Actual {
                 Backend::ALL.into_iter().for_each(|backend| _ = records.attached_by_mut(backend).remove(&index));
                 records.attached_by_mut(*to).insert(index);
             }
-            Object::EndpointLimits(object::EndpointLimits { host_if, to, .. }) => {
-                let index = index(host_if);
-                let endpoints = records.endpoints.iter_mut().filter(|endpoint| Some(endpoint.index) == index);
-                endpoints.for_each(|endpoint| endpoint.limits = *to);
-            }
-            Object::EndpointNames(object::EndpointNames { host_if, to, .. }) => {
-                let index = index(host_if);
-                let endpoints = records.endpoints.iter_mut().filter(|endpoint| Some(endpoint.index) == index);
-                endpoints.for_each(|endpoint| endpoint.aliases.clone_from(to));
-            }
+            Object::EndpointLimits(it) => alter(records, index(&it.host_if), |known| known.limits = it.to),
+            Object::EndpointNames(it) => alter(records, index(&it.host_if), |known| known.aliases.clone_from(&it.to)),
             Object::EndpointNetns(it) => self.arrive(it),
             Object::EndpointTaken(it) => self.take(it),
-            Object::EndpointPolicy(object::EndpointPolicy { host_if, to, .. }) => {
-                let index = index(host_if);
-                let endpoints = records.endpoints.iter_mut().filter(|endpoint| Some(endpoint.index) == index);
-                endpoints.for_each(|endpoint| endpoint.policy.clone_from(to));
-            }
+            Object::EndpointPolicy(it) => alter(records, index(&it.host_if), |known| known.policy.clone_from(&it.to)),
             Object::EndpointXdp(it) => records.endpoint_xdp.extend(index(&it.host_if)),
             other => unreachable!("{other} is no part of an endpoint"),
         }
@@ -279,7 +272,11 @@ impl Actual {
             Object::Undo(entry) => self.undo.retain(|known| !known.is_about_same(entry)),
             Object::Netns(object::NamedNetns { name }) => self.unmake_namespace(name),
             Object::Sysctl(record) => self.host.set_sysctl(&record.path, &record.original),
-            Object::Isolation(_) | Object::Masquerade(_) | Object::SourceNat(_) | Object::Rules6(_) => {
+            Object::Isolation(_)
+            | Object::KernelPolicy(_)
+            | Object::Masquerade(_)
+            | Object::SourceNat(_)
+            | Object::Rules6(_) => {
                 self.unmake_rules(object);
             }
             Object::NameServer(it) => drop(self.host.served.remove(&it.network)),
@@ -389,4 +386,9 @@ pub(super) fn neighbour(ifindex: u32, address: IpAddr, mac: fwd_kernel::netlink:
 
 pub(super) fn route(ifindex: u32, destination: IpNet, gateway: Option<IpAddr>) -> Route {
     Route { destination, ifindex, gateway, metric: 0, table: TABLE_MAIN, mtu: None }
+}
+
+/// Changes what the records say of the endpoint with this host-side veth.
+fn alter(records: &mut Records, index: Option<u32>, change: impl Fn(&mut EndpointRecord)) {
+    records.endpoints.iter_mut().filter(|known| Some(known.index) == index).for_each(change);
 }

@@ -258,7 +258,7 @@ fn host_veth(asked: &Asked, actual: &Actual, settled: &Settled, former: &[Endpoi
     let mut objects = vec![Object::Veth(object::Veth { spec, ns: asked.target.clone() })];
     objects.extend(up_again(actual, &endpoint.host_if));
     objects.push(Object::Endpoint(endpoint_spec(asked, actual, settled, former)));
-    objects.extend(rules::of_endpoint(settled));
+    objects.extend(rules::of_endpoint(actual, settled));
     if let Some(record) = actual.attached() {
         let (from, bridge) = (record.network_index, network.bridge.clone());
         objects.push(Object::EndpointBridge(object::EndpointBridge { host_if: record.host_if.clone(), from, bridge }));

@@ -82,6 +82,7 @@ pub(crate) fn warnings(asked: &Asked, actual: &Actual, settled: &Settled) -> Vec
     let (endpoint, gateway) = (&settled.endpoint, network.main_gateway());
     let at = (asked.id.ifname.as_str(), endpoint.main_address());
     warnings.extend(published::answered_elsewhere(&settled.publish, endpoint.no_default_route, at, gateway));
+    warnings.extend(by_address(asked, settled));
     warnings.extend(name_server::warnings(actual, settled));
     if *actual.resolv_conf() == ResolvConf::Unreachable && actual.attached().is_none() {
         let label = actual.target.as_ref().map(Target::label).unwrap_or_default();
@@ -97,6 +98,16 @@ fn without_programs(asked: &Asked, actual: &Actual, settled: &Settled) -> Option
     let chosen = asked.network.options.datapath.is_none() && settled.network.datapath == Datapath::Kernel;
     let why = actual.no_tc.as_ref().filter(|_| chosen)?;
     Some(format!("this kernel cannot run the programs ({why}): the data path is the kernel's own"))
+}
+
+/// Nothing guards sources where the kernel forwards, and rules go by them.
+fn by_address(asked: &Asked, settled: &Settled) -> Option<String> {
+    let is_ruled = !settled.network.datapath.is_ebpf() && asked.options.policy.as_ref().is_some_and(|rules| !rules.is_empty());
+    is_ruled.then(|| {
+        "with --datapath kernel rules hold by addresses, and a namespace may send from others than its own: use --datapath tc where whoever is root \
+         inside is not trusted"
+            .into()
+    })
 }
 
 /// Interfaces of a network that had forwarded, and which somebody has told not to: what is planned mends them.

@@ -68,7 +68,7 @@ pub(super) fn existing(asked: &Asked, actual: &Actual, network: &Network, record
             metric: record.metric,
             routes: record.routes.clone(),
             limits: asked.options.limits.over(record.limits, network.datapath, actual.no_shaper)?,
-            policy: policy::rules(&asked.options.policy, &record.policy, network.datapath)?,
+            policy: policy::rules(&asked.options.policy, &record.policy, network.datapath, actual.no_bridge_filter)?,
             attach: asked.options.attach.unwrap_or(record.attach),
             aliases: name_server::aliases(asked, &record.aliases),
         }),
@@ -116,7 +116,7 @@ pub(super) fn new(asked: &Asked, actual: &Actual, network: &Network, former: &[E
     let limits = kept.map(|record| record.limits).unwrap_or_default();
     let limits = asked.options.limits.over(limits, network.datapath, actual.no_shaper)?;
     let former_rules = kept.map(|record| record.policy.clone()).unwrap_or_default();
-    let policy = policy::rules(&asked.options.policy, &former_rules, network.datapath)?;
+    let policy = policy::rules(&asked.options.policy, &former_rules, network.datapath, actual.no_bridge_filter)?;
     let usual = if actual.no_tcx || asked.hurries { Backend::Clsact } else { Backend::Tcx };
     let former_attach = kept.map(|record| record.attach).filter(|attach| *attach != Backend::Netkit);
     let chosen = asked.options.attach.or(former_attach).unwrap_or(usual);

@@ -56,6 +56,7 @@ pub(super) struct World {
     pub(super) no_host_access: Option<String>,
     pub(super) no_netkit: bool,
     pub(super) no_shaper: bool,
+    pub(super) no_bridge_filter: bool,
     pub(super) no_ipv6_nat: Option<String>,
     next: u32,
 }
@@ -110,6 +111,7 @@ impl World {
             no_host_access: None,
             no_netkit: false,
             no_shaper: false,
+            no_bridge_filter: false,
             no_ipv6_nat: None,
             next: 100,
         };
@@ -226,6 +228,7 @@ impl World {
             no_host_access: self.no_host_access.clone(),
             no_netkit: self.no_netkit,
             no_shaper: self.no_shaper,
+            no_bridge_filter: self.no_bridge_filter,
             no_ipv6_nat: self.no_ipv6_nat.clone(),
             undo: self.undo.clone(),
             ..Actual::default()

@@ -15,6 +15,10 @@ impl World {
                 self.host.masquerades.insert(network);
             }
             Object::SourceNat(it) => drop(self.host.source_rules.insert(it.comment())),
+            Object::KernelPolicy(it) => {
+                assert!(self.host.net.link(&it.bridge).is_some(), "{} exists", it.bridge);
+                self.host.set_policy_rules(&it, &it.to);
+            }
             Object::Rules6(object::Rules6 { network, uplink, separation, .. }) => {
                 let is_there = |uplink: &String| self.host.net.link(uplink).is_some();
                 assert!(separation.internal || uplink.iter().all(is_there), "{uplink:?} exists");
@@ -34,6 +38,7 @@ impl World {
             Object::Isolation(object::Isolation { network, .. }) => assert!(self.host.isolated.remove(network)),
             Object::Masquerade(object::Masquerade { network, .. }) => assert!(self.host.masquerades.remove(network)),
             Object::SourceNat(it) => assert!(self.host.source_rules.remove(&it.comment())),
+            Object::KernelPolicy(it) => self.host.set_policy_rules(it, &it.from),
             // Of several some may have been left.
             Object::Rules6(object::Rules6 { network, .. }) => drop(self.host.ruled6.remove(network)),
             // It may have been deleted by hand.

@@ -2,7 +2,7 @@
 
 use super::{
     super::{
-        AskedLimits, Datapath, Limits, Nat, Object, RateLimit, UpRequest, UplinkChoice,
+        AskedLimits, Datapath, Limits, Nat, Object, Plan, RateLimit, UpRequest, UplinkChoice,
         testing::{World, name, named},
     },
     lifecycle::text,
@@ -147,4 +147,31 @@ fn rules_are_written_before_the_endpoint_is_attached_and_changed_without_it() {
     assert_eq!(texts(&world), ["deny-in 0.0.0.0/0"]);
     world.up(&ruled(&[]));
     assert!(texts(&world).is_empty());
+}
+
+#[test]
+fn rules_are_those_of_nftables_where_the_kernel_forwards() {
+    let mut world = World::new();
+    let kernel = |rules: &[&str]| ruled(rules).with_options(|it| it.datapath = Some(Datapath::Kernel));
+    let mut without = world.clone();
+    without.no_bridge_filter = true;
+    let words = ["--deny-out 10.0.0.0/8", "bridge", "br_netfilter"];
+    refused(&without, &kernel(&["deny-out 10.0.0.0/8"]), Kind::Unsupported, &words);
+    without.up(&kernel(&[]));
+    world.up(&kernel(&["deny-out 10.0.0.0/8", "allow-in 192.0.2.0/24:80"]));
+    let count = |world: &World| world.host.policy_rules.values().sum::<usize>();
+    assert!(count(&world) > 0 && world.up(&request()).ops.is_empty(), "what is not said stays");
+    let objects = |plan: &Plan| plan.ops.iter().map(|op| op.object.clone()).collect::<Vec<_>>();
+    let changed = world.up(&ruled(&["deny-out 10.0.0.0/8"]));
+    // The records last: until then the rules are written once more.
+    let found = objects(&changed);
+    assert!(matches!(&found[..], [Object::KernelPolicy(_), Object::EndpointPolicy(_)]), "{found:?}");
+    world.host.policy_rules.clear();
+    let mended = objects(&world.up(&request()));
+    assert!(matches!(&mended[..], [Object::KernelPolicy(_)]), "{mended:?}");
+    let mut bare = world.clone();
+    bare.up(&ruled(&[]));
+    assert_eq!(count(&bare), 0);
+    world.down(Some("a"));
+    assert_eq!(count(&world), 0, "they go with their endpoint");
 }

@@ -106,6 +106,7 @@ fn of(object: &Object) -> &dyn Execute {
         Object::Isolation(it) => it,
         Object::Masquerade(it) => it,
         Object::SourceNat(it) => it,
+        Object::KernelPolicy(it) => it,
         Object::Rules6(it) => it,
         Object::Veth(it) => it,
         Object::Endpoint(it) => it,

@@ -2,8 +2,9 @@
 
 use super::{Execute, Runner};
 use fwd_base::Result;
+use fwd_dataplane::Rule;
 use fwd_kernel::netlink::nft;
-use fwd_plan::object::{Isolation, Masquerade, Rules6, SourceNat};
+use fwd_plan::object::{Counted, Isolation, KernelPolicy, Masquerade, Rules6, SourceNat, kernel_counts};
 
 impl Execute for Isolation {
     fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
@@ -35,6 +36,30 @@ impl Execute for SourceNat {
     fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
         nft::remove_source_rules(&runner.owner.rule(&self.network), self.address).map(drop)
     }
+}
+
+impl Execute for KernelPolicy {
+    fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
+        write_policy(self, &self.from, &self.to, runner)
+    }
+
+    fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
+        write_policy(self, &self.to, &self.from, runner)
+    }
+}
+
+/// The rules `to` in place of `from`, of which those that stay go on counting.
+fn write_policy(of: &KernelPolicy, from: &[Rule], to: &[Rule], runner: &Runner<'_>) -> Result<()> {
+    let network = runner.owner.rule(&of.network);
+    if to.is_empty() {
+        return of.addresses.iter().try_for_each(|address| nft::remove_policy_rules(&network, *address).map(drop));
+    }
+    runner.netlink.filter_bridge(runner.number(&of.bridge)?)?;
+    of.addresses.iter().try_for_each(|address| {
+        let found = nft::policy_counts(*address)?;
+        let counted: Counted = kernel_counts(from, address.is_ipv4(), &found);
+        nft::ensure_policy_rules(&of.rules(network.clone(), *address, to, &counted))
+    })
 }
 
 impl Execute for Rules6 {

@@ -3,11 +3,11 @@
 use std::fmt;
 
 use rtnetlink::{
-    LinkBridge, LinkBridgePort, LinkMessageBuilder,
+    LinkBridge, LinkBridgePort, LinkMessageBuilder, LinkUnspec,
     packet_core::{NLM_F_CREATE, NLM_F_EXCL},
     packet_route::{
         RouteNetlinkMessage,
-        link::{BridgeStpState, InfoBridgePort, LinkAttribute},
+        link::{BridgeStpState, InfoBridge, InfoBridgePort, InfoData, InfoKind, LinkAttribute, LinkInfo},
     },
 };
 
@@ -92,6 +92,19 @@ impl Netlink {
         let message = LinkBridgePort::new(port).append_info_data(InfoBridgePort::HairpinMode(on));
         self.change(RouteNetlinkMessage::NewLink(message.build()), 0)
             .map_err(|failure| failure.doing("set hairpin mode of", self.label(port)))
+    }
+
+    /// Has frames that a bridge passes on from port to port be looked at by netfilter as packets of IPv4 and IPv6 are that are forwarded.
+    ///
+    /// # Errors
+    /// [`NotFound`](fwd_base::Kind::NotFound) if the bridge is absent; the kernel refuses what is none, or has no bridge netfilter.
+    pub fn filter_bridge(&self, bridge: u32) -> Result<()> {
+        let message = LinkUnspec::new_with_index(bridge);
+        let info = vec![InfoBridge::NfCallIpTables(true), InfoBridge::NfCallIp6Tables(true)];
+        let info =
+            LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Bridge), LinkInfo::Data(InfoData::Bridge(info))]);
+        self.change(RouteNetlinkMessage::NewLink(message.append_extra_attribute(info).build()), 0)
+            .map_err(|failure| failure.doing("have netfilter look at frames of", self.label(bridge)))
     }
 
     /// Runs the rest of a creation; deletes what was begun if it fails.

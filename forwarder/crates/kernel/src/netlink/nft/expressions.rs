@@ -17,8 +17,18 @@ pub(super) enum End {
     Destination,
 }
 
-// Attributes of include/uapi/linux/netfilter/nf_tables.h: NFTA_FIB_*, NFTA_NAT_*, NFTA_RANGE_*, NFTA_CT_*, NFTA_PAYLOAD_*, NFTA_META_*,
+/// Whose packets of a connection: those of who began it, or the answers. As they come: before any translation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Direction {
+    /// `IP_CT_DIR_ORIGINAL`.
+    Original = 0,
+    /// `IP_CT_DIR_REPLY`.
+    Reply = 1,
+}
+
+// Attributes of include/uapi/linux/netfilter/nf_tables.h: NFTA_COUNTER_*, NFTA_FIB_*, NFTA_NAT_*, NFTA_RANGE_*, NFTA_CT_*, NFTA_PAYLOAD_*, NFTA_META_*,
 // NFTA_IMMEDIATE_*, NFTA_DATA_*, NFTA_VERDICT_*.
+const COUNTER_PACKETS: u16 = 2;
 const FIB_DREG: u16 = 1;
 const FIB_RESULT: u16 = 2;
 const FIB_FLAGS: u16 = 3;
@@ -64,18 +74,18 @@ const TRANSPORT_HEADER: u32 = 2;
 const PORT_OFFSET: u32 = 2;
 /// `NFT_META_L4PROTO`.
 const L4PROTO: u32 = 16;
-/// `NFT_CT_STATUS`, `NFT_CT_PROTO_DST`, `NFT_CT_SRC_IP`, `NFT_CT_DST_IP`, `NFT_CT_SRC_IP6`, `NFT_CT_DST_IP6`; `IPS_DST_NAT` in host byte order.
+/// `NFT_CT_STATUS`, `NFT_CT_PROTOCOL`, `NFT_CT_PROTO_SRC`, `NFT_CT_PROTO_DST`, `NFT_CT_SRC_IP`, `NFT_CT_DST_IP`, `NFT_CT_SRC_IP6`, `NFT_CT_DST_IP6`; `IPS_DST_NAT` in host byte order.
 const CT_STATUS: u32 = 2;
+const CT_PROTOCOL: u32 = 10;
+const CT_PROTO_SRC: u32 = 11;
 const CT_PROTO_DST: u32 = 12;
 const CT_SRC_IP: u32 = 19;
 const CT_DST_IP: u32 = 20;
 const CT_SRC_IP6: u32 = 21;
 const CT_DST_IP6: u32 = 22;
 const DST_NAT: u32 = 1 << 5;
-/// `NFT_CT_DIRECTION`, `IP_CT_DIR_ORIGINAL`, `IP_CT_DIR_REPLY`.
+/// `NFT_CT_DIRECTION`.
 const CT_WAY: u32 = 1;
-const ORIGINAL: u8 = 0;
-const REPLY: u8 = 1;
 /// `NF_ACCEPT`, `NFT_REG_VERDICT`.
 const ACCEPT: u32 = 1;
 const REGISTER_VERDICT: u32 = 0;
@@ -138,15 +148,15 @@ pub(super) fn of_range(end: End, first: IpAddr, last: IpAddr) -> Vec<DefaultNla>
     vec![address(end, first.is_ipv4()), between(&octets(first), &octets(last))]
 }
 
-/// An address lies in a prefix that the connection had when it began, before any translation.
-pub(super) fn of_connection(end: End, prefix: IpNet) -> Vec<DefaultNla> {
+/// An address of a connection's packets in this direction lies in a prefix, as they come: before any translation.
+pub(super) fn of_connection(direction: Direction, end: End, prefix: IpNet) -> Vec<DefaultNla> {
     let key = match (end, prefix) {
         (End::Source, IpNet::V4(_)) => CT_SRC_IP,
         (End::Destination, IpNet::V4(_)) => CT_DST_IP,
         (End::Source, IpNet::V6(_)) => CT_SRC_IP6,
         (End::Destination, IpNet::V6(_)) => CT_DST_IP6,
     };
-    within(conntrack(key, Some(ORIGINAL)), prefix)
+    within(conntrack(key, Some(direction)), prefix)
 }
 
 /// `fib saddr type local`, or of the destination, or that it is not.
@@ -175,7 +185,22 @@ pub(super) fn destination_port() -> DefaultNla {
 
 /// `ct original proto-dst`.
 pub(super) fn asked_port() -> DefaultNla {
-    conntrack(CT_PROTO_DST, Some(ORIGINAL))
+    conntrack(CT_PROTO_DST, Some(Direction::Original))
+}
+
+/// `ct reply proto-src`: the port by which it is answered, which is that of whom it was begun with.
+pub(super) fn answering_port() -> DefaultNla {
+    conntrack(CT_PROTO_SRC, Some(Direction::Reply))
+}
+
+/// `ct protocol NUMBER`: of the connection, which an error of ICMP is about.
+pub(super) fn of_protocol(number: u8) -> [DefaultNla; 2] {
+    [conntrack(CT_PROTOCOL, None), equal(&[number])]
+}
+
+/// `counter`, which goes on from so many packets.
+pub(super) fn counter(packets: u64) -> DefaultNla {
+    expression("counter", &[bytes(COUNTER_PACKETS, &packets.to_be_bytes())])
 }
 
 /// What was `loaded` is one of these ports.
@@ -197,15 +222,15 @@ fn between(first: &[u8], last: &[u8]) -> DefaultNla {
     )
 }
 
-fn conntrack(key: u32, direction: Option<u8>) -> DefaultNla {
+fn conntrack(key: u32, direction: Option<Direction>) -> DefaultNla {
     let mut data = vec![number(CT_KEY, key), number(CT_DREG, rule::REGISTER)];
-    data.extend(direction.map(|direction| bytes(CT_DIRECTION, &[direction])));
+    data.extend(direction.map(|direction| bytes(CT_DIRECTION, &[direction as u8])));
     expression("ct", &data)
 }
 
 /// `ct direction reply`.
 pub(super) fn is_reply() -> [DefaultNla; 2] {
-    [conntrack(CT_WAY, None), equal(&[REPLY])]
+    [conntrack(CT_WAY, None), equal(&[Direction::Reply as u8])]
 }
 
 /// `ct status dnat`.
@@ -247,7 +272,7 @@ pub(super) fn dnat(to: IpAddr, port: Option<u16>) -> Vec<DefaultNla> {
 /// `snat to ct original ip daddr`: behind the address that was asked.
 pub(super) fn snat_to_asked(v4: bool) -> [DefaultNla; 2] {
     let key = if v4 { CT_DST_IP } else { CT_DST_IP6 };
-    [conntrack(key, Some(ORIGINAL)), expression("nat", &translation(SNAT, v4))]
+    [conntrack(key, Some(Direction::Original)), expression("nat", &translation(SNAT, v4))]
 }
 
 /// `snat to ADDRESS`, or to one of several, first and last: whoever sends keeps the one that he has (`persistent`).

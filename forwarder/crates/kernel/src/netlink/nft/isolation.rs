@@ -20,7 +20,7 @@ use fwd_base::Result;
 pub(super) const FORWARD: &str = "forward";
 
 /// `NF_INET_FORWARD`, and priority `filter`.
-const HOOK_FORWARD: u32 = 2;
+pub(super) const HOOK_FORWARD: u32 = 2;
 const PRIORITY_FILTER: u32 = 0;
 
 /// What the kernel must not forward of a network.

@@ -13,6 +13,7 @@ mod flowtable;
 mod ipv6;
 mod isolation;
 mod message;
+mod policy;
 mod ports;
 mod rule;
 mod ruleset;
@@ -26,6 +27,9 @@ pub use self::{
     flowtable::make_flowtable,
     ipv6::{Rules6, ensure_rules6, networks_with_rules6, remove_rules6},
     isolation::{Separation, ensure_isolation, isolated_networks, remove_isolation},
+    policy::{
+        PolicyDirection, PolicyRule, PolicyRules, ensure_policy_rules, policy_counts, policy_rules, remove_policy_rules,
+    },
     ports::{PORT_NAME_MAX, PortRules, ensure_port_rules, port_rules, remove_port_rules},
     source::{SourceRules, ensure_source_rules, remove_source_rules, source_rules},
 };

@@ -1,6 +1,6 @@
 //! The rule of a network as expressions, byte for byte what `nft` makes of it.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::Ipv4Net;
 use rtnetlink::packet_core::DefaultNla;
@@ -49,6 +49,12 @@ pub(super) const ESTABLISHED: u32 = 1 << 1;
 pub(super) const RELATED: u32 = 1 << 2;
 /// `NF_CT_STATE_BIT(IP_CT_NEW)`.
 pub(super) const NEW: u32 = 1 << 3;
+/// `NF_CT_STATE_INVALID_BIT`.
+pub(super) const INVALID: u32 = 1 << 0;
+/// `NF_CT_STATE_UNTRACKED_BIT`.
+pub(super) const UNTRACKED: u32 = 1 << 6;
+/// `NFTA_COUNTER_PACKETS`.
+const COUNTER_PACKETS: u16 = 2;
 /// `NF_DROP`.
 const NF_DROP: u32 = 0;
 /// `NFT_REG_VERDICT`.
@@ -135,6 +141,11 @@ impl Rule {
         self.part().is_some_and(|part| !part.contains('/'))
     }
 
+    /// Whether it is of the endpoint with this address, whatever its network is called.
+    pub(super) fn is_of_endpoint(&self, address: IpAddr) -> bool {
+        self.part().and_then(|part| part.parse().ok()) == Some(address)
+    }
+
     /// The name that its first comparison is with.
     pub(super) fn first_name(&self) -> Option<String> {
         let comparison = attributes(&self.expressions)
@@ -142,6 +153,14 @@ impl Rule {
             .find(|element| string(element, EXPR_NAME).as_deref() == Some("cmp"))?;
         let value = attribute(&attribute(&comparison, EXPR_DATA)?, CMP_DATA)?;
         until_nul(&attribute(&value, DATA_VALUE)?)
+    }
+
+    /// How many packets it has counted; none if it counts none.
+    pub(super) fn counted(&self) -> Option<u64> {
+        let mut elements = attributes(&self.expressions).map(|(_, element)| element);
+        let counter = elements.find(|element| string(element, EXPR_NAME).as_deref() == Some("counter"))?;
+        let packets = attribute(&attribute(&counter, EXPR_DATA)?, COUNTER_PACKETS)?;
+        Some(u64::from_be_bytes(packets.try_into().ok()?))
     }
 
     /// The message that deletes it.

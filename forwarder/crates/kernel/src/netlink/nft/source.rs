@@ -10,7 +10,7 @@ use rtnetlink::packet_core::DefaultNla;
 use super::{
     CHAIN, CHAIN_HOOK, CHAIN_NAME, CHAIN_POLICY, CHAIN_TABLE, CHAIN_TYPE, Failure, HOOK_NUMBER, HOOK_POSTROUTING,
     HOOK_PRIORITY, Leaving, Message, PRIORITY_SRCNAT, Socket, TABLE, all_rules, checked, delete_rules,
-    expressions::{End, is_local, of_connection, of_prefix, of_range, snat},
+    expressions::{Direction, End, is_local, of_connection, of_prefix, of_range, snat},
     message::{self, Family, number, text},
     new_chain, new_table,
     rule::{self, Rule},
@@ -64,7 +64,7 @@ impl SourceRules {
         let Self { network: _, leaving, address, source: (first, last) } = self;
         let (address, first, last) = (*address, *first, *last);
         let translated = [of_prefix(End::Source, address.into()), leaving.expressions(), snat(first, last)].concat();
-        let mut gone = of_connection(End::Source, address.into());
+        let mut gone = of_connection(Direction::Original, End::Source, address.into());
         gone.extend(of_range(End::Source, first, last));
         gone.extend(is_local(End::Source, false));
         gone.push(rule::drop());

@@ -1,6 +1,7 @@
 //! What rules of nftables change.
 
-use crate::{Actual, Object};
+use crate::{Actual, Host, Object, object::KernelPolicy};
+use fwd_dataplane::Rule;
 
 impl Actual {
     pub(super) fn make_rules(&mut self, object: &Object) {
@@ -8,6 +9,7 @@ impl Actual {
             Object::Isolation(it) => drop(self.host.isolated.insert(it.network.clone())),
             Object::Masquerade(it) => drop(self.host.masquerades.insert(it.network.clone())),
             Object::SourceNat(it) => drop(self.host.source_rules.insert(it.comment())),
+            Object::KernelPolicy(it) => self.host.set_policy_rules(it, &it.to),
             Object::Rules6(it) => drop(self.host.ruled6.insert(it.network.clone())),
             other => unreachable!("{other} is no rule of nftables"),
         }
@@ -18,8 +20,17 @@ impl Actual {
             Object::Isolation(it) => drop(self.host.isolated.remove(&it.network)),
             Object::Masquerade(it) => drop(self.host.masquerades.remove(&it.network)),
             Object::SourceNat(it) => drop(self.host.source_rules.remove(&it.comment())),
+            Object::KernelPolicy(it) => self.host.set_policy_rules(it, &it.from),
             Object::Rules6(it) => drop(self.host.ruled6.remove(&it.network)),
             other => unreachable!("{other} is no rule of nftables"),
         }
+    }
+}
+
+impl Host {
+    /// An endpoint has `rules` from now on.
+    pub(crate) fn set_policy_rules(&mut self, of: &KernelPolicy, rules: &[Rule]) {
+        of.comments().for_each(|comment| _ = self.policy_rules.remove(&comment));
+        self.policy_rules.extend(of.counts(rules).filter(|(_, count)| *count > 0));
     }
 }
