@@ -9,7 +9,10 @@ use forwarder::{
 };
 use serde_json::Value;
 
-use crate::fwd::{Fwd, LIMIT, inside, pings, text};
+use crate::{
+    fwd::{Fwd, LIMIT, inside, pings, text},
+    peers::{any, at, connect, listen},
+};
 
 /// Everything that was looked at, and whether the command succeeded, as it must where no check failed.
 #[track_caller]
@@ -202,4 +205,33 @@ fn text_tells_what_is_wrong_why_and_what_to_do() {
     assert!(output.stderr.contains("forwarding failed"), "{}", output.stderr);
     let text = fwd.ok(&["doctor", "--fix"]);
     assert!(text.contains("mended: fwd up --ns") && text.contains("23 ok"), "{text}");
+}
+
+/// `systemctl restart nftables` flushes all rules; `up` of anybody makes them anew, those of everybody.
+#[test]
+fn rules_that_somebody_flushed_are_named_and_made_anew() {
+    let fwd = Fwd::new();
+    let web = fwd.up("c1", &["--datapath", "kernel", "-p", "8080:80"]);
+    let quiet = fwd.up("c2", &["--deny-in", &web.address.to_string()]);
+    let _server = listen(&web, any(80));
+    let is_reached =
+        || connect(fwd.internet(0), at(fwd.uplink(0).outside[0], 0), at(fwd.uplink(0).address, 8080)).is_ok();
+    let is_as_asked = || is_reached() && pings(&web, fwd.uplink(0).outside[0]) && !pings(&web, quiet.address);
+    assert!(is_as_asked());
+    fwd.on_host(&["nft", "flush ruleset"]);
+    assert!(!is_reached() && pings(&web, quiet.address));
+    let told = fwd.ok(&["inspect", &quiet.name]);
+    assert!(told.contains("rules of nftables for network fwd0 are gone"), "{told}");
+    let mended = fwd.up("c2", &[]).shown;
+    assert_eq!(mended["changed"], true, "{mended}");
+    assert!(is_as_asked());
+    assert_eq!(fwd.up("c2", &[]).shown["changed"], false);
+    is_in_order(&fwd);
+    fwd.on_host(&["nft", "delete table ip fwd_nat"]);
+    let found = complaints(&examined(&fwd, &[]));
+    let is_named =
+        |check: &str| found.iter().any(|it| it.0 == check && it.2.contains("its rules in nftables are gone"));
+    assert!(is_named("networks") && is_named("endpoints"), "{found:#?}");
+    fwd.ok(&["doctor", "--fix"]);
+    assert!(is_as_asked());
 }

@@ -61,6 +61,10 @@ fn isolation_is_shown_as_one_would_write_it_and_replaced_where_it_differs() {
     let expected = "table ip fwd_nat {\n\tchain forward {\n\
         \t\ttype filter hook forward priority filter; policy accept;\n\
         \t\toifname \"fwd0\" iifname != \"fwd0\" ct state ! established,related drop comment \"default\"\n\t}\n\n\
+        \tchain inside {\n\t}\n\n\
+        \tchain prerouting {\n\
+        \t\ttype nat hook prerouting priority dstnat; policy accept;\n\
+        \t\tiifname \"fwd0\" jump inside comment \"default\"\n\t}\n\n\
         \tchain postrouting {\n\
         \t\ttype nat hook postrouting priority srcnat; policy accept;\n\
         \t\tip saddr 10.77.0.0/24 oifname \"eth0\" masquerade comment \"default\"\n\t}\n}\n";
@@ -90,7 +94,9 @@ fn what_a_network_must_not_forward_is_shown_as_one_would_write_it() {
             .filter_map(|line| line.split_once(" comment \"vault\""))
             .map(|(rule, _)| words(rule.trim()))
             .collect();
-        assert_eq!(rules, separation.rules("fwd0").iter().map(|rule| words(rule)).collect::<Vec<_>>());
+        let inward = nft::inward_rule("fwd0").split_off("prerouting ".len());
+        let wanted = separation.rules("fwd0").into_iter().chain([inward]);
+        assert_eq!(rules, wanted.map(|rule| words(&rule)).collect::<Vec<_>>());
         assert!(host.run(|| nft::remove_isolation("vault")).unwrap());
         assert_eq!(host.run(nft::tables).unwrap(), [""; 0]);
     }
@@ -160,6 +166,7 @@ fn port(first: u16, last: u16, inside: u16) -> PortRules {
         last,
         inside,
         senders: Vec::new(),
+        uplink: None,
     }
 }
 
@@ -170,12 +177,14 @@ fn published_ports_are_shown_as_one_would_write_them_and_go_alone_or_with_their_
     let six = PortRules {
         subnet: "fd00:1::/64".parse().unwrap(),
         address: "fd00:1::2".parse().unwrap(),
+        uplink: Some("eth0".into()),
         ..port(8080, 8080, 80)
     };
     let restricted = PortRules {
         host: Some("198.51.100.2".parse().unwrap()),
         proto: (17, "udp"),
         senders: vec!["192.0.2.0/24".parse().unwrap(), "203.0.113.7/32".parse().unwrap()],
+        uplink: Some("eth0".into()),
         ..port(53, 53, 5353)
     };
     for rules in [port(8080, 8080, 80), port(9000, 9099, 9000), restricted, six.clone()] {
@@ -314,4 +323,51 @@ fn rules_about_whom_endpoints_speak_with_are_shown_as_one_would_write_them_and_g
         assert!(!host.run(|| nft::remove_policy_rules("default", rules.address)).unwrap());
     }
     assert_eq!(host.run(nft::tables).unwrap(), [""; 0]);
+}
+
+#[test]
+fn what_keeps_answers_of_others_from_a_network_is_shown_as_one_would_write_it() {
+    let host = namespace();
+    for uplink in [None, Some("eth0")] {
+        let rules = nft::Rules6 {
+            network: "default".into(),
+            bridge: "fwd0".into(),
+            subnet: "fd00:1::/64".parse().unwrap(),
+            uplink: uplink.map(Into::into),
+            masquerade: true,
+            separation: Separation::default(),
+            unguarded: true,
+        };
+        host.run(|| nft::ensure_rules6(&rules)).unwrap();
+        let shown = run(&host, &["nft", "-s", "list", "table", "ip6", nft::TABLE]).success().unwrap().stdout;
+        for rule in rules.guard().into_iter().chain([nft::inward_rule("fwd0")]) {
+            let (_, rule) = rule.split_once(' ').unwrap();
+            assert!(shown.contains(&format!("\t{rule} comment \"default\"\n")), "{rule}: {shown}");
+        }
+        assert_eq!(shown.matches("comment").count(), rules.count(), "{shown}");
+    }
+    assert!(host.run(|| nft::remove_rules6("default")).unwrap());
+    assert_eq!(host.run(nft::tables).unwrap(), [""; 0]);
+}
+
+#[test]
+fn guard_of_an_endpoint_is_shown_as_one_would_write_it() {
+    let host = namespace();
+    let port = "lo";
+    for addresses in [vec!["10.77.0.2"], vec!["fd00:1::2"], vec!["10.77.0.2", "fd00:1::2"]] {
+        let addresses = addresses.into_iter().map(|address| address.parse().unwrap()).collect();
+        let guard = nft::Guard { network: "default".into(), port: port.into(), index: 1, addresses };
+        // Again is the same.
+        for _ in 0..2 {
+            host.run(|| nft::ensure_guard(&guard)).unwrap();
+        }
+        let shown = run(&host, &["nft", "-s", "list", "table", "bridge", nft::TABLE]).success().unwrap().stdout;
+        let comment = format!(" comment \"{}\"", guard.comment().unwrap());
+        let found = shown.lines().filter_map(|line| line.split_once(comment.as_str())).map(|(rule, _)| rule.trim());
+        let written: Vec<String> = guard.rules().into_iter().map(|(_, rule)| rule).collect();
+        assert_eq!(found.collect::<Vec<_>>(), written, "{shown}");
+        assert_eq!(host.run(nft::guard_rules).unwrap().len(), written.len());
+        assert!(host.run(|| nft::remove_guard("default", guard.addresses[0])).unwrap());
+        assert_eq!(host.run(nft::tables).unwrap(), [""; 0]);
+    }
 }

@@ -253,7 +253,7 @@ fn rules_that_were_deleted_are_made_anew() {
         fwd.on_host(&["nft", lost]);
         fwd.up("c1", &[]);
         let rules = fwd.on_host(&["nft", "list", "table", "ip6", "fwd_nat"]);
-        assert_eq!(rules.matches("comment").count(), 4, "{rules}");
+        assert_eq!(rules.matches("comment").count(), 7, "{rules}");
         assert!(pings6(&pod, link(&fwd, 0).outside));
     }
     fwd.down("c1");

@@ -1,10 +1,15 @@
 //! Rules that the kernel's own data path keeps, by nftables.
 
+use std::net::Ipv4Addr;
+
+use forwarder_common::wire::emit::Packet;
+
 use crate::{
     commands::{assert_as_before, snapshot},
     fwd::{Fwd, pings},
-    peers::{any, at, listen},
+    peers::{any, at, listen, udp},
     policy::{connects, rules},
+    raw::{frame, mac_of, send},
 };
 
 #[test]
@@ -31,4 +36,26 @@ fn rules_of_nftables_come_and_go_with_their_endpoint_and_are_mended() {
     assert!(shown.contains(&format!("ct original ip saddr {}", pod.address)), "{shown}");
     fwd.ok(&["down", "--ns", &pod.name]);
     assert_as_before(&fwd, &before);
+}
+
+/// Root inside chooses addresses and tags as it likes.
+#[test]
+fn who_has_rules_sends_from_its_own_addresses_alone_and_nothing_with_a_tag() {
+    let fwd = Fwd::new();
+    let other = fwd.up("c1", &["--datapath", "kernel"]);
+    let pod = fwd.up("c2", &["--deny-out", "192.0.2.77"]);
+    let (socket, to) = (udp(&other, any(7070)), at(other.address, 7070));
+    let [there, own] = [&other, &pod].map(|pod| mac_of(pod, "eth0"));
+    let packet = |from: Ipv4Addr, says: &[u8]| frame(there, own, &Packet::udp(at(from, 5555), to).payload(says));
+    let forged = packet(Ipv4Addr::from(u32::from(pod.address) + 50), b"forged");
+    // Who receives it strips a tag with the number 0.
+    let mut tagged = packet(pod.address, b"tagged");
+    tagged.splice(12..12, [0x81, 0, 0, 0]);
+    send(&pod, "eth0", &[forged, tagged, packet(pod.address, b"own")]);
+    let mut buffer = [0; 16];
+    let length = socket.recv(&mut buffer).expect("one of them arrives");
+    assert_eq!(buffer[..length], *b"own");
+    assert!(pings(&pod, fwd.uplink(0).outside[0]));
+    fwd.ok(&["down", "--ns", &pod.name]);
+    assert!(!fwd.on_host(&["nft", "list", "tables"]).contains("bridge"), "the guard goes with it");
 }

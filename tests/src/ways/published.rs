@@ -8,7 +8,7 @@ use super::{host, remote, warnings};
 use crate::{
     capture::Recording,
     fwd::{Fwd, LIMIT},
-    peers::{any, asked, at, connect, echo_tcp, echo_udp, echoed, listen, udp},
+    peers::{ANY, any, asked, at, connect, echo_tcp, echo_udp, echoed, listen, udp},
     uplinks::ip,
 };
 
@@ -69,4 +69,23 @@ fn way_back_that_is_missing_is_counted_and_who_is_bound_answers_by_its_uplink_al
     let client = at(remote(&fwd), CLIENT);
     connect(fwd.internet(0), client, at(fwd.uplink(0).address, 9090)).expect("by its uplink");
     connect(fwd.internet(1), client, at(fwd.uplink(1).address, 9090)).expect_err("the host refuses by any other");
+}
+
+/// The same where the kernel forwards: nobody else's interface leads there, but networks do, one that comes later too.
+#[test]
+fn port_of_a_bound_network_that_the_kernel_forwards_is_for_its_uplink_the_host_and_namespaces() {
+    let fwd = host();
+    let pod = fwd.up("c1", &["--network", "bound", "--uplink", "eth0", "--datapath", "kernel", "-p", "9090:90"]);
+    let neighbour = fwd.up("c2", &["--network", "bound"]);
+    let other = fwd.up("c3", &["--network", "other", "--datapath", "kernel"]);
+    let _server = listen(&pod, any(90));
+    let own = fwd.uplink(0).address;
+    let client = at(remote(&fwd), CLIENT);
+    connect(fwd.internet(0), client, at(own, 9090)).expect("by its uplink");
+    connect(fwd.internet(1), client, at(fwd.uplink(1).address, 9090)).expect_err("the host refuses by any other");
+    for (who, ns) in
+        [("itself", &*pod), ("a neighbour", &neighbour), ("another network", &other), ("the host", fwd.host())]
+    {
+        connect(ns, ANY, at(own, 9090)).unwrap_or_else(|error| panic!("{who}: {error}"));
+    }
 }

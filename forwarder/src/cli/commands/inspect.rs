@@ -65,6 +65,7 @@ pub(super) fn run(session: &mut Session<'_, '_>, args: &InspectArgs) -> Result<(
                 let (context, cookie) = (session.context(), session.at.host.cookie()?);
                 let network = view.endpoint.network.exact().to_owned();
                 view.warnings.extend(state.name_server_problems(&context, cookie, Some(&network))?);
+                view.warnings.extend(execute::lost_rules(&context, &network)?);
                 session.emit(&view)?;
             }
             Ok(())

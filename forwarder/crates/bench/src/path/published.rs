@@ -54,6 +54,7 @@ pub(super) fn dnat(testbed: &Testbed, namespaces: usize) -> Result<Vec<Veth>> {
             last: PORT,
             inside: PORT,
             senders: Vec::new(),
+            uplink: None,
         };
         testbed.host().run(|| ensure_port_rules(&rules))?;
     }

@@ -4,7 +4,7 @@ use super::{Check, Finding, Mend, Subject, Verdict, shown};
 use crate::execute::{self, hosts};
 use fwd_base::Result;
 use fwd_dataplane::{Hook, Programs};
-use fwd_kernel::netlink::Netlink;
+use fwd_kernel::netlink::{Netlink, nft};
 use fwd_plan::{EndpointRecord, NetworkRecord, reference};
 use fwd_render::units::counted;
 
@@ -17,14 +17,14 @@ pub(super) const PROGRAMS: Check = Check {
 
 pub(super) const NETWORKS: Check = Check {
     name: "networks",
-    looks_at: "bridges of networks, their addresses, and the programs at bridges and uplinks",
-    why: "without its bridge a network has no gateway, without the programs its packets leave untranslated or not at all",
+    looks_at: "bridges of networks, their addresses, the programs at bridges and uplinks, and rules of nftables",
+    why: "without its bridge a network has no gateway, without programs or rules its packets leave untranslated or not at all",
     look: networks,
 };
 
 pub(super) const ENDPOINTS: Check = Check {
     name: "endpoints",
-    looks_at: "host-side veths, their programs, and interface and address inside of each namespace",
+    looks_at: "host-side veths, their programs and rules of nftables, and interface and address inside of each namespace",
     why: "one that lacks any of them is cut off",
     look: endpoints,
 };
@@ -88,6 +88,9 @@ fn wrong_with_network(subject: &Subject<'_>, network: &NetworkRecord) -> Result<
         if !net.addresses.contains(&(network.index, gateway)) {
             wrong.push(format!("{} lacks the address {gateway}", shown(&bridge.name)));
         }
+    }
+    if !subject.actual.lost_rules(network).is_empty() {
+        wrong.push(format!("its rules in nftables are gone (table {})", nft::TABLE));
     }
     let Some(state) = subject.state.as_ref().filter(|_| network.datapath.is_ebpf()) else { return Ok(wrong) };
     if !state.plane.is_attached(Hook::ToNetwork, network.index)? {
@@ -153,6 +156,9 @@ fn wrong_with_endpoint(subject: &Subject<'_>, endpoint: &EndpointRecord) -> Resu
         && !state.plane.is_attached(Hook::FromNs, endpoint.index)?
     {
         wrong.push(format!("{} lacks its program", shown(&host_veth.name)));
+    }
+    if !subject.actual.lost_rules_of(endpoint).is_empty() {
+        wrong.push(format!("its rules in nftables are gone (table {})", nft::TABLE));
     }
     wrong.extend(wrong_inside(endpoint, host_veth.peer)?);
     Ok(wrong)

@@ -208,7 +208,9 @@ pub(super) fn for_network(context: &HostContext, request: &NetworkRequest) -> Re
 /// # Errors
 /// The kernel refuses.
 pub(super) fn for_uplinks(context: &HostContext) -> Result<Gathered> {
-    host(context)
+    let mut gathered = host(context)?;
+    gathered.masquerades(false)?;
+    Ok(gathered)
 }
 
 /// Reads what `down` depends on.
@@ -239,7 +241,26 @@ pub(super) fn for_down(context: &HostContext, request: &DownRequest) -> Result<G
 /// # Errors
 /// The kernel refuses.
 pub(crate) fn recorded(context: &HostContext) -> Result<Actual> {
-    host(context).map(|gathered| gathered.actual)
+    for_uplinks(context).map(|gathered| gathered.actual)
+}
+
+/// What is gone of the rules of nftables of this network and of its endpoints, in words with the remedy.
+///
+/// # Errors
+/// The maps or the kernel cannot be read.
+pub fn lost_rules(context: &HostContext, network: &str) -> Result<Option<String>> {
+    let actual = recorded(context)?;
+    let record = actual.records.networks.iter().find(|record| record.name == network);
+    let mut endpoints = actual.records.endpoints.iter().filter(|endpoint| endpoint.network == network);
+    let option = endpoints.clone().find_map(EndpointRecord::option).unwrap_or_else(|| "NAME".into());
+    let is_lost = record.is_some_and(|record| !actual.lost_rules(record).is_empty())
+        || endpoints.any(|endpoint| !actual.lost_rules_of(endpoint).is_empty());
+    Ok(is_lost.then(|| {
+        format!(
+            "rules of nftables for network {network} are gone (table {}; `nft flush ruleset` takes them along): `fwd up {option}` makes them anew",
+            nft::TABLE
+        )
+    }))
 }
 
 /// Opens the namespace; none if there is no such.
@@ -330,6 +351,7 @@ fn no_ipv6_nat(asked: Option<Ipv6>, actual: &Actual) -> Result<Option<String>> {
         uplink: Some("fwdprobe1".into()),
         masquerade: asked != Some(Ipv6::Route),
         separation: nft::Separation::default(),
+        unguarded: false,
     };
     match in_scratch(|| nft::ensure_rules6(&probe)) {
         Ok(()) => Ok(None),

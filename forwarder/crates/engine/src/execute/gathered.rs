@@ -92,20 +92,21 @@ impl Gathered {
             self.actual.host.port_rules = nft::port_rules(true)?.into_iter().filter_map(ours).collect();
             self.actual.host.source_rules = nft::source_rules(true)?.into_iter().filter_map(ours).collect();
             self.actual.host.policy_rules.clear();
-            self.count_policy_rules(true)?;
+            self.count_policy_rules(nft::policy_rules(true)?);
+            self.count_policy_rules(nft::guard_rules()?);
             self.actual.no_bridge_filter = sysctl::read(BRIDGE_FILTER)?.is_none();
         }
         self.rules6()
     }
 
-    fn count_policy_rules(&mut self, v4: bool) -> Result<()> {
+    /// Of each endpoint, by what they are known by.
+    fn count_policy_rules(&mut self, rules: Vec<String>) {
         let host = &mut self.actual.host;
-        for rule in nft::policy_rules(v4)? {
+        for rule in rules {
             if let Some(known) = host.owner.network_of(&rule) {
                 *host.policy_rules.entry(known.to_owned()).or_default() += 1;
             }
         }
-        Ok(())
     }
 
     /// The same of IPv6.
@@ -119,15 +120,15 @@ impl Gathered {
             ours.for_each(|network| *counts.entry(network).or_default() += 1);
             let networks = self.actual.records.networks.iter();
             let whole = networks.filter(|network| {
-                let treatment = network.treatment;
-                let count = nft::Rules6::count(!treatment.routed6, treatment.bound, treatment.separation());
-                counts.get(network.name.as_str()) == Some(&count)
+                // What the interface is called makes no rule more.
+                let count = network.rules6("").map(|rules| rules.rules(String::new()).count());
+                count.is_some_and(|count| counts.get(network.name.as_str()) == Some(&count))
             });
             self.actual.host.ruled6 = whole.map(|network| network.name.clone()).collect();
             let ours = |rule: String| owner.network_of(&rule).map(ToOwned::to_owned);
             self.actual.host.port_rules.extend(nft::port_rules(false)?.into_iter().filter_map(ours));
             self.actual.host.source_rules.extend(nft::source_rules(false)?.into_iter().filter_map(ours));
-            self.count_policy_rules(false)?;
+            self.count_policy_rules(nft::policy_rules(false)?);
         }
         Ok(())
     }

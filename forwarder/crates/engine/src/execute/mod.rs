@@ -29,6 +29,7 @@ use std::{path::PathBuf, time::Duration};
 
 pub use self::arrivals::follow_arrivals;
 pub use self::collect::{Collected, KnownHost, detach_others, gc, hosts};
+pub use self::gather::lost_rules;
 pub use self::names::{gateways, name_server};
 use self::{
     failures::all_of,

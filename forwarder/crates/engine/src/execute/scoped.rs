@@ -40,7 +40,8 @@ pub(super) fn for_up(context: &HostContext, request: &UpRequest, notes: &mut Vec
         return Ok(None);
     }
     let inside = gathered.actual.target_netns().map_or(&[][..], |inside| &inside.net.links);
-    if has_orphans(&gathered, inside)? { Ok(None) } else { Ok(Some(gathered)) }
+    let is_whole = !lacks_rules(&gathered.actual) && !has_orphans(&gathered, inside)?;
+    Ok(is_whole.then_some(gathered))
 }
 
 /// Reads what `down` of one namespace depends on. None if all has to be read, as for `down --all`.
@@ -62,7 +63,8 @@ pub(super) fn for_down(context: &HostContext, request: &DownRequest) -> Result<O
     }
     let gathered = gather::complete_down(request, host, opened)?;
     let inside: Vec<Link> = gathered.actual.namespaces.iter().flat_map(|known| known.links.clone()).collect();
-    if has_orphans(&gathered, &inside)? { Ok(None) } else { Ok(Some(gathered)) }
+    let is_whole = !lacks_rules(&gathered.actual) && !has_orphans(&gathered, &inside)?;
+    Ok(is_whole.then_some(gathered))
 }
 
 /// Whether a plan makes something of which more has to be known: a network, or an interface whose name is taken.
@@ -229,6 +231,11 @@ fn links(
     let there =
         records.networks.iter().all(|network| bridge(network.index).is_some_and(|it| it.name == network.bridge));
     Ok(there.then_some(links))
+}
+
+/// Whether rules of nftables are gone: those of all endpoints may be.
+fn lacks_rules(actual: &Actual) -> bool {
+    actual.records.networks.iter().any(|network| !actual.lost_rules(network).is_empty())
 }
 
 /// Whether one of the interfaces inside a namespace ends at a host-side veth that no record mentions.

@@ -12,8 +12,8 @@ pub use self::{
     source::SourceNat,
 };
 use super::{super::shell, Acts, Handling, Managed};
-use crate::{Actual, Treatment};
-use fwd_kernel::netlink::nft::{Leaving, Separation, TABLE};
+use crate::{Actual, NetworkRecord, Treatment};
+use fwd_kernel::netlink::nft::{self, INWARD_CHAINS, Leaving, Separation, TABLE};
 
 /// A rule of nftables that keeps out what is not for the network, where no program does.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,8 +51,10 @@ impl Managed for Isolation {
             format!("nft add table ip {TABLE}"),
             format!("nft 'add chain ip {TABLE} forward {{ type filter hook forward priority filter; }}'"),
         ];
-        let rules = self.separation.rules(&self.bridge);
-        lines.extend(rules.iter().map(|rule| shell::nft(&format!("add rule ip {TABLE} forward {rule}"))));
+        lines.extend(INWARD_CHAINS.map(|chain| shell::nft(&format!("add chain ip {TABLE} {chain}"))));
+        let rules = self.separation.rules(&self.bridge).into_iter().map(|rule| format!("forward {rule}"));
+        let rules = rules.chain([nft::inward_rule(&self.bridge)]);
+        lines.extend(rules.map(|rule| shell::nft(&format!("add rule ip {TABLE} {rule}"))));
         lines
     }
 }
@@ -120,12 +122,47 @@ pub struct Rules6 {
     pub masquerade: bool,
     /// What is kept out.
     pub separation: Separation,
+    /// The kernel forwards IPv4, too: no programs guard what comes in.
+    pub unguarded: bool,
+}
+
+impl NetworkRecord {
+    /// Masquerade of a network that the kernel forwards, which leaves by `uplink`, or by whatever the host's routes lead by; none where
+    /// nothing leaves.
+    #[must_use]
+    pub fn masquerade(&self, uplink: &str) -> Option<Masquerade> {
+        let subnet = self.subnet().filter(|_| !self.treatment.internal && !self.datapath.is_ebpf())?;
+        let (network, bridge) = (self.name.clone(), self.bridge.clone());
+        Some(Masquerade { network, bridge, subnet, leaving: self.leaving(uplink) })
+    }
+
+    /// The rules for IPv6 of a network that leaves by `uplink`, or by whatever the host's routes lead by; none where it has no IPv6.
+    #[must_use]
+    pub fn rules6(&self, uplink: &str) -> Option<Rules6> {
+        let subnet = self.gateway6?.trunc();
+        Some(Rules6 {
+            network: self.name.clone(),
+            bridge: self.bridge.clone(),
+            subnet,
+            uplink: self.treatment.bound.then(|| uplink.to_owned()),
+            masquerade: !self.treatment.routed6,
+            separation: self.treatment.separation(),
+            unguarded: !self.datapath.is_ebpf(),
+        })
+    }
 }
 
 impl Rules6 {
+    /// The rules; `network` is what the network is called there.
+    #[must_use]
+    pub fn rules(&self, network: String) -> nft::Rules6 {
+        let Self { network: _, bridge, subnet, uplink, masquerade, separation, unguarded } = self.clone();
+        nft::Rules6 { network, bridge, subnet, uplink, masquerade, separation, unguarded }
+    }
+
     /// The rules about what leaves, each behind the name of its chain.
     fn leaving(&self) -> Vec<String> {
-        let Self { network: _, bridge, subnet, uplink, masquerade, separation } = self;
+        let Self { network: _, bridge, subnet, uplink, masquerade, separation, unguarded: _ } = self;
         if separation.internal {
             return Vec::new();
         }
@@ -161,8 +198,13 @@ impl Managed for Rules6 {
             format!("nft 'add chain ip6 {TABLE} postrouting {{ type nat hook postrouting priority srcnat; }}'"),
             format!("nft 'add chain ip6 {TABLE} forward {{ type filter hook forward priority filter; }}'"),
         ];
+        let inward = self.unguarded.then(|| nft::inward_rule(&self.bridge));
+        if inward.is_some() {
+            lines.extend(INWARD_CHAINS.map(|chain| shell::nft(&format!("add chain ip6 {TABLE} {chain}"))));
+        }
         let separation = self.separation.rules(&self.bridge).into_iter().map(|rule| format!("forward {rule}"));
-        lines.extend(rules.chain(separation).map(|rule| shell::nft(&format!("add rule ip6 {TABLE} {rule}"))));
+        let rules = rules.chain(self.rules(String::new()).guard()).chain(separation).chain(inward);
+        lines.extend(rules.map(|rule| shell::nft(&format!("add rule ip6 {TABLE} {rule}"))));
         lines
     }
 }

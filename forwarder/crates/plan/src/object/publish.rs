@@ -10,7 +10,7 @@ pub use self::host_access::HostAccess;
 use super::{super::shell, Acts, Handling, Managed};
 use crate::{Actual, EndpointRecord};
 use fwd_dataplane::{Publication, PublishedPorts};
-use fwd_kernel::netlink::nft::PortRules;
+use fwd_kernel::netlink::nft::{INWARD_CHAINS, PortRules};
 
 /// Ports of the host that lead to an endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,13 +34,15 @@ pub struct KernelPorts {
     pub bridge: String,
     /// The endpoint's address of each family that it has, with the length of the network's prefix.
     pub addresses: Vec<IpNet>,
+    /// Name of the uplink that the network is bound to: by others nobody comes from outside.
+    pub uplink: Option<String>,
 }
 
 impl KernelPorts {
     /// The rules of nftables for these ports, those of one family after those of the other; `network` is what the network is called there.
     #[must_use]
     pub fn rules(&self, network: &str, ports: &PublishedPorts) -> Vec<PortRules> {
-        let Self { network: _, bridge, addresses } = self;
+        let Self { network: _, bridge, addresses, uplink } = self;
         let PublishedPorts { host, first, last, inside, transport, senders } = *ports;
         let senders = senders.prefixes();
         let of_family = |address: &IpNet| {
@@ -62,6 +64,7 @@ impl KernelPorts {
                 last,
                 inside,
                 senders: of_same,
+                uplink: uplink.clone(),
             })
         };
         addresses.iter().filter_map(of_family).collect()
@@ -101,7 +104,8 @@ impl Actual {
         let v6 = endpoint.address6.zip(network.gateway6);
         let v6 = v6.map(|(address, gateway)| Ipv6Net::new_assert(address, gateway.prefix_len()));
         let addresses = v4.map(IpNet::from).into_iter().chain(v6.map(IpNet::from)).collect();
-        Some(KernelPorts { network: network.name.clone(), bridge: network.bridge.clone(), addresses })
+        let uplink = network.treatment.bound.then(|| self.host.net.name_of(network.uplink));
+        Some(KernelPorts { network: network.name.clone(), bridge: network.bridge.clone(), addresses, uplink })
     }
 }
 
@@ -134,12 +138,11 @@ impl Managed for Published {
         }
         let lines = |rules: &PortRules| {
             let table = rules.table();
-            // At the output nft(8) takes its name for no priority.
-            let chain = |(hook, priority)| {
-                shell::nft(&format!("add chain {table} {hook} {{ type nat hook {hook} priority {priority}; }}"))
-            };
             let mut lines = vec![format!("nft add table {table}")];
-            lines.extend([("prerouting", "dstnat"), ("output", "-100")].map(chain));
+            lines.extend(INWARD_CHAINS.map(|chain| shell::nft(&format!("add chain {table} {chain}"))));
+            // At the output nft(8) takes its name for no priority.
+            let output = "output { type nat hook output priority -100; }";
+            lines.push(shell::nft(&format!("add chain {table} {output}")));
             let insert = |(chain, rule): &(&str, String)| shell::nft(&format!("insert rule {table} {chain} {rule}"));
             lines.extend(rules.rules().iter().map(insert));
             lines

@@ -58,6 +58,7 @@ pub(super) fn of_host(actual: &Actual, network: &Network) -> Vec<Object> {
         uplink: uplink.filter(|_| network.treatment.bound).map(|uplink| uplink.name.clone()),
         masquerade: !network.treatment.routed6,
         separation: network.treatment.separation(),
+        unguarded: !network.datapath.is_ebpf(),
     };
     let noted = Undo::Rules6 { network: network.name.clone() };
     let forwarding = uplink.map(|uplink| forwarding(actual, uplink)).unwrap_or_default();

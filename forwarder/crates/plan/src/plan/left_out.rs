@@ -87,9 +87,11 @@ impl Planner<'_> {
         let Some(record) = self.actual.records.endpoints.iter().find(is_it) else { return Ok(()) };
         let mut ops: Vec<Op> = ports::unwanted(asked, record, &self.actual).into_iter().map(Op::remove).collect();
         if let Some(network) = self.actual.network_of(record) {
-            let to = policy::rules(&asked.options.policy, &record.policy, network.datapath, self.actual.no_bridge_filter)?;
+            let to =
+                policy::rules(&asked.options.policy, &record.policy, network.datapath, self.actual.no_bridge_filter)?;
             let host_if = self.actual.host.net.name_of(record.index);
-            let by_kernel = object::KernelPolicy::of(record, network, to.clone()).map(Object::KernelPolicy);
+            let by_kernel =
+                object::KernelPolicy::of(record, host_if.clone(), network, to.clone()).map(Object::KernelPolicy);
             let rules = Object::EndpointPolicy(object::EndpointPolicy { host_if, from: record.policy.clone(), to });
             let changed = by_kernel.into_iter().chain([rules]).filter(|rules| !self.actual.has(rules));
             ops.extend(changed.map(Op::make));

@@ -13,7 +13,7 @@ use crate::{
     uplink::{self, Uplink},
     ways::{self, Followed},
 };
-use fwd_kernel::netlink::{Link, nft::Leaving};
+use fwd_kernel::netlink::Link;
 
 /// What has to be done, what there is afterwards, and what the user ought to know.
 pub(crate) struct Mended<'a> {
@@ -35,13 +35,15 @@ pub(crate) fn uplinks<'a>(actual: &'a Actual, desired: &Desired) -> Mended<'a> {
     }
     mended.lead_first();
     mended.take_in();
+    mended.lost_rules();
     mended
 }
 
-/// Takes in what the host's routes lead by, where a network follows them.
+/// Takes in what the host's routes lead by, where a network follows them, and makes rules anew that are gone.
 pub(crate) fn ways<'a>(actual: &'a Actual) -> Mended<'a> {
     let mut mended = Mended { ops: Vec::new(), actual: Cow::Borrowed(actual), notes: Vec::new() };
     mended.take_in();
+    mended.lost_rules();
     mended
 }
 
@@ -132,6 +134,27 @@ impl Mended<'_> {
         }
     }
 
+    /// Rules of nftables that somebody has taken away (`nft flush ruleset`): where those of a network are gone, those of all its endpoints may
+    /// be, and otherwise those of the one that is meant.
+    fn lost_rules(&mut self) {
+        for network in self.actual.records.networks.clone() {
+            let rules = self.actual.lost_rules(&network);
+            let is_lost = !rules.is_empty();
+            self.complete(rules.into_iter());
+            let meant = self.actual.attached().map(|endpoint| endpoint.index);
+            let mut members =
+                self.actual.records.endpoints.iter().filter(|endpoint| endpoint.network == network.name).peekable();
+            // One without members may be what a command that was killed had begun.
+            if is_lost && members.peek().is_some() {
+                let note = format!("rules of nftables for network {} were gone: they are made anew", network.name);
+                self.notes.push(note);
+            }
+            let concerned = members.filter(|endpoint| is_lost || Some(endpoint.index) == meant);
+            let rules: Vec<Object> = concerned.flat_map(|endpoint| self.actual.lost_rules_of(endpoint)).collect();
+            rules.into_iter().for_each(|object| self.make(object));
+        }
+    }
+
     /// Makes what is not there.
     fn complete(&mut self, objects: impl Iterator<Item = Object>) {
         for object in objects {
@@ -180,33 +203,19 @@ impl Mended<'_> {
 
     /// The rules of a network name the interface, unless it follows the host's routes.
     fn rules(&mut self, network: &NetworkRecord, uplink: &str) {
-        let subnet = network.subnet().filter(|_| network.datapath == Datapath::Kernel && network.treatment.bound);
-        if let Some(subnet) = subnet {
-            self.make(Object::Masquerade(object::Masquerade {
-                network: network.name.clone(),
-                bridge: network.bridge.clone(),
-                subnet,
-                leaving: Leaving::By(uplink.into()),
-            }));
+        if !network.treatment.bound {
+            return;
         }
-        if let Some(gateway) = network.gateway6.filter(|_| network.treatment.bound) {
+        network.masquerade(uplink).into_iter().for_each(|masquerade| self.make(Object::Masquerade(masquerade)));
+        if let Some(rules6) = network.rules6(uplink) {
             // A command that was killed may have come no further than the record.
             let noted = Object::Undo(Undo::Rules6 { network: network.name.clone() });
             if !self.actual.has(&noted) {
                 self.make(noted);
             }
-            self.make(Object::Rules6(object::Rules6 {
-                network: network.name.clone(),
-                bridge: network.bridge.clone(),
-                subnet: gateway.trunc(),
-                uplink: Some(uplink.into()),
-                masquerade: !network.treatment.routed6,
-                separation: network.treatment.separation(),
-            }));
+            self.make(Object::Rules6(rules6));
         }
-        if network.treatment.bound {
-            rules::of_network(&self.actual, network, uplink).into_iter().for_each(|object| self.make(object));
-        }
+        rules::of_network(&self.actual, network, uplink).into_iter().for_each(|object| self.make(object));
     }
 
     /// Removes what belonged to an uplink that has gone.

@@ -148,6 +148,7 @@ pub(crate) fn published(settled: &Settled) -> impl Iterator<Item = Object> {
         network: network.name.clone(),
         bridge: network.bridge.clone(),
         addresses: settled.address().map(IpNet::from).into_iter().chain(settled.address6().map(IpNet::from)).collect(),
+        uplink: network.uplink.as_ref().filter(|_| network.treatment.bound).map(|uplink| uplink.name.clone()),
     });
     publish.iter().map(move |ports| {
         let (host_if, kernel) = (endpoint.host_if.clone(), kernel.clone());

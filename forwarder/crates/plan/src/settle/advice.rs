@@ -100,12 +100,13 @@ fn without_programs(asked: &Asked, actual: &Actual, settled: &Settled) -> Option
     Some(format!("this kernel cannot run the programs ({why}): the data path is the kernel's own"))
 }
 
-/// Nothing guards sources where the kernel forwards, and rules go by them.
+/// Where the kernel forwards nothing guards the sources of who has no rules, and those of others go by them.
 fn by_address(asked: &Asked, settled: &Settled) -> Option<String> {
-    let is_ruled = !settled.network.datapath.is_ebpf() && asked.options.policy.as_ref().is_some_and(|rules| !rules.is_empty());
+    let is_ruled =
+        !settled.network.datapath.is_ebpf() && asked.options.policy.iter().flatten().any(|rule| rule.verb.is_inward());
     is_ruled.then(|| {
-        "with --datapath kernel rules hold by addresses, and a namespace may send from others than its own: use --datapath tc where whoever is root \
-         inside is not trusted"
+        "with --datapath kernel a namespace of the same network that has no rules of its own may send from the address of another, whom rules let \
+         in: use --datapath tc where whoever is root inside of one is not trusted"
             .into()
     })
 }

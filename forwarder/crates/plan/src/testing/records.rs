@@ -39,6 +39,8 @@ impl World {
         let endpoint = self.index(host_if);
         let record = self.records.endpoints.iter().find(|it| it.index == endpoint).expect("it is recorded");
         let publication = Publication { endpoint, cookie: record.cookie, ports: *ports, whole: true };
+        // Once more is the same, where rules of nftables were lost.
+        self.records.publications.retain(|it| it.endpoint != endpoint || it.ports != *ports);
         let live = |it: &Publication| self.records.devices.contains(&it.endpoint);
         let taken = self.records.publications.iter().find(|it| it.whole && live(it) && it.ports.overlap(ports));
         assert_eq!(taken, None, "{ports} leads to one endpoint");

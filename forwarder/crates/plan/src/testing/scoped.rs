@@ -77,6 +77,9 @@ impl World {
     /// Plans in both views, and compares.
     pub(super) fn check_scoped_up(&self, request: &UpRequest, whole: &Actual) {
         let Some(scoped) = self.scoped(whole, &request.target) else { return };
+        if whole.records.networks.iter().any(|network| !whole.lost_rules(network).is_empty()) {
+            return;
+        }
         let Ok(plan) = plan_up(request, &scoped) else { return };
         let exceeds_scope = |op: &Op| match &op.object {
             Object::Network(_) | Object::Bridge(_) => true,

@@ -1,7 +1,7 @@
 //! Ports come and go with their endpoint, and belong to one.
 
 use super::super::{
-    Cgroup, Desired, Listener, PortRequest, UpRequest, export, plan_ports,
+    Cgroup, Datapath, Desired, Listener, Object, PortRequest, UpRequest, UplinkChoice, export, plan_ports,
     testing::{World, named},
 };
 use fwd_base::{Kind, Result};
@@ -155,4 +155,48 @@ fn socket_of_the_host_keeps_its_port() {
     assert!(error.to_string().contains("nginx (pid 7) has 198.51.100.2:80/tcp"), "{error}");
     world.up(&publishing("a", &["203.0.113.2:80:80", "80:80/udp"]));
     assert_eq!(published(&world, "a").len(), 2);
+}
+
+/// Somebody has flushed all rules of nftables: whoever comes makes those of everybody anew, before anything of his own.
+#[test]
+fn rules_that_are_gone_are_made_anew_for_everybody_by_whoever_comes() {
+    let kernel = |ns: &str, published: &[&str]| {
+        publishing(ns, published).with_options(|it| it.datapath = Some(Datapath::Kernel))
+    };
+    let mut world = World::new();
+    world.up(&kernel("a", &["80:80"]));
+    world.up(&kernel("b", &[]));
+    let whole = world.host.clone();
+    world.host.isolated.clear();
+    world.host.masquerades.clear();
+    world.host.port_rules.clear();
+    let plan = world.up(&UpRequest::new(named("b")));
+    let made: Vec<&Object> = plan.ops.iter().map(|op| &op.object).collect();
+    assert!(matches!(made[..], [Object::Isolation(_), Object::Masquerade(_), Object::Published(_)]), "{made:?}");
+    assert_eq!(plan.mends, 3, "it stays, whatever comes after it");
+    assert!(plan.warnings.iter().any(|note| note.contains("made anew")), "{:?}", plan.warnings);
+    assert_eq!(world.host.port_rules, whole.port_rules);
+    // Of one endpoint alone: by itself.
+    world.host.port_rules.clear();
+    assert!(world.up(&UpRequest::new(named("b"))).ops.is_empty());
+    assert_eq!(world.up(&UpRequest::new(named("a"))).ops.len(), 1);
+    world.down(None);
+    assert_eq!(world.records, Default::default());
+}
+
+/// Where others come by one uplink alone its name stands in the rules.
+#[test]
+fn rules_of_ports_name_the_uplink_of_a_network_that_is_bound_and_follow_it() {
+    let mut world = World::new();
+    world.up(&publishing("a", &["80:80"]).with_options(|it| {
+        it.datapath = Some(Datapath::Kernel);
+        it.uplink = UplinkChoice::Interface("eth0".into());
+    }));
+    world.rename_link("eth0", "lan0");
+    let plan = world.up(&UpRequest::new(named("a")));
+    let named_in = plan.ops.iter().find_map(|op| match &op.object {
+        Object::Published(it) => it.kernel.as_ref()?.uplink.clone(),
+        _ => None,
+    });
+    assert_eq!(named_in.as_deref(), Some("lan0"));
 }

@@ -52,7 +52,11 @@ impl Execute for KernelPolicy {
 fn write_policy(of: &KernelPolicy, from: &[Rule], to: &[Rule], runner: &Runner<'_>) -> Result<()> {
     let network = runner.owner.rule(&of.network);
     if to.is_empty() {
-        return of.addresses.iter().try_for_each(|address| nft::remove_policy_rules(&network, *address).map(drop));
+        of.addresses.iter().try_for_each(|address| nft::remove_policy_rules(&network, *address).map(drop))?;
+        return of.addresses.first().map_or(Ok(()), |address| nft::remove_guard(&network, *address).map(drop));
+    }
+    if let Some(port) = &of.host_if {
+        of.guard(network.clone(), runner.number(port)?).iter().try_for_each(nft::ensure_guard)?;
     }
     runner.netlink.filter_bridge(runner.number(&of.bridge)?)?;
     of.addresses.iter().try_for_each(|address| {
@@ -64,10 +68,7 @@ fn write_policy(of: &KernelPolicy, from: &[Rule], to: &[Rule], runner: &Runner<'
 
 impl Execute for Rules6 {
     fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
-        let (bridge, uplink) = (self.bridge.clone(), self.uplink.clone());
-        let network = runner.owner.rule(&self.network);
-        let (subnet, masquerade, separation) = (self.subnet, self.masquerade, self.separation);
-        nft::ensure_rules6(&nft::Rules6 { network, bridge, subnet, uplink, masquerade, separation })
+        nft::ensure_rules6(&self.rules(runner.owner.rule(&self.network)))
     }
 
     fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {

@@ -21,8 +21,8 @@ use rtnetlink::{
     packet_route::{
         RouteNetlinkMessage,
         link::{
-            AfSpecInet6, AfSpecUnspec, In6AddrGenMode, LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo,
-            LinkLayerType, LinkMessage, LinkXdp, Prop, XdpAttached,
+            AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoBridge, InfoData, LinkAttribute, LinkExtentMask, LinkFlags,
+            LinkInfo, LinkLayerType, LinkMessage, LinkXdp, Prop, XdpAttached,
         },
     },
 };
@@ -90,6 +90,8 @@ pub struct Link {
     pub altnames: Vec<String>,
     /// `veth`, `bridge`, …; none for physical interfaces and `lo`.
     pub kind: Option<String>,
+    /// Of a bridge: netfilter looks at what it passes on from port to port, also where the host's setting does not say so.
+    pub filtered: bool,
     /// Hardware address, where it has six bytes.
     pub mac: Option<Mac>,
     /// Largest IP packet, bytes.
@@ -366,10 +368,16 @@ fn read(object: RouteNetlinkMessage) -> Option<Link> {
             LinkAttribute::LinkNetNsId(id) => link.peer_netnsid = Some(id),
             LinkAttribute::Xdp(attributes) => link.xdp = xdp(&attributes),
             LinkAttribute::LinkInfo(infos) => {
-                link.kind = infos.into_iter().find_map(|info| match info {
-                    LinkInfo::Kind(kind) => Some(kind.to_string()),
-                    _ => None,
-                });
+                for info in infos {
+                    match info {
+                        LinkInfo::Kind(kind) => link.kind = Some(kind.to_string()),
+                        LinkInfo::Data(InfoData::Bridge(data)) => {
+                            let calls = [InfoBridge::NfCallIpTables(true), InfoBridge::NfCallIp6Tables(true)];
+                            link.filtered = calls.iter().all(|call| data.contains(call));
+                        }
+                        _ => {}
+                    }
+                }
             }
             _ => {}
         }

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use rtnetlink::packet_core::DefaultNla;
 
 use super::{
-    message::{bytes, nested, number},
+    message::{bytes, nested, number, text},
     rule::{self, expression},
 };
 
@@ -45,6 +45,7 @@ const RANGE_TO: u16 = 4;
 const CT_DREG: u16 = 1;
 const CT_KEY: u16 = 2;
 const CT_DIRECTION: u16 = 3;
+const CT_SREG: u16 = 4;
 const PAYLOAD_DREG: u16 = 1;
 const PAYLOAD_BASE: u16 = 2;
 const PAYLOAD_OFFSET: u16 = 3;
@@ -56,6 +57,7 @@ const IMMEDIATE_DATA: u16 = 2;
 const DATA_VALUE: u16 = 1;
 const DATA_VERDICT: u16 = 2;
 const VERDICT_CODE: u16 = 1;
+const VERDICT_CHAIN: u16 = 2;
 /// `NFT_FIB_RESULT_ADDRTYPE`, `NFTA_FIB_F_SADDR`, `NFTA_FIB_F_DADDR`, and `RTN_LOCAL` in host byte order.
 const ADDRESS_TYPE: u32 = 3;
 const OF_SOURCE: u32 = 1 << 0;
@@ -69,16 +71,27 @@ const IPV6: u32 = 10;
 const PERSISTENT: u32 = 1 << 3;
 /// `NFT_REG_2`.
 const SECOND_REGISTER: u32 = 2;
+/// `NFT_PAYLOAD_LL_HEADER`, and where the type of a frame is in it.
+const LINK_HEADER: u32 = 0;
+const FRAME_TYPE_OFFSET: u32 = 12;
+/// Types of ICMPv6 (RFC 4861).
+const NEIGHBOUR_SOLICITATION: u8 = 135;
+const NEIGHBOUR_ADVERTISEMENT: u8 = 136;
 /// `NFT_PAYLOAD_TRANSPORT_HEADER`, and where the destination port is in it.
 const TRANSPORT_HEADER: u32 = 2;
 const PORT_OFFSET: u32 = 2;
+/// Length of all labels of a connection, bytes (`NF_CT_LABELS_MAX_SIZE`).
+const LABELS_LEN: usize = 16;
+/// `ARPHRD_ETHER`.
+const ETHERNET: u16 = 1;
 /// `NFT_META_L4PROTO`.
 const L4PROTO: u32 = 16;
-/// `NFT_CT_STATUS`, `NFT_CT_PROTOCOL`, `NFT_CT_PROTO_SRC`, `NFT_CT_PROTO_DST`, `NFT_CT_SRC_IP`, `NFT_CT_DST_IP`, `NFT_CT_SRC_IP6`, `NFT_CT_DST_IP6`; `IPS_DST_NAT` in host byte order.
+/// `NFT_CT_STATUS`, `NFT_CT_PROTOCOL`, `NFT_CT_PROTO_SRC`, `NFT_CT_PROTO_DST`, `NFT_CT_LABELS`, `NFT_CT_SRC_IP`, `NFT_CT_DST_IP`, `NFT_CT_SRC_IP6`, `NFT_CT_DST_IP6`; `IPS_DST_NAT` in host byte order.
 const CT_STATUS: u32 = 2;
 const CT_PROTOCOL: u32 = 10;
 const CT_PROTO_SRC: u32 = 11;
 const CT_PROTO_DST: u32 = 12;
+const CT_LABELS: u32 = 13;
 const CT_SRC_IP: u32 = 19;
 const CT_DST_IP: u32 = 20;
 const CT_SRC_IP6: u32 = 21;
@@ -89,6 +102,8 @@ const CT_WAY: u32 = 1;
 /// `NF_ACCEPT`, `NFT_REG_VERDICT`.
 const ACCEPT: u32 = 1;
 const REGISTER_VERDICT: u32 = 0;
+/// `NFT_JUMP`.
+const JUMP: i32 = -3;
 
 /// The bytes of an address.
 pub(super) fn octets(address: IpAddr) -> Vec<u8> {
@@ -183,6 +198,33 @@ pub(super) fn destination_port() -> DefaultNla {
     )
 }
 
+/// What the header of the link says that a frame holds; of one with a tag, that it has that.
+pub(super) fn frame_type() -> DefaultNla {
+    expression(
+        "payload",
+        &[
+            number(PAYLOAD_DREG, rule::REGISTER),
+            number(PAYLOAD_BASE, LINK_HEADER),
+            number(PAYLOAD_OFFSET, FRAME_TYPE_OFFSET),
+            number(PAYLOAD_LEN, 2),
+        ],
+    )
+}
+
+/// Of ICMPv6: a neighbour is asked for, or tells.
+pub(super) fn is_neighbour_discovery() -> [DefaultNla; 2] {
+    let kind = expression(
+        "payload",
+        &[
+            number(PAYLOAD_DREG, rule::REGISTER),
+            number(PAYLOAD_BASE, TRANSPORT_HEADER),
+            number(PAYLOAD_OFFSET, 0),
+            number(PAYLOAD_LEN, 1),
+        ],
+    );
+    [kind, between(&[NEIGHBOUR_SOLICITATION], &[NEIGHBOUR_ADVERTISEMENT])]
+}
+
 /// `ct original proto-dst`.
 pub(super) fn asked_port() -> DefaultNla {
     conntrack(CT_PROTO_DST, Some(Direction::Original))
@@ -233,6 +275,37 @@ pub(super) fn is_reply() -> [DefaultNla; 2] {
     [conntrack(CT_WAY, None), equal(&[Direction::Reply as u8])]
 }
 
+/// `ct direction original`.
+pub(super) fn is_original() -> [DefaultNla; 2] {
+    [conntrack(CT_WAY, None), equal(&[Direction::Original as u8])]
+}
+
+/// `iiftype ether` or `oiftype ether`, or that it is not.
+pub(super) fn is_ethernet(end: u32, is: bool) -> [DefaultNla; 2] {
+    let ethernet = ETHERNET.to_ne_bytes();
+    [rule::meta(end), if is { equal(&ethernet) } else { different(&ethernet) }]
+}
+
+/// `ct label NUMBER`.
+pub(super) fn has_label(label: u8) -> [DefaultNla; 3] {
+    [
+        conntrack(CT_LABELS, None),
+        expression("bitwise", &rule::masked(&of_label(label))),
+        expression("cmp", &rule::compared(rule::DIFFERENT, &[0; LABELS_LEN])),
+    ]
+}
+
+/// `ct label set NUMBER`.
+pub(super) fn set_label(label: u8) -> [DefaultNla; 2] {
+    let from = [number(CT_KEY, CT_LABELS), number(CT_SREG, rule::REGISTER)];
+    [load(rule::REGISTER, &of_label(label)), expression("ct", &from)]
+}
+
+/// A label as the bitmap of all, of longs of the machine.
+fn of_label(label: u8) -> [u8; LABELS_LEN] {
+    (1_u128 << (u32::from(label) % u128::BITS)).to_ne_bytes()
+}
+
 /// `ct status dnat`.
 pub(super) fn translated() -> [DefaultNla; 3] {
     [
@@ -248,6 +321,13 @@ fn load(register: u32, value: &[u8]) -> DefaultNla {
 
 pub(super) fn accept() -> DefaultNla {
     let verdict = nested(DATA_VERDICT, &[number(VERDICT_CODE, ACCEPT)]);
+    expression("immediate", &[number(IMMEDIATE_DREG, REGISTER_VERDICT), nested(IMMEDIATE_DATA, &[verdict])])
+}
+
+/// `jump CHAIN`.
+pub(super) fn jump(chain: &str) -> DefaultNla {
+    let to = [number(VERDICT_CODE, JUMP.cast_unsigned()), text(VERDICT_CHAIN, chain)];
+    let verdict = nested(DATA_VERDICT, &to);
     expression("immediate", &[number(IMMEDIATE_DREG, REGISTER_VERDICT), nested(IMMEDIATE_DATA, &[verdict])])
 }
 

@@ -8,14 +8,23 @@ use ipnet::Ipv6Net;
 use rtnetlink::packet_core::DefaultNla;
 
 use super::{
-    CHAIN, Failure, Leaving, Separation, Socket, all_rules, checked, delete_rules, isolation, message::Family,
-    new_chain, new_table, rule, rule::Rule, rules, unsupported,
+    CHAIN, Failure, Leaving, Separation, Socket, all_rules, checked, delete_rules,
+    expressions::{counter, has_label, is_ethernet, is_original, is_reply, set_label},
+    inward, isolation,
+    message::Family,
+    new_chain, new_table, rule,
+    rule::Rule,
+    rules, unsupported,
 };
 use fwd_base::Result;
 
 /// Of the source address in an IPv6 header, bytes.
 const SOURCE_OFFSET: u32 = 8;
 const ADDRESS_LEN: u32 = 16;
+
+/// The label of conntrack (one of 128) by which a connection is known that leaves by an interface without a link-layer header: whoever shares
+/// an Ethernet with the host could answer it otherwise.
+const BY_TUNNEL: u8 = 119;
 
 /// Masquerade, if any, and guard of one network.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +42,8 @@ pub struct Rules6 {
     pub masquerade: bool,
     /// What the kernel must not forward besides.
     pub separation: Separation,
+    /// No programs guard what comes in (`--datapath kernel`).
+    pub unguarded: bool,
 }
 
 /// Makes the rules of a network what is given, in place of those that it has.
@@ -48,6 +59,7 @@ pub fn ensure_rules6(wanted: &Rules6) -> Result<()> {
     let change = || -> Result<(), Failure> {
         let socket = Socket::open()?;
         let mut batch = vec![new_table(), new_chain(), isolation::chain()];
+        batch.extend(wanted.unguarded.then(inward::chains).into_iter().flatten());
         batch.extend(rules(&socket, Family::V6)?.iter().filter(|rule| rule.is_of(&wanted.network)).map(Rule::deletion));
         batch.extend(expressions(wanted).into_iter().map(|(chain, it)| rule::addition(chain, &wanted.network, &it)));
         socket.commit(&batch.into_iter().map(|message| message.of(Family::V6)).collect::<Vec<_>>())
@@ -74,27 +86,55 @@ pub fn networks_with_rules6() -> Result<Vec<String>> {
 }
 
 impl Rules6 {
-    /// How many rules a network with this separation has, whose addresses are translated, or not, and which leaves by one interface alone, or
-    /// not.
+    /// How many rules there are.
     #[must_use]
-    pub fn count(masquerade: bool, bound: bool, separation: Separation) -> usize {
-        let any = Self {
-            network: String::new(),
-            bridge: String::new(),
-            subnet: Ipv6Net::default(),
-            uplink: bound.then(String::new),
-            masquerade,
-            separation,
+    pub fn count(&self) -> usize {
+        expressions(self).len()
+    }
+
+    /// What keeps answers of others from the network, which conntrack does not tell by the interface: each behind the name of its chain, as
+    /// nft(8) has it.
+    #[must_use]
+    pub fn guard(&self) -> Vec<String> {
+        let bridge = &self.bridge;
+        if !self.unguarded || self.separation.internal {
+            return Vec::new();
+        }
+        let Some(uplink) = &self.uplink else {
+            return vec![
+                format!(
+                    "forward iifname \"{bridge}\" meta oiftype != ether ct direction original ct label set {BY_TUNNEL}"
+                ),
+                format!("forward oifname \"{bridge}\" meta iiftype ether ct label {BY_TUNNEL} counter drop"),
+            ];
         };
-        expressions(&any).len()
+        let others = format!("iifname != \"{bridge}\" iifname != \"{uplink}\"");
+        vec![format!("forward oifname \"{bridge}\" {others} ct direction reply counter drop")]
+    }
+
+    /// The same as expressions.
+    fn guard_expressions(&self) -> Vec<Vec<DefaultNla>> {
+        let bridge = self.bridge.as_str();
+        let into = named(rule::OIFNAME, rule::EQUAL, bridge);
+        let drop = [counter(0), rule::drop()];
+        if let Some(uplink) = &self.uplink {
+            let others = [bridge, uplink].map(|name| named(rule::IIFNAME, rule::DIFFERENT, name)).concat();
+            return vec![[&into[..], &others, &is_reply(), &drop].concat()];
+        }
+        let out = named(rule::IIFNAME, rule::EQUAL, bridge);
+        vec![
+            [&out[..], &is_ethernet(rule::OIFTYPE, false), &is_original(), &set_label(BY_TUNNEL)].concat(),
+            [&into[..], &is_ethernet(rule::IIFTYPE, true), &has_label(BY_TUNNEL), &drop].concat(),
+        ]
     }
 }
 
 /// Each rule with the chain that it is in.
 fn expressions(wanted: &Rules6) -> Vec<(&'static str, Vec<DefaultNla>)> {
-    let Rules6 { network: _, bridge, subnet, uplink, masquerade: translated, separation } = wanted;
+    let Rules6 { network: _, bridge, subnet, uplink, masquerade: translated, separation, unguarded } = wanted;
     let bridge = bridge.as_str();
     let separated = separation.expressions(bridge).into_iter().map(|rule| (isolation::FORWARD, rule));
+    let separated = separated.chain(unguarded.then(|| inward::expressions(bridge)));
     if separation.internal {
         return separated.collect();
     }
@@ -117,13 +157,15 @@ fn expressions(wanted: &Rules6) -> Vec<(&'static str, Vec<DefaultNla>)> {
         (isolation::FORWARD, [leaving(), source(rule::DIFFERENT, *subnet), drop()].concat()),
         (isolation::FORWARD, [leaving(), unknown.to_vec(), drop()].concat()),
     ]);
+    let guard = if *unguarded { wanted.guard_expressions() } else { Vec::new() };
+    rules.extend(guard.into_iter().map(|rule| (isolation::FORWARD, rule)));
     rules.extend(separated);
     rules
 }
 
 /// The name of an interface is this one, or another.
 fn named(which: u32, operation: u32, name: &str) -> Vec<DefaultNla> {
-    vec![rule::name_of(which), rule::expression("cmp", &rule::compared(operation, &rule::padded(name)))]
+    vec![rule::meta(which), rule::expression("cmp", &rule::compared(operation, &rule::padded(name)))]
 }
 
 /// `ip6 saddr SUBNET`, or `ip6 saddr != SUBNET`.

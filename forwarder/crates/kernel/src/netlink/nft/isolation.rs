@@ -2,14 +2,13 @@
 //! what its namespaces have said.
 //!
 //! In the chain `forward` of the same table: `oifname BRIDGE iifname != BRIDGE ct state ! established,related drop comment "NETWORK"`, and
-//! what [`Separation`] says besides. With eBPF the programs `from_ns` and `to_network` do the same.
+//! what [`Separation`] says besides; in `prerouting` what leads to [published ports](super::inward). With eBPF the programs `from_ns` and `to_network` do the same.
 
 use rtnetlink::packet_core::DefaultNla;
 
 use super::{
-    CHAIN_HOOK, CHAIN_NAME, CHAIN_POLICY, CHAIN_TABLE, CHAIN_TYPE, Failure, HOOK_NUMBER, HOOK_PRIORITY, Message,
-    Socket, TABLE, all_rules, checked, delete, message,
-    message::{Family, number, text},
+    Failure, Message, Socket, all_rules, base_chain, checked, delete_rules, inward,
+    message::Family,
     new_table,
     rule::{self, Rule, expression},
     rules, unsupported,
@@ -21,7 +20,7 @@ pub(super) const FORWARD: &str = "forward";
 
 /// `NF_INET_FORWARD`, and priority `filter`.
 pub(super) const HOOK_FORWARD: u32 = 2;
-const PRIORITY_FILTER: u32 = 0;
+const PRIORITY_FILTER: i32 = 0;
 
 /// What the kernel must not forward of a network.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -76,16 +75,17 @@ pub fn ensure_isolation(network: &str, bridge: &str, separation: Separation) -> 
     checked(network, bridge, &object)?;
     let change = || -> Result<bool, Failure> {
         let socket = Socket::open()?;
-        let found: Vec<Rule> =
-            rules(&socket, Family::V4)?.into_iter().filter(|rule| rule.is_in(FORWARD) && rule.is_of(network)).collect();
-        let wanted = separation.expressions(bridge);
+        let found: Vec<Rule> = rules(&socket, Family::V4)?.into_iter().filter(|rule| is_its(rule, network)).collect();
+        let wanted: Vec<_> = separation.expressions(bridge).into_iter().map(|rule| (FORWARD, rule)).collect();
+        let wanted = [wanted, vec![inward::expressions(bridge)]].concat();
         // What a network forwards does not change while it is there; what its bridge is called may.
         if found.len() == wanted.len() && found.iter().all(|rule| rule.first_name().as_deref() == Some(bridge)) {
             return Ok(false);
         }
         let mut batch = vec![new_table(), chain()];
+        batch.extend(inward::chains());
         batch.extend(found.iter().map(Rule::deletion));
-        batch.extend(wanted.iter().map(|expressions| rule::addition(FORWARD, network, expressions)));
+        batch.extend(wanted.iter().map(|(chain, expressions)| rule::addition(chain, network, expressions)));
         socket.commit(&batch)?;
         Ok(true)
     };
@@ -97,7 +97,14 @@ pub fn ensure_isolation(network: &str, bridge: &str, separation: Separation) -> 
 /// # Errors
 /// The kernel refuses.
 pub fn remove_isolation(network: &str) -> Result<bool> {
-    delete(FORWARD, network)
+    let is_ours = |rule: &Rule| is_its(rule, network) || rule.is_of_part_of(network);
+    let [any, guards] = [(Family::V4, "rule"), (Family::Bridge, "guard")]
+        .map(|(family, what)| delete_rules(family, is_ours, format!("nftables {what} of network {network}")));
+    Ok(any? | guards?)
+}
+
+fn is_its(rule: &Rule, network: &str) -> bool {
+    rule.is_of(network) && (rule.is_in(FORWARD) || rule.is_in(inward::PREROUTING))
 }
 
 /// The networks that have such rules, each as often as it has one.
@@ -111,23 +118,16 @@ pub fn isolated_networks() -> Result<Vec<String>> {
 }
 
 pub(super) fn chain() -> Message {
-    let hook = vec![number(HOOK_NUMBER, HOOK_FORWARD), number(HOOK_PRIORITY, PRIORITY_FILTER)];
-    Message::new_chain(vec![
-        text(CHAIN_TABLE, TABLE),
-        text(CHAIN_NAME, FORWARD),
-        text(CHAIN_TYPE, "filter"),
-        number(CHAIN_POLICY, 1),
-        message::nested(CHAIN_HOOK, &hook),
-    ])
+    base_chain(FORWARD, "filter", HOOK_FORWARD, PRIORITY_FILTER)
 }
 
 /// `oifname BRIDGE iifname != BRIDGE`, or the other way round, or with the same on both sides.
 fn names(side: u32, other: u32, how: u32, bridge: &str) -> [DefaultNla; 4] {
     let name = rule::padded(bridge);
     [
-        rule::name_of(side),
+        rule::meta(side),
         expression("cmp", &rule::compared(rule::EQUAL, &name)),
-        rule::name_of(other),
+        rule::meta(other),
         expression("cmp", &rule::compared(how, &name)),
     ]
 }

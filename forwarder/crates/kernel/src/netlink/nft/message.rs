@@ -25,15 +25,18 @@ const NEW_FLOWTABLE: u16 = SUBSYSTEM << 8 | 22;
 // NFPROTO_* (include/uapi/linux/netfilter.h).
 const FAMILY_ANY: u8 = 0;
 const FAMILY_IP: u8 = 2;
+const FAMILY_BRIDGE: u8 = 7;
 const FAMILY_IP6: u8 = 10;
 /// Length of `struct nfgenmsg`: family, version, resource id (network byte order).
 const HEADER_LEN: usize = 4;
 
-/// One of the two families that have a table.
+/// One of the families that have a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Family {
     V4,
     V6,
+    /// Frames, as bridges pass them on.
+    Bridge,
 }
 
 impl Family {
@@ -47,6 +50,7 @@ impl Family {
         match self {
             Self::V4 => "ip",
             Self::V6 => "ip6",
+            Self::Bridge => "bridge",
         }
     }
 
@@ -54,6 +58,7 @@ impl Family {
         match self {
             Self::V4 => FAMILY_IP,
             Self::V6 => FAMILY_IP6,
+            Self::Bridge => FAMILY_BRIDGE,
         }
     }
 }
@@ -162,7 +167,7 @@ impl Message {
             FAMILY_IP => "ip".into(),
             3 => "arp".into(),
             5 => "netdev".into(),
-            7 => "bridge".into(),
+            FAMILY_BRIDGE => "bridge".into(),
             FAMILY_IP6 => "ip6".into(),
             other => other.to_string(),
         }

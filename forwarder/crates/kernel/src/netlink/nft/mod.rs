@@ -10,6 +10,7 @@
 
 mod expressions;
 mod flowtable;
+mod inward;
 mod ipv6;
 mod isolation;
 mod message;
@@ -25,16 +26,18 @@ use ipnet::Ipv4Net;
 pub(super) use self::ruleset::{Chain, Expression, chains, rules_of_table};
 pub use self::{
     flowtable::make_flowtable,
+    inward::{INWARD_CHAINS, inward_rule},
     ipv6::{Rules6, ensure_rules6, networks_with_rules6, remove_rules6},
     isolation::{Separation, ensure_isolation, isolated_networks, remove_isolation},
     policy::{
-        PolicyDirection, PolicyRule, PolicyRules, ensure_policy_rules, policy_counts, policy_rules, remove_policy_rules,
+        Guard, PolicyDirection, PolicyRule, PolicyRules, ensure_guard, ensure_policy_rules, guard_rules, policy_counts,
+        policy_rules, remove_guard, remove_policy_rules,
     },
     ports::{PORT_NAME_MAX, PortRules, ensure_port_rules, port_rules, remove_port_rules},
     source::{SourceRules, ensure_source_rules, remove_source_rules, source_rules},
 };
 use self::{
-    message::{Family, Message, number, text},
+    message::{Family, Message, nested, number, text},
     rule::Rule,
     socket::Socket,
 };
@@ -50,7 +53,7 @@ pub const CHAIN: &str = "postrouting";
 const LOOPBACK: &str = "lo";
 
 /// Priority `srcnat` (`NF_IP_PRI_NAT_SRC`, include/uapi/linux/netfilter_ipv4.h).
-const PRIORITY_SRCNAT: u32 = 100;
+const PRIORITY_SRCNAT: i32 = 100;
 /// `NF_INET_POST_ROUTING` (include/uapi/linux/netfilter.h).
 const HOOK_POSTROUTING: u32 = 4;
 /// Longest name of a network: what `nft` shows of a comment (`NFTNL_UDATA_COMMENT_MAXLEN`) without its NUL.
@@ -118,12 +121,14 @@ pub fn ensure_masquerade(wanted: &Masquerade) -> Result<bool> {
     change().map_err(|failure| unsupported(failure, "set", object))
 }
 
-/// Removes the rule of a network, and the table if no other rule is in it. False: there was none.
+/// Removes the rule of a network, with what is left of those of its published ports and endpoints, and the table if no other rule is in it.
+/// False: there was none.
 ///
 /// # Errors
 /// The kernel refuses.
 pub fn remove_masquerade(network: &str) -> Result<bool> {
-    delete(CHAIN, network)
+    let is_ours = |rule: &Rule| (rule.is_in(CHAIN) && rule.is_of(network)) || rule.is_of_part_of(network);
+    delete_rules(Family::V4, is_ours, format!("nftables rule of network {network}"))
 }
 
 /// A name of a network and of an interface that fit into a rule.
@@ -133,13 +138,6 @@ fn checked(network: &str, interface: &str, object: &str) -> Result<()> {
         return Err(Error::new(Kind::Usage, "set", object, why));
     }
     Ok(())
-}
-
-/// Removes the rules of a network in a chain, with what is left of those of its published ports and endpoints, and the table if no other rule is in it.
-/// False: there was none.
-fn delete(chain: &str, network: &str) -> Result<bool> {
-    let is_ours = |rule: &Rule| (rule.is_in(chain) && rule.is_of(network)) || rule.is_of_part_of(network);
-    delete_rules(Family::V4, is_ours, format!("nftables rule of network {network}"))
 }
 
 /// Removes rules of a family, and the table if no others are in it. False: there were none.
@@ -198,13 +196,18 @@ fn new_table() -> Message {
 }
 
 fn new_chain() -> Message {
-    let hook = vec![number(HOOK_NUMBER, HOOK_POSTROUTING), number(HOOK_PRIORITY, PRIORITY_SRCNAT)];
+    base_chain(CHAIN, "nat", HOOK_POSTROUTING, PRIORITY_SRCNAT)
+}
+
+/// A chain of the table at a hook, of this type, which lets pass what no rule is about.
+fn base_chain(name: &str, kind: &str, hook: u32, priority: i32) -> Message {
+    let hook = [number(HOOK_NUMBER, hook), number(HOOK_PRIORITY, priority.cast_unsigned())];
     Message::new_chain(vec![
         text(CHAIN_TABLE, TABLE),
-        text(CHAIN_NAME, CHAIN),
-        text(CHAIN_TYPE, "nat"),
+        text(CHAIN_NAME, name),
+        text(CHAIN_TYPE, kind),
         number(CHAIN_POLICY, 1),
-        message::nested(CHAIN_HOOK, &hook),
+        nested(CHAIN_HOOK, &hook),
     ])
 }
 

@@ -6,25 +6,28 @@
 //! applies decides. Their comment is `NETWORK ADDRESS`, the address that of the endpoint; of a conversation between two endpoints each chain
 //! asks the rules of one of them.
 
+mod guard;
+
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 use rtnetlink::packet_core::DefaultNla;
 
 use super::{
-    CHAIN_HOOK, CHAIN_NAME, CHAIN_POLICY, CHAIN_TABLE, CHAIN_TYPE, Failure, HOOK_NUMBER, HOOK_PRIORITY, Message,
-    Socket, SourceRules, TABLE, all_rules, checked, delete_rules,
+    Failure, Socket, SourceRules, all_rules, base_chain, checked, delete_rules,
     expressions::{
         Direction, End, accept, answering_port, counter, different, l4proto, of_connection, of_prefix, of_protocol,
         ports,
     },
     isolation::HOOK_FORWARD,
-    message::{self, Family, number, text},
+    message::Family,
     new_table,
     rule::{self, Rule, expression},
     rules, unsupported,
 };
 use fwd_base::Result;
+
+pub use self::guard::{Guard, ensure_guard, guard_rules, remove_guard};
 
 /// The chain about what an endpoint begins, and that about what others begin with it.
 const CHAINS: [&str; 2] = ["rules_out", "rules_in"];
@@ -184,7 +187,7 @@ pub fn ensure_policy_rules(wanted: &PolicyRules) -> Result<()> {
     let change = || -> Result<(), Failure> {
         let (socket, family) = (Socket::open()?, Family::of(wanted.address.is_ipv4()));
         let mut batch = vec![new_table()];
-        batch.extend(CHAINS.map(chain));
+        batch.extend(CHAINS.map(|name| base_chain(name, "filter", HOOK_FORWARD, PRIORITY)));
         batch.extend(rules(&socket, family)?.iter().filter(|rule| is_of(rule, &comment)).map(Rule::deletion));
         let additions = wanted.expressions();
         batch.extend(additions.iter().map(|(chain, it)| rule::addition(chain, &comment, it)));
@@ -252,15 +255,4 @@ fn has_state(bit: u32) -> Vec<DefaultNla> {
         expression("bitwise", &rule::masked(&bit.to_ne_bytes())),
         expression("cmp", &rule::compared(rule::DIFFERENT, &[0; 4])),
     ]
-}
-
-fn chain(name: &str) -> Message {
-    let hook = vec![number(HOOK_NUMBER, HOOK_FORWARD), number(HOOK_PRIORITY, PRIORITY.cast_unsigned())];
-    Message::new_chain(vec![
-        text(CHAIN_TABLE, TABLE),
-        text(CHAIN_NAME, name),
-        text(CHAIN_TYPE, "filter"),
-        number(CHAIN_POLICY, 1),
-        message::nested(CHAIN_HOOK, &hook),
-    ])
 }

@@ -1,6 +1,7 @@
 //! Published ports on the data path `kernel`: destination NAT in the same table.
 //!
-//! Each publication has its rules in four chains. `prerouting` and `output` lead what is for an address of the host to the endpoint;
+//! Each publication has its rules in four chains. `prerouting` and `output` lead what is for an address of the host to the endpoint, and
+//! [`inside`](super::inward) does for namespaces, where others come by one uplink alone;
 //! `forward` lets it in, before [`isolation`](super::isolation) keeps out what nobody has asked for; `postrouting` gives a packet that
 //! goes back into its own network the address that was asked, so that the answer comes by here (RFC 4787 REQ-9a). Of IPv6 a fifth lets out
 //! the answers, which go back by whatever uplink the question came. Their comment is `NETWORK SOCKET/PROTOCOL`.
@@ -11,26 +12,23 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use rtnetlink::packet_core::DefaultNla;
 
 use super::{
-    CHAIN, CHAIN_HOOK, CHAIN_NAME, CHAIN_POLICY, CHAIN_TABLE, CHAIN_TYPE, Failure, HOOK_NUMBER, HOOK_PRIORITY, Message,
-    NAME_MAX, Socket, TABLE, all_rules, checked, delete_rules,
+    CHAIN, Failure, NAME_MAX, Socket, TABLE, all_rules, checked, delete_rules,
     expressions::{
         End, accept, asked_port, destination_port, dnat, equal, is_local, is_reply, l4proto, not_of_prefix, of_prefix,
         ports, snat_to_asked, translated,
     },
+    inward::{self, INSIDE, PREROUTING},
     isolation::{self, FORWARD},
-    message::{self, Family, number, text},
+    message::Family,
     new_chain, new_table,
     rule::{self, Rule},
     rules, unsupported,
 };
 use fwd_base::{Error, Kind, Result};
 
-const PREROUTING: &str = "prerouting";
 const OUTPUT: &str = "output";
-/// `NF_INET_PRE_ROUTING` and `NF_INET_LOCAL_OUT`.
-const HOOKS: [(&str, u32); 2] = [(PREROUTING, 0), (OUTPUT, 3)];
-/// Priority `dstnat` (`NF_IP_PRI_NAT_DST`).
-const PRIORITY_DSTNAT: i32 = -100;
+/// `NF_INET_LOCAL_OUT`.
+const HOOK_OUTPUT: u32 = 3;
 
 /// Ports of the host that lead to an endpoint, of one family.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +53,8 @@ pub struct PortRules {
     pub inside: u16,
     /// Who may use them; empty: all.
     pub senders: Vec<IpNet>,
+    /// Name of the uplink by which alone others come than the host and the namespaces of its networks; none: by any.
+    pub uplink: Option<String>,
 }
 
 impl PortRules {
@@ -65,8 +65,8 @@ impl PortRules {
         let host = match (host, self.family()) {
             (Some(IpAddr::V4(host)), _) => host.to_string(),
             (Some(IpAddr::V6(host)), _) => format!("[{host}]"),
-            (None, Family::V4) => "*".into(),
             (None, Family::V6) => "[::]".into(),
+            (None, _) => "*".into(),
         };
         format!("{network} {host}:{first}/{proto}")
     }
@@ -85,7 +85,7 @@ impl PortRules {
     /// and a link-local address names the host on one link alone.
     fn excepted(&self) -> Vec<IpNet> {
         match self.family() {
-            Family::V4 => vec![Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8).into()],
+            Family::V4 | Family::Bridge => vec![Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8).into()],
             Family::V6 => vec![
                 Ipv6Net::from(Ipv6Addr::LOCALHOST).into(),
                 Ipv6Net::new_assert(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10).into(),
@@ -96,7 +96,8 @@ impl PortRules {
     /// The rules, each with its chain, as nft(8) has them.
     #[must_use]
     pub fn rules(&self) -> Vec<(&'static str, String)> {
-        let Self { bridge, subnet, address, host, proto: (_, proto), first, last, inside, senders, .. } = self;
+        let Self { network: _, bridge, subnet, address, host, proto, first, last, inside, senders, uplink } = self;
+        let (_, proto) = proto;
         let ip = self.family().name();
         let range = if first == last { first.to_string() } else { format!("{first}-{last}") };
         let others = self.excepted().iter().map(|net| format!("{ip} daddr != {net} ")).collect::<String>();
@@ -106,10 +107,13 @@ impl PortRules {
             (false, address) => SocketAddr::new(*address, *inside).to_string(),
         };
         let lead = format!("{to} {proto} dport {range} dnat to {inside}");
-        let from: Vec<String> = senders.iter().map(|sender| format!("{ip} saddr {sender} {lead}")).collect();
-        let mut rules: Vec<_> = from.into_iter().map(|rule| (PREROUTING, rule)).collect();
-        if senders.is_empty() {
-            rules.push((PREROUTING, lead.clone()));
+        let from: Vec<String> = senders.iter().map(|sender| format!("{ip} saddr {sender} ")).collect();
+        let from = if from.is_empty() { vec![String::new()] } else { from };
+        let mut rules = Vec::new();
+        for from in from {
+            let by = uplink.as_ref().map(|uplink| format!("iifname \"{uplink}\" ")).unwrap_or_default();
+            rules.push((PREROUTING, format!("{by}{from}{lead}")));
+            rules.extend(uplink.as_ref().map(|_| (INSIDE, format!("{from}{lead}"))));
         }
         rules.push((OUTPUT, lead));
         let led = format!("oifname \"{bridge}\" {ip} daddr {address} meta l4proto {proto} ct status dnat");
@@ -127,7 +131,7 @@ impl PortRules {
 
     /// The same as expressions.
     fn expressions(&self) -> Vec<(&'static str, Vec<DefaultNla>)> {
-        let Self { bridge, subnet, address, proto: (proto, _), first, last, inside, senders, .. } = self;
+        let Self { bridge, subnet, address, proto: (proto, _), first, last, inside, senders, uplink, .. } = self;
         let port = Some(*inside).filter(|inside| inside != first);
         let of_proto = || [l4proto(), equal(&[*proto])];
         let lead = || {
@@ -137,14 +141,17 @@ impl PortRules {
             lead.extend(dnat(*address, port));
             lead
         };
-        let from = |sender: &IpNet| of_prefix(End::Source, *sender);
-        let mut rules: Vec<_> = senders.iter().map(|sender| (PREROUTING, [from(sender), lead()].concat())).collect();
-        if senders.is_empty() {
-            rules.push((PREROUTING, lead()));
+        let from: Vec<_> = senders.iter().map(|sender| of_prefix(End::Source, *sender)).collect();
+        let from = if from.is_empty() { vec![Vec::new()] } else { from };
+        let mut rules = Vec::new();
+        for from in from {
+            let by = uplink.as_ref().map(|it| [rule::meta(rule::IIFNAME), equal(&rule::padded(it))].to_vec());
+            rules.push((PREROUTING, [by.unwrap_or_default(), from.clone(), lead()].concat()));
+            rules.extend(uplink.as_ref().map(|_| (INSIDE, [from, lead()].concat())));
         }
         rules.push((OUTPUT, lead()));
         let led = |bridge_is: u32, end| {
-            let mut led = vec![rule::name_of(bridge_is), equal(&rule::padded(bridge))];
+            let mut led = vec![rule::meta(bridge_is), equal(&rule::padded(bridge))];
             led.extend(of_prefix(end, (*address).into()));
             led.extend(of_proto());
             led.extend(translated());
@@ -159,7 +166,7 @@ impl PortRules {
             rules.push((FORWARD, answers));
         }
         let behind = snat_to_asked(self.family() == Family::V4).to_vec();
-        rules.push((CHAIN, [from(subnet), into(), behind].concat()));
+        rules.push((CHAIN, [of_prefix(End::Source, *subnet), into(), behind].concat()));
         rules
     }
 
@@ -182,14 +189,15 @@ impl PortRules {
 pub fn ensure_port_rules(wanted: &PortRules) -> Result<()> {
     let (comment, object) = (wanted.comment(), format!("nftables rules of port {}", wanted.comment()));
     checked(&comment, &wanted.bridge, &object)?;
+    wanted.uplink.iter().try_for_each(|uplink| checked(&comment, uplink, &object))?;
     if wanted.first != wanted.last && wanted.first != wanted.inside {
         let why = "the kernel's NAT has no offset between ranges of ports";
         return Err(Error::new(Kind::Unsupported, "set", object, why).remedy("give the ports inside the same numbers"));
     }
     let change = || -> Result<(), Failure> {
         let (socket, family) = (Socket::open()?, wanted.family());
-        let mut batch = vec![new_table(), new_chain(), isolation::chain()];
-        batch.extend(HOOKS.map(|(name, hook)| chain(name, hook)));
+        let mut batch = vec![new_table(), new_chain(), isolation::chain(), inward::chain(OUTPUT, HOOK_OUTPUT)];
+        batch.extend(inward::chains());
         batch.extend(rules(&socket, family)?.iter().filter(|rule| rule.is_of(&comment)).map(Rule::deletion));
         // Before what keeps others out.
         let additions = wanted.expressions();
@@ -222,14 +230,3 @@ pub fn port_rules(v4: bool) -> Result<Vec<String>> {
 
 /// Longest name of a network whose ports are published, beside what else is in a comment, bytes.
 pub const PORT_NAME_MAX: usize = NAME_MAX - " [ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535/tcp".len();
-
-fn chain(name: &str, hook: u32) -> Message {
-    let hook = vec![number(HOOK_NUMBER, hook), number(HOOK_PRIORITY, PRIORITY_DSTNAT.cast_unsigned())];
-    Message::new_chain(vec![
-        text(CHAIN_TABLE, TABLE),
-        text(CHAIN_NAME, name),
-        text(CHAIN_TYPE, "nat"),
-        number(CHAIN_POLICY, 1),
-        message::nested(CHAIN_HOOK, &hook),
-    ])
-}

@@ -67,10 +67,18 @@ const NETWORK_HEADER: u32 = 1;
 /// Of the source address in an IPv4 header, bytes.
 const SOURCE_OFFSET: u32 = 12;
 const ADDRESS_LEN: u32 = 4;
+/// `NFT_META_IIF`.
+pub(super) const IIF: u32 = 4;
+/// `NFT_META_OIF`.
+pub(super) const OIF: u32 = 5;
 /// `NFT_META_IIFNAME`.
 pub(super) const IIFNAME: u32 = 6;
 /// `NFT_META_OIFNAME`.
 pub(super) const OIFNAME: u32 = 7;
+/// `NFT_META_IIFTYPE`.
+pub(super) const IIFTYPE: u32 = 8;
+/// `NFT_META_OIFTYPE`.
+pub(super) const OIFTYPE: u32 = 9;
 /// `NFT_CMP_EQ`.
 pub(super) const EQUAL: u32 = 0;
 /// `NFT_CMP_NEQ`.
@@ -203,7 +211,7 @@ impl Leaving {
             Self::By(uplink) => vec![(EQUAL, uplink.as_str())],
             Self::NotBy(bridge) => vec![(DIFFERENT, bridge.as_str()), (DIFFERENT, LOOPBACK)],
         };
-        let compare = |(how, name)| [name_of(OIFNAME), expression("cmp", &compared(how, &padded(name)))];
+        let compare = |(how, name)| [meta(OIFNAME), expression("cmp", &compared(how, &padded(name)))];
         names.into_iter().flat_map(compare).collect()
     }
 }
@@ -228,8 +236,8 @@ pub(super) fn padded(name: &str) -> [u8; libc::IFNAMSIZ] {
     padded
 }
 
-/// Loads the name of an interface.
-pub(super) fn name_of(key: u32) -> DefaultNla {
+/// Loads what is known of a packet besides its bytes: name, number or type of an interface.
+pub(super) fn meta(key: u32) -> DefaultNla {
     expression("meta", &[number(META_KEY, key), number(META_DREG, REGISTER)])
 }
 

@@ -8,10 +8,10 @@ use std::net::IpAddr;
 use rtnetlink::packet_core::DefaultNla;
 
 use super::{
-    CHAIN, CHAIN_HOOK, CHAIN_NAME, CHAIN_POLICY, CHAIN_TABLE, CHAIN_TYPE, Failure, HOOK_NUMBER, HOOK_POSTROUTING,
-    HOOK_PRIORITY, Leaving, Message, PRIORITY_SRCNAT, Socket, TABLE, all_rules, checked, delete_rules,
+    CHAIN, Failure, HOOK_POSTROUTING, Leaving, Message, PRIORITY_SRCNAT, Socket, all_rules, base_chain, checked,
+    delete_rules,
     expressions::{Direction, End, is_local, of_connection, of_prefix, of_range, snat},
-    message::{self, Family, number, text},
+    message::Family,
     new_chain, new_table,
     rule::{self, Rule},
     rules, unsupported,
@@ -21,7 +21,7 @@ use fwd_base::Result;
 /// The chain that looks at what was translated.
 const SOURCE: &str = "source";
 /// After the translation.
-const PRIORITY: u32 = PRIORITY_SRCNAT + 10;
+const PRIORITY: i32 = PRIORITY_SRCNAT + 10;
 
 /// The addresses of the host behind which an endpoint appears.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,12 +113,5 @@ pub fn source_rules(v4: bool) -> Result<Vec<String>> {
 }
 
 fn chain() -> Message {
-    let hook = vec![number(HOOK_NUMBER, HOOK_POSTROUTING), number(HOOK_PRIORITY, PRIORITY)];
-    Message::new_chain(vec![
-        text(CHAIN_TABLE, TABLE),
-        text(CHAIN_NAME, SOURCE),
-        text(CHAIN_TYPE, "filter"),
-        number(CHAIN_POLICY, 1),
-        message::nested(CHAIN_HOOK, &hook),
-    ])
+    base_chain(SOURCE, "filter", HOOK_POSTROUTING, PRIORITY)
 }

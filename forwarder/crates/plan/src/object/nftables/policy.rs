@@ -11,7 +11,7 @@ use super::{Acts, Handling, Managed, removal, shell};
 use crate::{Actual, EndpointRecord, NetworkRecord};
 use fwd_base::text::word;
 use fwd_dataplane::{CountedRule, Refusals, Rule};
-use fwd_kernel::netlink::nft::{PolicyDirection, PolicyRule, PolicyRules, SourceRules, TABLE};
+use fwd_kernel::netlink::nft::{Guard, PolicyDirection, PolicyRule, PolicyRules, SourceRules, TABLE};
 
 /// `IPPROTO_ICMP` and `IPPROTO_ICMPV6`, which rules know as the same.
 const ICMP: u8 = 1;
@@ -23,6 +23,8 @@ const ICMPV6: u8 = 58;
 pub struct KernelPolicy {
     /// Name of the network.
     pub network: String,
+    /// Name of its host-side veth; none of an endpoint that may send from whatever it likes, and has no guard.
+    pub host_if: Option<String>,
     /// Its bridge, of which frames from port to port are to pass these rules, too.
     pub bridge: String,
     /// The endpoint's addresses.
@@ -37,11 +39,18 @@ pub struct KernelPolicy {
 
 impl KernelPolicy {
     /// `to` for an endpoint with a record, in place of the rules that it has; none where programs forward.
-    pub(crate) fn of(endpoint: &EndpointRecord, network: &NetworkRecord, to: Vec<Rule>) -> Option<Self> {
+    /// `host_if` is what its host-side veth is called now.
+    pub(crate) fn of(
+        endpoint: &EndpointRecord,
+        host_if: String,
+        network: &NetworkRecord,
+        to: Vec<Rule>,
+    ) -> Option<Self> {
         let (addresses, from) = (endpoint.addresses().collect(), endpoint.policy.clone());
         let broadcast = network.gateway.map(|gateway| gateway.broadcast());
-        let rules =
-            Self { network: network.name.clone(), bridge: network.bridge.clone(), addresses, broadcast, from, to };
+        let host_if = (!endpoint.allow_spoof).then_some(host_if);
+        let (network_name, bridge) = (network.name.clone(), network.bridge.clone());
+        let rules = Self { network: network_name, host_if, bridge, addresses, broadcast, from, to };
         (!network.datapath.is_ebpf()).then_some(rules)
     }
 
@@ -52,8 +61,20 @@ impl KernelPolicy {
 
     /// How many of `rules` there are then for each address, by what these are known by.
     pub(crate) fn counts(&self, rules: &[Rule]) -> impl Iterator<Item = (String, usize)> {
+        // The guard's are known by the first address.
+        let guard = self.guard(String::new(), 0).filter(|_| !rules.is_empty()).map_or(0, |guard| guard.rules().len());
+        let guard = [guard].into_iter().chain([0]);
         let count = |address: &IpAddr| self.rules(String::new(), *address, rules, &Counted::default()).rules().len();
-        self.comments().zip(self.addresses.iter().map(count).collect::<Vec<_>>())
+        let counts: Vec<usize> =
+            self.addresses.iter().zip(guard).map(|(address, guard)| count(address) + guard).collect();
+        self.comments().zip(counts)
+    }
+
+    /// The guard of its port, which has the number `index`, in a `network` that is called so in nftables.
+    #[must_use]
+    pub fn guard(&self, network: String, index: u32) -> Option<Guard> {
+        let (port, addresses) = (self.host_if.clone()?, self.addresses.clone());
+        Some(Guard { network, port, index, addresses })
     }
 
     /// Whether any of its rules is there.
@@ -139,7 +160,9 @@ impl Managed for KernelPolicy {
         let mut known = actual.records.endpoints.iter().filter(|it| it.network == self.network);
         let known = known.find(|it| it.addresses().any(|address| self.addresses.contains(&address)));
         let are_there = |(comment, count): (String, usize)| actual.host.policy_rules.get(&comment) == Some(&count);
-        known.is_some_and(|it| it.policy == self.to) && self.counts(&self.to).all(are_there)
+        // A bridge that was made anew calls netfilter no more.
+        let is_filtered = actual.host.net.link(&self.bridge).is_some_and(|bridge| bridge.filtered);
+        is_filtered && known.is_some_and(|it| it.policy == self.to) && self.counts(&self.to).all(are_there)
     }
 
     fn equivalent(&self, make: bool, _: &str) -> Vec<String> {
@@ -156,6 +179,12 @@ impl Managed for KernelPolicy {
             let rules = self.rules(self.network.clone(), *address, rules, &Counted::default()).rules();
             lines
                 .extend(rules.iter().map(|(chain, rule)| shell::nft(&format!("add rule {ip} {TABLE} {chain} {rule}"))));
+        }
+        if let Some(guard) = self.guard(self.network.clone(), 0) {
+            lines.push(format!("nft add table bridge {TABLE}"));
+            lines.extend(Guard::chains().map(|chain| shell::nft(&format!("add chain bridge {TABLE} {chain}"))));
+            let rules = guard.rules().into_iter();
+            lines.extend(rules.map(|(chain, rule)| shell::nft(&format!("add rule bridge {TABLE} {chain} {rule}"))));
         }
         lines
     }
@@ -179,6 +208,7 @@ mod tests {
     fn policy() -> KernelPolicy {
         KernelPolicy {
             network: "web".into(),
+            host_if: Some("v1".into()),
             bridge: "web".into(),
             addresses: Vec::new(),
             broadcast: Some([10, 77, 0, 255].into()),

@@ -32,5 +32,8 @@ impl Host {
     pub(crate) fn set_policy_rules(&mut self, of: &KernelPolicy, rules: &[Rule]) {
         of.comments().for_each(|comment| _ = self.policy_rules.remove(&comment));
         self.policy_rules.extend(of.counts(rules).filter(|(_, count)| *count > 0));
+        if let Some(bridge) = self.net.links.iter_mut().find(|link| link.name == of.bridge && !rules.is_empty()) {
+            bridge.filtered = true;
+        }
     }
 }

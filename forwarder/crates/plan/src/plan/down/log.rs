@@ -117,13 +117,19 @@ impl Removal<'_> {
         let kept = |name: &str| self.kept_networks().any(|network| network.name == name && network.gateway6.is_some());
         let gone = all.into_iter().filter(|network| !kept(network));
         gone.flat_map(|network| {
-            let (network, bridge, uplink) = (network.clone(), String::new(), None);
+            let network = network.clone();
             let entry = Some(Object::Undo(Undo::Rules6 { network: network.clone() }));
             let entry = entry.filter(|entry| self.actual.has(entry));
-            let subnet = ipnet::Ipv6Net::default();
             // Of several rules some may be left: whether all are there says nothing.
-            let rules =
-                object::Rules6 { network, bridge, subnet, uplink, masquerade: true, separation: Separation::default() };
+            let rules = object::Rules6 {
+                network,
+                bridge: String::new(),
+                subnet: ipnet::Ipv6Net::default(),
+                uplink: None,
+                masquerade: true,
+                separation: Separation::default(),
+                unguarded: false,
+            };
             [Object::Rules6(rules)].into_iter().chain(entry)
         })
         .collect()

@@ -1,0 +1,167 @@
+//! The guard of endpoints that have rules on the data path `kernel`, at their ports of the bridge: these go by addresses, which root inside
+//! could choose, and by what netfilter sees, which is nothing behind a tag of a VLAN.
+//!
+//! The same table in the family `bridge`. `guard_from` lets in what has an address of the endpoint, and of IPv6 what neighbours are found by and
+//! what is for groups from its address of the link; `guard_to` lets out what the rules have looked at: nothing for its address of the link but
+//! neighbour discovery, nothing with a tag. Their comment is `NETWORK ADDRESS`, with the first of its addresses.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use ipnet::{IpNet, Ipv6Net};
+use rtnetlink::packet_core::DefaultNla;
+
+use super::super::{
+    Failure, Socket, SourceRules, all_rules, base_chain, checked, delete_rules,
+    expressions::{End, accept, counter, equal, frame_type, is_neighbour_discovery, l4proto, not_of_prefix, of_prefix},
+    message::Family,
+    new_table,
+    rule::{self, Rule},
+    rules, unsupported,
+};
+use fwd_base::Result;
+
+const FROM: &str = "guard_from";
+const TO: &str = "guard_to";
+/// `NF_BR_PRE_ROUTING` and `NF_BR_FORWARD`.
+const HOOKS: [(&str, u32); 2] = [(FROM, 0), (TO, 2)];
+/// `NF_BR_PRI_FIRST` has room before it: before bridge netfilter has a look.
+const PRIORITY: i32 = -300;
+/// ETH_P_IP, ETH_P_ARP, ETH_P_IPV6.
+const IP: u16 = 0x0800;
+const ARP: u16 = 0x0806;
+const IP6: u16 = 0x86dd;
+/// `IPPROTO_ICMPV6`.
+const ICMPV6: u8 = 58;
+
+/// An endpoint, as its port of the bridge is guarded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Guard {
+    /// Name of the network.
+    pub network: String,
+    /// Name of the port, the endpoint's host-side veth.
+    pub port: String,
+    /// Its ifindex.
+    pub index: u32,
+    /// The endpoint's addresses, at least one.
+    pub addresses: Vec<IpAddr>,
+}
+
+impl Guard {
+    /// The comment of the rules; none of an endpoint without addresses.
+    #[must_use]
+    pub fn comment(&self) -> Option<String> {
+        self.addresses.first().map(|address| SourceRules::comment(&self.network, *address))
+    }
+
+    /// How nft(8) declares the chains.
+    #[must_use]
+    pub fn chains() -> [String; 2] {
+        let hooks = ["prerouting", "forward"];
+        std::array::from_fn(|place| {
+            format!("{} {{ type filter hook {} priority {PRIORITY}; }}", HOOKS[place].0, hooks[place])
+        })
+    }
+
+    fn has_ipv6(&self) -> bool {
+        self.addresses.iter().any(IpAddr::is_ipv6)
+    }
+
+    /// The rules, each with its chain, as nft(8) has them.
+    #[must_use]
+    pub fn rules(&self) -> Vec<(&'static str, String)> {
+        let (link, groups) = (link(), groups());
+        let mut from = vec!["ether type arp accept".to_owned()];
+        from.extend(self.addresses.iter().map(|address| match address {
+            IpAddr::V4(address) => format!("ip saddr {address} accept"),
+            IpAddr::V6(address) => format!("ip6 saddr {address} accept"),
+        }));
+        let mut to = vec!["ether type arp accept".to_owned(), "ether type ip accept".into()];
+        if self.has_ipv6() {
+            from.push("icmpv6 type 135-136 accept".into());
+            from.push(format!("ip6 saddr {link} ip6 daddr {groups} accept"));
+            to.push("icmpv6 type 135-136 accept".into());
+            to.push(format!("ip6 daddr != {link} accept"));
+        }
+        from.push("counter drop".into());
+        to.push("counter drop".into());
+        let port = &self.port;
+        let from = from.into_iter().map(|rule| (FROM, format!("iif \"{port}\" {rule}")));
+        from.chain(to.into_iter().map(|rule| (TO, format!("oif \"{port}\" {rule}")))).collect()
+    }
+
+    /// The same as expressions.
+    fn expressions(&self) -> Vec<(&'static str, Vec<DefaultNla>)> {
+        let discovery = || {
+            let mut all = vec![frame_type(), equal(&IP6.to_be_bytes()), l4proto(), equal(&[ICMPV6])];
+            all.extend(is_neighbour_discovery());
+            all
+        };
+        let of_type = |kind: u16| vec![frame_type(), equal(&kind.to_be_bytes())];
+        let mut from = vec![of_type(ARP)];
+        from.extend(self.addresses.iter().map(|address| {
+            let kind = if address.is_ipv4() { IP } else { IP6 };
+            [of_type(kind), of_prefix(End::Source, (*address).into())].concat()
+        }));
+        let mut to = vec![of_type(ARP), of_type(IP)];
+        if self.has_ipv6() {
+            let (link, groups) = (link(), groups());
+            from.push(discovery());
+            from.push([of_type(IP6), of_prefix(End::Source, link), of_prefix(End::Destination, groups)].concat());
+            to.push(discovery());
+            to.push([of_type(IP6), not_of_prefix(End::Destination, link)].concat());
+        }
+        let at = |end: u32| vec![rule::meta(end), equal(&self.index.to_ne_bytes())];
+        let of = |chain: &'static str, end: u32, accepted: Vec<Vec<DefaultNla>>| {
+            let rest = (chain, [at(end), vec![counter(0), rule::drop()]].concat());
+            let accepted = accepted.into_iter().map(move |it| (chain, [at(end), it, vec![accept()]].concat()));
+            accepted.chain([rest]).collect::<Vec<_>>()
+        };
+        [of(FROM, rule::IIF, from), of(TO, rule::OIF, to)].concat()
+    }
+}
+
+/// Addresses of the link.
+fn link() -> IpNet {
+    Ipv6Net::new_assert(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10).into()
+}
+
+/// Groups of multicast.
+fn groups() -> IpNet {
+    Ipv6Net::new_assert(Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0), 8).into()
+}
+
+/// Makes the rules of an endpoint what is given, in place of those that it has.
+///
+/// # Errors
+/// [`fwd_base::Kind::Unsupported`] where the kernel has no nf_tables for bridges, or without root.
+pub fn ensure_guard(wanted: &Guard) -> Result<()> {
+    let Some(comment) = wanted.comment() else { return Ok(()) };
+    let object = format!("nftables guard of {}", wanted.port);
+    checked(&comment, &wanted.port, &object)?;
+    let change = || -> Result<(), Failure> {
+        let socket = Socket::open()?;
+        let mut batch = vec![new_table()];
+        batch.extend(HOOKS.map(|(name, hook)| base_chain(name, "filter", hook, PRIORITY)));
+        batch.extend(rules(&socket, Family::Bridge)?.iter().filter(|rule| rule.is_of(&comment)).map(Rule::deletion));
+        batch.extend(wanted.expressions().iter().map(|(chain, it)| rule::addition(chain, &comment, it)));
+        socket.commit(&batch.into_iter().map(|message| message.of(Family::Bridge)).collect::<Vec<_>>())
+    };
+    change().map_err(|failure| unsupported(failure, "set", object))
+}
+
+/// Removes the guard of the endpoint with this address as the first of its own, and the table if no others are in it. False: there was none.
+///
+/// # Errors
+/// The kernel refuses.
+pub fn remove_guard(network: &str, address: IpAddr) -> Result<bool> {
+    let comment = SourceRules::comment(network, address);
+    delete_rules(Family::Bridge, |rule| rule.is_of(&comment), format!("nftables guard of {address}"))
+}
+
+/// The comments of the rules that guard endpoints, one for each rule.
+///
+/// # Errors
+/// The kernel refuses. A kernel without nf_tables has none.
+pub fn guard_rules() -> Result<Vec<String>> {
+    Ok(all_rules(Family::Bridge)?.into_iter().filter_map(|rule| rule.comment).collect())
+}
