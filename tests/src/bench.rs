@@ -9,7 +9,7 @@ use forwarder::{
 };
 use nix::sys::signal::Signal;
 
-use crate::fwd::{Fwd, LIMIT};
+use crate::fwd::{Fwd, LIMIT, binary};
 
 /// What this kernel has.
 const HERE: [Path; 6] =
@@ -50,7 +50,7 @@ fn every_path_is_measured_or_says_what_is_missing() {
         let name = path.path;
         let Some(reason) = &path.unavailable else {
             assert!(HERE.contains(&name) || name.is_fwd(), "{name} is here");
-            assert_eq!(path.metrics.iter().map(|it| it.metric).collect::<Vec<_>>(), Metric::ALL, "{name}");
+            assert_eq!(path.metrics.iter().map(|it| it.metric).collect::<Vec<_>>(), Metric::USUAL, "{name}");
             for metric in &path.metrics {
                 assert!(metric.value.median > 0.0 && metric.rounds.len() == 2, "{name}: {metric:?}");
                 assert!(metric.to_host.is_some() && (0.0..=1.0).contains(&metric.lost), "{name}: {metric:?}");
@@ -84,13 +84,76 @@ fn is_whole(report: &Report, measured: &[Path]) {
     for name in measured {
         let path = report.paths.iter().find(|path| path.path == *name).expect("it was asked for");
         assert_eq!(path.unavailable, None, "{name}");
-        assert_eq!(path.metrics.iter().map(|it| it.metric).collect::<Vec<_>>(), Metric::ALL, "{name}");
+        assert_eq!(path.metrics.iter().map(|it| it.metric).collect::<Vec<_>>(), Metric::USUAL, "{name}");
         for metric in &path.metrics {
             assert!(metric.value.median > 0.0 && metric.to_host.is_some(), "{name}: {metric:?}");
         }
         let has_overhead = report.overheads.iter().any(|it| it.path == *name && it.of_bridge.is_some());
         assert!(has_overhead || *name == Path::Host, "{name}: {:?}", report.overheads);
     }
+}
+
+#[test]
+fn rates_are_measured_when_they_are_named_and_distributions_are_logged() {
+    let fwd = Fwd::new();
+    let directory = tempfile::tempdir().expect("a directory");
+    let log = directory.path().join("bench.hlog");
+    let metrics = "tcp-rr,udp-throughput,udp-establish,tcp-establish,tcp-teardown";
+    let asked = ["--paths", "host,fwd-tc,nft-masquerade", "--metrics", metrics, "--rounds", "1", "--duration", "200ms"];
+    let report = report(&fwd, &[&asked[..], &["--export-hdr", log.to_str().expect("UTF-8")]].concat());
+    for path in &report.paths {
+        assert_eq!(path.metrics.len(), 5, "{}: {:?}", path.path, path.unavailable);
+        for metric in &path.metrics {
+            assert!(
+                metric.value.median > 0.0 && metric.to_host.is_some() && metric.lost == 0.0,
+                "{}: {metric:?}",
+                path.path
+            );
+        }
+        let variation =
+            path.metrics[0].latency.as_ref().and_then(|latency| latency.variation).expect("round trips vary");
+        assert!(variation.above_least.median > 0.0 && variation.in_a_row.is_some(), "{variation:?}");
+    }
+    let log = fs::read_to_string(log).expect("it was written");
+    let tags: Vec<&str> = log.lines().filter_map(|line| line.strip_prefix("Tag=")?.split(',').next()).collect();
+    assert_eq!(tags, ["host/tcp-rr", "fwd-tc/tcp-rr", "nft-masquerade/tcp-rr"], "{log}");
+}
+
+#[test]
+fn requests_at_a_fixed_rate_have_their_times_from_when_they_were_due() {
+    let fwd = Fwd::new();
+    let asked = ["--paths", "host,fwd-tc", "--rounds", "1", "--duration", "200ms"];
+    // Far more than any machine answers: each request waits for all before it.
+    let report = report(&fwd, &[&asked[..], &["--rate", "1000000"]].concat());
+    assert_eq!(report.settings.rate, Some(1_000_000));
+    for path in &report.paths {
+        assert_eq!(path.metrics.iter().map(|it| it.metric).collect::<Vec<_>>(), [Metric::TcpRr, Metric::UdpRr]);
+        let slowest = path.metrics.iter().filter_map(|it| it.latency.as_ref()).map(|it| it.max.median);
+        // Half of nearly 200 ms.
+        assert!(slowest.clone().count() == 2 && slowest.into_iter().all(|max| max > 80_000.0), "{:?}", path.metrics);
+        let said = format!("{} did not keep up with --rate 1000000", path.path.title());
+        assert!(report.warnings.iter().any(|warning| warning.contains(&said)), "{:?}", report.warnings);
+    }
+}
+
+#[test]
+fn two_builds_are_compared_in_turn() {
+    let program = binary().with_file_name("fwd-bench-against");
+    let run = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(&program);
+        command.arg(binary()).arg(binary()).args(arguments);
+        Process::spawn(command).expect("it is built beside fwd").wait(LIMIT).expect("it comes to its end")
+    };
+    let output = run(&["--json", "2", "--", "--paths", "host,veth-floor", "--metrics", "udp-rr", "--duration", "20ms"]);
+    assert!(output.status.success(), "{}", output.stderr);
+    let compared: serde_json::Value = serde_json::from_str(&output.stdout).expect("JSON");
+    assert_eq!(compared["pairs"], 2, "{compared}");
+    let rows = compared["rows"].as_array().expect("rows");
+    assert_eq!(rows.iter().map(|row| row["path"].as_str()).collect::<Vec<_>>(), [Some("host"), Some("veth-floor")]);
+    assert!(rows.iter().all(|row| row["ratio"]["median"].as_f64() > Some(0.0)), "{compared}");
+    // What `fwd bench` refuses is passed on.
+    let output = run(&["1", "--", "--paths", "nowhere"]);
+    assert!(output.stderr.contains("nowhere") && output.status.code() == Some(1), "{}", output.stderr);
 }
 
 #[test]
@@ -123,7 +186,7 @@ fn ways_in_to_a_published_port_are_measured_over_ipv6() {
     let report = report(&fwd, &asked);
     assert_eq!((report.settings.family, report.settings.published), (Family::V6, true));
     for path in &report.paths {
-        assert_eq!(path.metrics.iter().map(|it| it.metric).collect::<Vec<_>>(), Metric::ALL, "{}", path.path);
+        assert_eq!(path.metrics.iter().map(|it| it.metric).collect::<Vec<_>>(), Metric::USUAL, "{}", path.path);
     }
     assert_eq!(report.overheads.iter().map(|it| it.path).collect::<Vec<_>>(), [Path::FwdTc; 2]);
 }
@@ -216,6 +279,7 @@ fn what_makes_no_sense_is_refused_before_anything_is_set_up() {
     fwd.expect_error(&["bench", "--duration", "5"], 2, &["--duration", "250ms"]);
     fwd.expect_error(&["bench", "--namespaces", "1001"], 2, &["1000"]);
     fwd.expect_error(&["bench", "--quick", "--rounds", "3"], 2, &["--quick"]);
+    fwd.expect_error(&["bench", "--rate", "9", "--metrics", "udp-64"], 2, &["--rate", "tcp-rr,udp-rr"]);
     // Where this machine has none of the paths, that is the error.
     fwd.expect_error(&["bench", "--paths", "nft-flowtable"], 5, &["flow table", "nft_flow_offload"]);
 }

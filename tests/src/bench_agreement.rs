@@ -34,7 +34,7 @@ fn peers<'a>(client: &'a Netns, server: &'a Netns, address: Ipv4Addr) -> Peers<'
 fn figure(tool: Tool, metric: Metric, peers: &Peers<'_>) -> f64 {
     let usual = [Duration::from_millis(500), Duration::from_millis(200)];
     let [duration, warm_up] = tool.times(usual[0]).expect("a short time").unwrap_or(usual);
-    let work = Work { metric, size: 64, streams: 1, warm_up, duration };
+    let work = Work { metric, size: 64, streams: 1, rate: None, warm_up, duration };
     let sample = tool.run(peers, &work).unwrap_or_else(|error| panic!("{metric} by {}: {error}", tool.id()));
     sample.figure(metric)
 }

@@ -31,11 +31,12 @@ struct Export {
 impl Exports {
     /// Checks that every file can be written. None is changed yet, and none is left behind.
     pub(super) fn prepare(args: &ExportArgs) -> Result<Self> {
-        let ExportArgs { export_json, export_markdown, export_html } = args;
-        let all: [(&str, &Option<PathBuf>, Format); 3] = [
+        let ExportArgs { export_json, export_markdown, export_html, export_hdr } = args;
+        let all: [(&str, &Option<PathBuf>, Format); 4] = [
             ("--export-json", export_json, json),
             ("--export-markdown", export_markdown, render::markdown),
             ("--export-html", export_html, render::html),
+            ("--export-hdr", export_hdr, render::hdr_log),
         ];
         let mut files: Vec<Export> = Vec::new();
         for (option, file, content) in all {
@@ -123,6 +124,7 @@ mod tests {
             warm_up: 0.5,
             size: 64,
             streams: 1,
+            rate: None,
             namespaces: 1,
             flows: 0,
             with: "fwd".into(),
@@ -152,7 +154,12 @@ mod tests {
     fn every_format_gets_its_file_and_nothing_before_the_end() {
         let directory = tempfile::tempdir().unwrap();
         let path = |name: &str| Some(directory.path().join(name));
-        let args = ExportArgs { export_json: path("a"), export_markdown: path("b"), export_html: path("c") };
+        let args = ExportArgs {
+            export_json: path("a"),
+            export_markdown: path("b"),
+            export_html: path("c"),
+            export_hdr: path("d"),
+        };
         let exports = Exports::prepare(&args).unwrap();
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0, "nothing is left before the report is there");
         let report = report();
@@ -162,6 +169,7 @@ mod tests {
         assert_eq!((&back.started, back.paths.len()), (&report.started, report.paths.len()));
         assert!(read("b").starts_with("# fwd bench"));
         assert!(read("c").starts_with("<!DOCTYPE html>"));
+        assert!(read("d").starts_with("#[Histogram log format version"));
     }
 
     #[test]

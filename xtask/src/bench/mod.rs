@@ -3,6 +3,7 @@
 //! What each source printed last is kept in docs/benchmarks; the table is made from these files alone, so that a part can be
 //! measured again by itself, and that no verdict can be typed.
 
+mod against;
 mod figure;
 mod page;
 mod source;
@@ -38,6 +39,10 @@ pub(crate) struct Arguments {
     /// Compare our own load with other programs over the same paths instead: [--json] [ROUNDS]
     #[arg(long, value_name = "ARGUMENTS", num_args = 0.., allow_hyphen_values = true)]
     check: Option<Vec<OsString>>,
+    /// Compare this checkout with the commit REV in turn instead: REV [--json] [PAIRS] [-- ARGUMENTS of fwd bench]
+    #[arg(long, value_name = "REV", num_args = 1.., allow_hyphen_values = true)]
+    #[arg(conflicts_with_all = ["only", "table", "check"])]
+    against: Option<Vec<OsString>>,
 }
 
 impl Arguments {
@@ -52,6 +57,9 @@ impl Arguments {
 pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
     if let Some(passed) = &arguments.check {
         return measure::bench_check(workspace, passed);
+    }
+    if let Some((rev, passed)) = arguments.against.as_deref().and_then(<[OsString]>::split_first) {
+        return against::run(workspace, &rev.to_string_lossy(), passed);
     }
     if arguments.table {
         return show(workspace);

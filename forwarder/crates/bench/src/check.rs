@@ -124,7 +124,7 @@ impl Both {
     fn measure(&mut self, sandbox: &Sandbox, metric: Metric, duration: Duration) -> Result<()> {
         for tool in [Tool::Fwd, other(metric)] {
             let [duration, warm_up] = tool.times(duration)?.unwrap_or([duration, WARM_UP]);
-            let work = Work { metric, size: 64, streams: 1, warm_up, duration };
+            let work = Work { metric, size: 64, streams: 1, rate: None, warm_up, duration };
             let sample = persistently(tool, &sandbox.peers(), &work)?;
             let figures = if tool == Tool::Fwd { &mut self.ours } else { &mut self.theirs };
             figures.push(sample.figure(metric));

@@ -3,8 +3,9 @@
 //! [`path`] sets a path up, [`load`] is what runs over it, [`run()`](run()) measures all in rounds, [`report`] is what is known
 //! afterwards. Rounds go over all paths in turn, so that each has its share of what else the machine does; paths are compared
 //! within a round. Each round has sandboxes of its own, so that what differs from one to the next is in the intervals, too.
-//! [`check`] compares our own load with that of other programs; [`measuring`] is what the programs share that measure the project itself.
+//! [`check`] compares our own load with that of other programs, [`against`] two builds of `fwd`; [`measuring`] is what the programs share that measure the project itself.
 
+pub mod against;
 pub mod check;
 mod comparison;
 pub mod control;
@@ -13,6 +14,7 @@ mod host_load;
 pub mod live;
 pub mod load;
 pub mod measuring;
+mod metric;
 mod options;
 pub mod path;
 mod plan;
@@ -30,6 +32,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     comparison::{Comparison, Family},
+    metric::Metric,
     options::Options,
     plan::Variant,
     run::{Measuring, Progress, run},
@@ -66,27 +69,6 @@ pub enum Path {
     DockerProxy,
     /// No sandbox: from a namespace of this machine to `fwd bench --serve` elsewhere, whatever is between them. Measured alone.
     Live,
-}
-
-/// What is measured over a path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Metric {
-    /// Request and reply over one TCP connection; half the round trip, microseconds.
-    TcpRr,
-    /// The same over UDP.
-    UdpRr,
-    /// Connect, request, reply, reset; per second.
-    TcpCrr,
-    /// One-way TCP from the client, bits per second.
-    TcpStreamOut,
-    /// One-way TCP to the client, bits per second.
-    TcpStreamIn,
-    /// UDP datagrams of 64 bytes from the client that arrive, per second.
-    #[serde(rename = "udp-64")]
-    Udp64,
-    /// UDP datagrams as long as the MTU allows that arrive, per second.
-    UdpMtu,
 }
 
 impl Path {
@@ -219,67 +201,7 @@ impl Path {
     }
 }
 
-impl Metric {
-    /// What it is, for the help.
-    #[must_use]
-    pub const fn what(self) -> &'static str {
-        match self {
-            Self::TcpRr => "half a round trip over one TCP connection, median",
-            Self::UdpRr => "half a round trip over UDP, median",
-            Self::TcpCrr => "connections per second: connect, request, reply, reset",
-            Self::TcpStreamOut => "bulk TCP from the client",
-            Self::TcpStreamIn => "bulk TCP to the client",
-            Self::Udp64 => "datagrams of 64 bytes from the client that arrive",
-            Self::UdpMtu => "datagrams as long as the MTU that arrive",
-        }
-    }
-
-    /// All, in the order in which they are shown.
-    pub const ALL: [Self; 7] =
-        [Self::TcpRr, Self::UdpRr, Self::TcpCrr, Self::TcpStreamOut, Self::TcpStreamIn, Self::Udp64, Self::UdpMtu];
-
-    /// As typed after `--metrics` and as in JSON: `tcp-rr`.
-    #[must_use]
-    pub const fn id(self) -> &'static str {
-        match self {
-            Self::TcpRr => "tcp-rr",
-            Self::UdpRr => "udp-rr",
-            Self::TcpCrr => "tcp-crr",
-            Self::TcpStreamOut => "tcp-stream-out",
-            Self::TcpStreamIn => "tcp-stream-in",
-            Self::Udp64 => "udp-64",
-            Self::UdpMtu => "udp-mtu",
-        }
-    }
-
-    /// For the reader of a table, by the name that people know it by: `TCP_RR`.
-    #[must_use]
-    pub const fn title(self) -> &'static str {
-        match self {
-            Self::TcpRr => "TCP_RR",
-            Self::UdpRr => "UDP_RR",
-            Self::TcpCrr => "TCP_CRR",
-            Self::TcpStreamOut => "TCP_STREAM out",
-            Self::TcpStreamIn => "TCP_STREAM in",
-            Self::Udp64 => "UDP 64 B",
-            Self::UdpMtu => "UDP MTU",
-        }
-    }
-
-    /// Whether less is better: it is a time.
-    #[must_use]
-    pub const fn is_latency(self) -> bool {
-        matches!(self, Self::TcpRr | Self::UdpRr)
-    }
-}
-
 impl fmt::Display for Path {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.id())
-    }
-}
-
-impl fmt::Display for Metric {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.id())
     }
@@ -287,15 +209,12 @@ impl fmt::Display for Metric {
 
 #[cfg(test)]
 mod tests {
-    use super::{Metric, Path};
+    use super::Path;
 
     #[test]
     fn names_are_those_of_the_json() {
         for path in Path::every() {
             assert_eq!(serde_json::to_value(path).expect("a name"), path.id());
-        }
-        for metric in Metric::ALL {
-            assert_eq!(serde_json::to_value(metric).expect("a name"), metric.id());
         }
     }
 }

@@ -52,6 +52,7 @@ pub fn run(options: &Options, live: &Live<'_>, interrupt: &Interrupt, progress: 
     let tasks = [Task { variant: LIVE, metrics: options.metrics.clone() }];
     let mut warnings = warnings::all(LIVE.scale, &tasks, &records, &environment, &[], load.load());
     warnings.extend(warnings::ended_early(&tasks, options.rounds, &records));
+    warnings.extend(warnings::behind(options.rate, &tasks, &records));
     let metric = |metric: &Metric| summary::metric_report(*metric, records.of(LIVE, *metric)?, None);
     let metrics = options.metrics.iter().filter_map(metric).collect();
     Ok(Report {
@@ -75,7 +76,7 @@ fn measure(
     interrupt: &Interrupt,
     progress: &mut dyn Progress,
 ) -> Result<Records> {
-    let Options { ref metrics, rounds, duration, warm_up, size, streams, .. } = *options;
+    let Options { ref metrics, rounds, duration, warm_up, size, streams, rate, .. } = *options;
     let mut records = Records::default();
     let (began, all, mut done) = (Instant::now(), metrics.len() * rounds, 0);
     for round in 1..=rounds {
@@ -86,7 +87,7 @@ fn measure(
             let each = if done == 0 { duration + warm_up } else { began.elapsed() / done as u32 };
             let left = each * (all - done) as u32;
             progress.measuring(&Measuring { variant: &LIVE, metric, round, done, all, left });
-            records.add(LIVE, metric, &remote.run(&Work { metric, size, streams, warm_up, duration })?);
+            records.add(LIVE, metric, &remote.run(&Work { metric, size, streams, rate, warm_up, duration })?);
             done += 1;
         }
     }

@@ -1,5 +1,5 @@
 //! What the programs that measure the project itself have in common: `fwd-packets`, `fwd-host-cost`, `fwd-rates`,
-//! `fwd-stores`, `fwd-thousand` and `fwd-bench-check`.
+//! `fwd-stores`, `fwd-thousand`, `fwd-bench-check` and `fwd-bench-against`.
 
 use fwd_base::{Error, Kind, Result};
 

@@ -27,6 +27,8 @@ pub struct Options {
     pub size: usize,
     /// TCP connections at once in a stream.
     pub streams: usize,
+    /// Requests per second at fixed times, for round trips; else the next when the last is answered.
+    pub rate: Option<u32>,
     /// Namespaces that are up; more than one is also compared with fewer.
     pub namespaces: usize,
     /// Flows in the table beside the measured one; more than none is also compared with fewer.

@@ -1,5 +1,6 @@
 //! What a run of `fwd bench` found out: the document of `--json`, from which tables and pages are made.
 
+use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
 use super::{Family, Metric, Path};
@@ -96,6 +97,9 @@ pub struct Settings {
     pub size: usize,
     /// TCP connections at once in a stream.
     pub streams: usize,
+    /// Requests per second at fixed times, of round trips; none where the next is sent when the last is answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<u32>,
     /// Namespaces that are up, of which one is measured.
     pub namespaces: usize,
     /// Flows that are in the table beside the measured one.
@@ -169,10 +173,27 @@ pub struct Latency {
     pub p999: Estimate,
     /// The slowest of a round.
     pub max: Estimate,
+    /// How much they differ; none in reports of before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variation: Option<Variation>,
     /// The 99th percentile's ratio to [`Path::Host`]'s in the same round.
     pub p99_to_host: Option<Estimate>,
     /// The distribution over all rounds: microseconds, and the share that took at most so long, rising.
     pub cdf: Vec<[f64; 2]>,
+    /// The same as it was kept, nanoseconds of whole round trips or connections: for logs of histograms, and not in the document.
+    #[serde(skip)]
+    pub times: Option<Histogram<u64>>,
+}
+
+/// Delay variation, microseconds of half round trips (connections: from connect to reset).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Variation {
+    /// The 99.9th percentile above the least of a round: RFC 8219, section 7.3.1; RFC 5481, section 4.2.
+    pub above_least: Estimate,
+    /// The 99th percentile above the median.
+    pub above_median: Estimate,
+    /// The 99th percentile of how far two in a row lie apart, either way: RFC 3393; RFC 8219, section 7.3.2.
+    pub in_a_row: Option<Estimate>,
 }
 
 /// What a path takes more than [`Path::Host`] in the same round.

@@ -69,7 +69,10 @@ pub fn run(options: &Options, interrupt: &Interrupt, progress: &mut dyn Progress
     environment.offloads = offloads;
     let mut warnings = warnings::all(bench.main, &bench.tasks, &records, &environment, &bench.failed, load.load());
     warnings.extend(
-        warnings::ended_early(&bench.tasks, options.rounds, &records).into_iter().chain(bench.one_set_up(options)),
+        warnings::ended_early(&bench.tasks, options.rounds, &records)
+            .into_iter()
+            .chain(bench.one_set_up(options))
+            .chain(warnings::behind(options.rate, &bench.tasks, &records)),
     );
     let report = Report {
         schema: SCHEMA,
@@ -201,8 +204,8 @@ pub(super) fn interrupted() -> Error {
 
 /// Measures one metric as it was asked for.
 fn again(sandbox: &Sandbox, options: &Options, metric: Metric) -> Result<Sample> {
-    let Options { size, streams, warm_up, duration, .. } = *options;
-    persistently(options.with, &sandbox.peers(), &Work { metric, size, streams, warm_up, duration })
+    let Options { size, streams, rate, warm_up, duration, .. } = *options;
+    persistently(options.with, &sandbox.peers(), &Work { metric, size, streams, rate, warm_up, duration })
 }
 
 /// Measures, and does so again, for longer, if it failed: what else the machine does may leave a short measurement nothing.
@@ -220,7 +223,7 @@ pub(super) fn persistently(with: Tool, peers: &Peers<'_>, work: &Work) -> Result
 
 /// Makes sure that a path carries packets.
 fn carries(sandbox: &Sandbox, options: &Options) -> Result<()> {
-    let trial = Options { duration: TRIAL, warm_up: TRIAL, with: Tool::Fwd, ..options.clone() };
+    let trial = Options { duration: TRIAL, warm_up: TRIAL, with: Tool::Fwd, rate: None, ..options.clone() };
     again(sandbox, &trial, Metric::TcpRr).map(drop)
 }
 
@@ -239,9 +242,9 @@ pub(super) fn pinned() -> Result<([usize; 2], [usize; 2])> {
 
 /// What was asked for; `version` is that of the program that makes the load, if it is another one.
 pub(super) fn settings(options: &Options, version: Option<String>) -> Settings {
-    let Options { way, paths: _, ref metrics, rounds, duration, warm_up, size, streams, namespaces, flows, with } =
+    let Options { way, paths: _, ref metrics, rounds, duration, warm_up, size, streams, rate, namespaces, flows, with } =
         *options;
-    let left_out = Metric::ALL.into_iter().filter(|metric| !metrics.contains(metric) && !with.measures(*metric));
+    let left_out = Metric::USUAL.into_iter().filter(|metric| !metrics.contains(metric) && !with.measures(*metric));
     Settings {
         family: way.family,
         published: way.published,
@@ -251,6 +254,7 @@ pub(super) fn settings(options: &Options, version: Option<String>) -> Settings {
         warm_up: warm_up.as_secs_f64(),
         size,
         streams,
+        rate,
         namespaces,
         flows,
         with: with.id().into(),

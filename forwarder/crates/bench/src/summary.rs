@@ -4,8 +4,8 @@ use super::{
     Comparison, GROWS_WITH, Metric, Path,
     path::Scale,
     plan::{self, Task, Variant},
-    record::{Records, Rounds, unit},
-    report::{Growth, GrowthPoint, Latency, MetricReport, Overhead, PathReport},
+    record::{self, Records, Rounds, unit},
+    report::{Growth, GrowthPoint, Latency, MetricReport, Overhead, PathReport, Variation},
     statistics,
 };
 use fwd_base::Error;
@@ -77,8 +77,22 @@ fn latency(metric: Metric, rounds: &Rounds, host: Option<&Rounds>) -> Option<Lat
         p99: estimate(2)?,
         p999: estimate(3)?,
         max: estimate(4)?,
+        variation: variation(rounds),
         p99_to_host: host.and_then(|host| statistics::ratio(&column(rounds, 2), &column(host, 2))),
         cdf: statistics::cumulative(rounds.merged.as_ref()?, unit(metric)),
+        times: rounds.merged.clone(),
+    })
+}
+
+fn variation(rounds: &Rounds) -> Option<Variation> {
+    let of = |which: fn(&record::Variation) -> f64| {
+        let values: Vec<f64> = rounds.variation.iter().map(which).filter(|value| value.is_finite()).collect();
+        statistics::estimate(&values)
+    };
+    Some(Variation {
+        above_least: of(|it| it.above_least)?,
+        above_median: of(|it| it.above_median)?,
+        in_a_row: of(|it| it.in_a_row),
     })
 }
 

@@ -14,6 +14,8 @@ use super::{
 const SPREAD: f64 = 0.05;
 /// Share of the time that the hypervisor may give to others.
 const STEAL: f64 = 0.01;
+/// Share of the requests that were due which have to be answered within the time.
+const KEPT_UP: f64 = 0.98;
 /// Rounds below which an interval says little.
 const FEW_ROUNDS: usize = 5;
 
@@ -79,6 +81,20 @@ fn unsteady(main: Scale, metrics: &[Metric], records: &Records) -> Option<String
     })
 }
 
+/// Variants over which fewer requests were answered than were due: what they waited for each other is in their times.
+pub(super) fn behind(rate: Option<u32>, tasks: &[Task], records: &Records) -> Vec<String> {
+    let Some(rate) = rate else { return Vec::new() };
+    let late = |(variant, metric): (Variant, Metric)| {
+        let answered = statistics::median(&records.of(variant, metric)?.per_second);
+        (answered < f64::from(rate) * KEPT_UP).then(|| {
+            let (title, path) = (metric.title(), variant.path.title());
+            format!("{path} did not keep up with --rate {rate}: {title} had {answered:.0} a second, so its times grow with --duration")
+        })
+    };
+    let all = tasks.iter().flat_map(|task| task.metrics.iter().map(|metric| (task.variant, *metric)));
+    all.filter_map(late).collect()
+}
+
 /// Neighbours in the order of their medians whose difference within a round may as well be the other way round.
 fn undecided(main: Scale, metric: Metric, tasks: &[Task], records: &Records) -> Option<String> {
     let here = tasks.iter().map(|task| task.variant).filter(|variant| variant.scale == main);
@@ -114,7 +130,8 @@ mod tests {
             for micros in *halves {
                 let mut latency = Histogram::new(3).expect("a histogram");
                 latency.record((micros * 2e3) as u64).expect("it fits");
-                let sample = Sample { per_second: 5e5 / micros, latency: Some(latency), cpu_ns: None, lost: 0.0 };
+                let sample =
+                    Sample { per_second: 5e5 / micros, latency: Some(latency), changes: None, cpu_ns: None, lost: 0.0 };
                 records.add(variant, Metric::TcpRr, &sample);
             }
         }
@@ -135,6 +152,16 @@ mod tests {
     #[test]
     fn a_quiet_machine_is_not_warned_about() {
         assert_eq!(of(&[HOST, (Path::FwdTc, &[7.9, 7.94, 7.88, 7.91, 7.9])], &quiet(), 0.3), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_path_that_answers_less_than_is_asked_is_named() {
+        let (tasks, records) = records(&[HOST, (Path::FwdTc, &[9.0, 9.1, 9.2])]);
+        assert_eq!(behind(None, &tasks, &records), [""; 0]);
+        assert_eq!(behind(Some(50_000), &tasks, &records), [""; 0]);
+        let said = behind(Some(70_000), &tasks, &records);
+        assert_eq!(said.len(), 1, "{said:?}");
+        assert!(said[0].starts_with("fwd tc did not keep up with --rate 70000: TCP_RR had 54945 a second"), "{said:?}");
     }
 
     #[test]

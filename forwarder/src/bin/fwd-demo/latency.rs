@@ -16,6 +16,7 @@ const WORK: Work = Work {
     metric: Metric::TcpRr,
     size: 64,
     streams: 1,
+    rate: None,
     warm_up: Duration::from_millis(3),
     duration: Duration::from_millis(10),
 };

@@ -16,4 +16,7 @@ pub(crate) struct ExportArgs {
     /// Also write a page with plots to FILE, which needs nothing else
     #[arg(long, value_name = "FILE", help_heading = "Exports")]
     pub(crate) export_html: Option<PathBuf>,
+    /// Also write the distributions to FILE as an HdrHistogram log, tagged by path and metric
+    #[arg(long, value_name = "FILE", help_heading = "Exports")]
+    pub(crate) export_hdr: Option<PathBuf>,
 }

@@ -6,14 +6,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hdrhistogram::Histogram;
-
 use super::{
     Sample, Server, Work,
-    kind::{connect, flood, ping, stream},
-    load_request::{LoadRequest, Window},
-    secret::Key,
-    socket,
+    kind::{connect, cycle, flood, flows, ping, stream},
+    load_request::{LoadRequest, Ready},
+    search, socket,
+    time::{times::Times, window::Window},
     workers::{Count, LoadCpus, Workers},
 };
 use crate::Metric;
@@ -27,15 +25,6 @@ const BITS: f64 = 8.0;
 /// How often it looks whether the load still runs.
 const INTERVAL: Duration = Duration::from_millis(50);
 
-/// A server that is ready.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Ready {
-    /// Where.
-    pub(super) address: SocketAddr,
-    /// With which its load begins.
-    pub(super) key: Key,
-}
-
 /// Runs the client in `ns` against a server.
 pub(super) fn run(
     ns: &Netns,
@@ -45,6 +34,9 @@ pub(super) fn run(
     cpus: LoadCpus,
     server: &mut dyn Server,
 ) -> Result<Sample> {
+    if request.metric == Metric::UdpThroughput {
+        return search::run(ns, request, work, ready, cpus, server);
+    }
     let (workers, window) = ns.run(|| start(request, work, ready, cpus))?;
     let (begin, end) = cpus.beside(|| {
         await_until(window.begin, &workers)?;
@@ -53,10 +45,20 @@ pub(super) fn run(
         await_until(window.end.max(Instant::now() + work.duration), &workers)?;
         Ok((begin, [workers.count()?, server.count()?]))
     })?;
-    let latency = workers.stop()?;
+    let timed = workers.tally().timed_rate();
+    let times = workers.stop()?;
     let [here, there] = [(begin[0], end[0]), (begin[1], end[1])].map(|(begin, end)| Progress::of(&begin, &end));
-    let sample = sample(request.metric, &here, &there, latency);
+    let mut sample = sample(request.metric, &here, &there, times);
+    if is_timed(request.metric) {
+        // Both ends did something else besides.
+        (sample.per_second, sample.cpu_ns) = (timed.unwrap_or(0.0), None);
+    }
     if sample.per_second > 0.0 { Ok(sample) } else { Err(nothing(request.metric, ready.address, &here)) }
+}
+
+/// Whether the client times what it is about by itself.
+const fn is_timed(metric: Metric) -> bool {
+    matches!(metric, Metric::UdpEstablish | Metric::TcpEstablish | Metric::TcpTeardown)
 }
 
 /// The way there takes everything and gives nothing back.
@@ -65,24 +67,32 @@ fn nothing(metric: Metric, address: SocketAddr, here: &Progress) -> Error {
         Metric::Udp64 | Metric::UdpMtu => {
             (socket::udp(address), format!("none of {:.0} datagrams a second arrived", here.amount))
         }
+        Metric::UdpEstablish => (socket::udp(address), "no row of flows was answered while it was measured".to_owned()),
         _ => (socket::tcp(address), "nothing was exchanged while it was measured".to_owned()),
     };
     Error::new(Kind::Failed, "measure the path to", object, what)
 }
 
 /// What both sides' progress comes to.
-fn sample(metric: Metric, here: &Progress, there: &Progress, latency: Option<Histogram<u64>>) -> Sample {
+fn sample(metric: Metric, here: &Progress, there: &Progress, times: Option<Times>) -> Sample {
     // Counted where it arrives, and per how many of it the CPU time is.
     let (arrived, sent, per) = match metric {
-        Metric::TcpRr | Metric::UdpRr | Metric::TcpCrr => (here.amount, here.amount, 1.0),
-        Metric::Udp64 | Metric::UdpMtu => (there.amount, here.amount, 1.0),
+        Metric::TcpRr
+        | Metric::UdpRr
+        | Metric::TcpCrr
+        | Metric::UdpEstablish
+        | Metric::TcpEstablish
+        | Metric::TcpTeardown => (here.amount, here.amount, 1.0),
+        Metric::Udp64 | Metric::UdpMtu | Metric::UdpThroughput => (there.amount, here.amount, 1.0),
         Metric::TcpStreamOut => (there.amount, there.amount, KILOBYTE),
         Metric::TcpStreamIn => (here.amount, here.amount, KILOBYTE),
     };
     let is_stream = matches!(metric, Metric::TcpStreamOut | Metric::TcpStreamIn);
+    let (latency, changes) = times.map(|times| (times.took, times.changes)).unzip();
     Sample {
         per_second: if is_stream { arrived * BITS } else { arrived },
         latency,
+        changes,
         cpu_ns: (arrived > 0.0).then(|| (here.cpu + there.cpu) / arrived * per),
         lost: if sent > 0.0 { (1.0 - arrived / sent).max(0.0) } else { 0.0 },
     }
@@ -98,7 +108,11 @@ fn start(request: &LoadRequest, work: &Work, ready: Ready, cpus: LoadCpus) -> Re
         Metric::TcpRr => workers.spawn(in_turn, move |tally| ping::tcp(&request, address, key, &window, tally))?,
         Metric::UdpRr => workers.spawn(in_turn, move |tally| ping::udp(&request, address, key, &window, tally))?,
         Metric::TcpCrr => workers.spawn(in_turn, move |tally| connect::run(&request, address, key, &window, tally))?,
-        Metric::Udp64 | Metric::UdpMtu => {
+        Metric::UdpEstablish => workers.spawn(in_turn, move |tally| flows::run(address, key, &window, tally))?,
+        Metric::TcpEstablish | Metric::TcpTeardown => {
+            workers.spawn(in_turn, move |tally| cycle::run(metric, address, key, &window, tally))?
+        }
+        Metric::Udp64 | Metric::UdpMtu | Metric::UdpThroughput => {
             workers.spawn(in_turn, move |tally| flood::send(metric, address, key, tally))?
         }
         Metric::TcpStreamOut | Metric::TcpStreamIn => {

@@ -4,9 +4,9 @@ use std::net::{SocketAddr, TcpListener};
 
 use super::{
     guest::Guest,
-    kind::{connect, flood, ping, stream},
+    kind::{connect, cycle, flood, flows, ping, stream},
     load_request::LoadRequest,
-    secret::Key,
+    secret::{KEY, Key},
     socket,
     workers::{Count, LoadCpus, Workers},
 };
@@ -29,25 +29,26 @@ impl Job {
     /// The address is taken or not there.
     pub(super) fn start(request: &LoadRequest, address: SocketAddr, guest: Guest, cpus: LoadCpus) -> Result<Self> {
         let mut workers = Workers::default();
-        let size = request.size;
-        let address = match request.metric {
-            Metric::UdpRr | Metric::Udp64 | Metric::UdpMtu => {
+        let (metric, size) = (request.metric, request.size);
+        let address = match metric {
+            Metric::UdpRr | Metric::Udp64 | Metric::UdpMtu | Metric::UdpThroughput | Metric::UdpEstablish => {
                 let (socket, address) = socket::bind(address)?;
                 workers.tally().shut_at_end(&socket)?;
-                let floods = request.metric != Metric::UdpRr;
-                workers.spawn(cpus.in_turn(), move |tally| match floods {
-                    true => flood::receive(&socket, &guest, tally),
-                    false => ping::serve_udp(&socket, &guest, size, tally),
+                let affinity = if metric.is_one_way() { cpus.receiver() } else { cpus.in_turn() };
+                workers.spawn(affinity, move |tally| match metric {
+                    Metric::UdpRr => ping::serve_udp(&socket, &guest, size, tally),
+                    Metric::UdpEstablish => flows::serve(&socket, &guest, tally),
+                    _ => flood::receive(&socket, &guest, tally),
                 })?;
                 address
             }
-            Metric::TcpRr | Metric::TcpCrr => {
+            Metric::TcpRr | Metric::TcpCrr | Metric::TcpEstablish | Metric::TcpTeardown => {
                 let (listener, address) = socket::listen(address)?;
                 workers.tally().shut_at_end(&listener)?;
-                let connects = request.metric == Metric::TcpCrr;
-                workers.spawn(cpus.in_turn(), move |tally| match connects {
-                    true => connect::serve(&listener, &guest, size, tally),
-                    false => ping::serve_tcp(&listener, &guest, size, tally),
+                workers.spawn(cpus.in_turn(), move |tally| match metric {
+                    Metric::TcpRr => ping::serve_tcp(&listener, &guest, size, tally),
+                    Metric::TcpCrr => connect::serve(&listener, &guest, size, tally),
+                    _ => cycle::serve(&listener, &guest, tally),
                 })?;
                 address
             }
@@ -56,7 +57,7 @@ impl Job {
                 workers.tally().shut_at_end(&listener)?;
                 for _ in 0..request.streams {
                     let listener = listener.try_clone().doing("listen on", socket::tcp(address))?;
-                    serve_stream(&mut workers, request.metric, listener, guest, cpus)?;
+                    serve_stream(&mut workers, metric, listener, guest, cpus)?;
                 }
                 address
             }
@@ -90,7 +91,10 @@ impl Job {
                 tally.amount().saturating_mul(2 * self.request.size as u64)
             }
             Metric::TcpStreamOut | Metric::TcpStreamIn => tally.amount(),
-            Metric::Udp64 | Metric::UdpMtu => tally.bytes(),
+            Metric::UdpEstablish => tally.amount().saturating_mul(2 * KEY as u64),
+            // They carry nothing.
+            Metric::TcpEstablish | Metric::TcpTeardown => 0,
+            Metric::Udp64 | Metric::UdpMtu | Metric::UdpThroughput => tally.bytes(),
         }
     }
 

@@ -1,10 +1,10 @@
 //! What a client asks of a server, and what the two sides agree on.
 
-use std::time::{Duration, Instant};
+use std::{net::SocketAddr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::Work;
+use super::{Work, secret::Key};
 use crate::Metric;
 use fwd_base::{Error, Kind, Result};
 
@@ -72,21 +72,13 @@ fn refused(metric: Metric, why: &str) -> Error {
     Error::new(Kind::Usage, "measure", metric.id(), why)
 }
 
-/// When what happens counts.
+/// A server that is ready.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Window {
-    /// From then on.
-    pub(super) begin: Instant,
-    /// Until then.
-    pub(super) end: Instant,
-}
-
-impl Window {
-    /// Begins after the warm-up that starts now.
-    pub(super) fn of(work: &Work) -> Self {
-        let begin = Instant::now() + work.warm_up;
-        Self { begin, end: begin + work.duration }
-    }
+pub(super) struct Ready {
+    /// Where.
+    pub(super) address: SocketAddr,
+    /// With which its load begins.
+    pub(super) key: Key,
 }
 
 #[cfg(test)]
@@ -97,6 +89,7 @@ mod tests {
         metric: Metric::TcpRr,
         size: 64,
         streams: 1,
+        rate: None,
         warm_up: Duration::from_millis(100),
         duration: Duration::from_secs(1),
     };

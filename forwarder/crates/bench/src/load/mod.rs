@@ -9,9 +9,11 @@ mod job;
 mod kind;
 mod load_request;
 mod remote;
+mod search;
 mod secret;
 mod socket;
 mod sys;
+mod time;
 mod tool;
 mod turn;
 mod workers;
@@ -22,10 +24,9 @@ use hdrhistogram::Histogram;
 
 pub(crate) use self::tool::await_listening;
 use self::{
-    client::Ready,
     guest::Guest,
     job::Job,
-    load_request::LoadRequest,
+    load_request::{LoadRequest, Ready},
     turn::Turn,
     workers::{Count, LoadCpus},
 };
@@ -81,6 +82,8 @@ pub struct Work {
     pub size: usize,
     /// TCP connections at once, for streams.
     pub streams: usize,
+    /// Requests per second at fixed times, for round trips; else the next when the last is answered.
+    pub rate: Option<u32>,
     /// How long it runs before anything counts.
     pub warm_up: Duration,
     /// How long it is measured.
@@ -94,6 +97,8 @@ pub struct Sample {
     pub per_second: f64,
     /// Whole round trips (connections from connect to reset), nanoseconds; none for streams and floods.
     pub latency: Option<Histogram<u64>>,
+    /// How far each of them lies from the one before (RFC 3393), nanoseconds of whole round trips; none where `latency` is.
+    pub changes: Option<Histogram<u64>>,
     /// CPU time of all CPUs that were busy with it, by the kernel's accounting, nanoseconds for a round trip, connection, datagram,
     /// or kilobyte.
     pub cpu_ns: Option<f64>,

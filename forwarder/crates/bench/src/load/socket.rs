@@ -3,13 +3,14 @@
 use std::{
     io::{self, Read as _, Write as _},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
-    os::fd::{AsFd, AsRawFd as _},
+    os::fd::{AsFd, AsRawFd as _, OwnedFd},
     time::{Duration, Instant},
 };
 
 use nix::sys::{
     socket::{
-        MsgFlags, SockaddrStorage, recvfrom, sendto, setsockopt,
+        AddressFamily, MsgFlags, SockFlag, SockType, SockaddrStorage, connect as connect_to, recvfrom, sendto,
+        setsockopt, socket as make,
         sockopt::{ReceiveTimeout, SendTimeout},
     },
     time::{TimeVal, TimeValLike as _},
@@ -72,12 +73,29 @@ pub(super) fn admit(listener: &TcpListener, guest: &Guest, tally: &Tally) -> Res
 
 /// Takes a connection, for a server.
 pub(super) fn accept(listener: &TcpListener) -> Result<(TcpStream, SocketAddr)> {
-    let accepted = listener.accept();
-    let (stream, peer) = accepted.map_err(|error| {
-        silent("accept", "a connection".into(), &error, &format!("nobody connected within {LONG_PATIENCE:?}"))
-    })?;
+    let (stream, peer) = accept_bare(listener)?;
     prepare(&stream, LONG_PATIENCE)?;
     Ok((stream, peer))
+}
+
+/// The same as it comes, for loads in which each system call counts.
+pub(super) fn accept_bare(listener: &TcpListener) -> Result<(TcpStream, SocketAddr)> {
+    listener.accept().map_err(|error| {
+        silent("accept", "a connection".into(), &error, &format!("nobody connected within {LONG_PATIENCE:?}"))
+    })
+}
+
+/// A connection that is set up by few system calls, `set` among them, for loads in which each counts.
+pub(super) fn connect_bare(server: SocketAddr, set: impl FnOnce(&OwnedFd) -> nix::Result<()>) -> io::Result<TcpStream> {
+    let family = if server.is_ipv6() { AddressFamily::Inet6 } else { AddressFamily::Inet };
+    let new = make(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    bound(&new, PATIENCE)?;
+    set(&new)?;
+    match connect_to(new.as_raw_fd(), &SockaddrStorage::from(server)) {
+        // So ends the patience of a socket that connects.
+        Err(nix::Error::EINPROGRESS) => Err(io::ErrorKind::TimedOut.into()),
+        connected => connected.map(|()| TcpStream::from(new)).map_err(Into::into),
+    }
 }
 
 /// Sends at once what is written, and waits for nothing longer than `patience`.
@@ -96,14 +114,29 @@ pub(super) fn bind(address: SocketAddr) -> Result<(UdpSocket, SocketAddr)> {
 
 /// A UDP socket of the calling thread's namespace that talks to `peer` alone.
 pub(super) fn bind_to(peer: SocketAddr) -> Result<UdpSocket> {
-    let any = match peer {
-        SocketAddr::V4(_) => IpAddr::from(Ipv4Addr::UNSPECIFIED),
-        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-    };
-    let (socket, _) = bind(SocketAddr::new(any, 0))?;
+    let (socket, _) = bind(SocketAddr::new(any(peer), 0))?;
     socket.connect(peer).doing("connect to", udp(peer))?;
     bound(&socket, PATIENCE).doing("connect to", udp(peer))?;
     Ok(socket)
+}
+
+/// The same on a port of choice; the inner error is that of the port.
+pub(super) fn bind_port_to(port: u16, peer: SocketAddr) -> Result<io::Result<UdpSocket>> {
+    let socket = match UdpSocket::bind(SocketAddr::new(any(peer), port)) {
+        Ok(socket) => socket,
+        Err(error) => return Ok(Err(error)),
+    };
+    socket.connect(peer).doing("connect to", udp(peer))?;
+    bound(&socket, PATIENCE).doing("connect to", udp(peer))?;
+    Ok(Ok(socket))
+}
+
+/// Any address of the family.
+fn any(peer: SocketAddr) -> IpAddr {
+    match peer {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    }
 }
 
 /// Has the server at the other end of a UDP socket know the client: sends the key until it comes back.
@@ -134,13 +167,18 @@ pub(super) fn await_guest(socket: &UdpSocket, guest: &Guest, tally: &Tally) -> R
     while !tally.is_over() {
         // recvfrom(2) of nix, because that of std panics when the socket is shut down: there is no sender then.
         let (length, peer) = recvfrom::<SockaddrStorage>(socket.as_raw_fd(), &mut said).map_err(failed)?;
-        if let Some(peer) = peer.filter(|peer| ip(peer).is_some_and(|ip| guest.may_come_from(ip)))
+        if let Some(peer) = peer.filter(|peer| is_of(guest, peer))
             && said.get(..length).is_some_and(|said| guest.has(said))
         {
             return Ok(peer);
         }
     }
     Err(Error::new(Kind::Failed, "receive", "the key of a client", "the load was ended"))
+}
+
+/// Whether a datagram from there may be the guest's.
+pub(super) fn is_of(guest: &Guest, peer: &SockaddrStorage) -> bool {
+    ip(peer).is_some_and(|ip| guest.may_come_from(ip))
 }
 
 /// Sends the guest's key back: from now on all is served.

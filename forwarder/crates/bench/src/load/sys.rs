@@ -118,8 +118,16 @@ impl Batch {
     /// # Errors
     /// That of the first, if none was sent.
     pub(super) fn send(&mut self, socket: &UdpSocket) -> io::Result<usize> {
-        let count = self.count();
-        // SAFETY: `messages` has `count` elements, whose pointers into `slices` and on into `bytes` stay valid as long as this
+        self.send_first(socket, self.messages.len())
+    }
+
+    /// The same of the first `count` of them.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub(super) fn send_first(&mut self, socket: &UdpSocket, count: usize) -> io::Result<usize> {
+        let count = self.count().min(libc::c_uint::try_from(count).unwrap_or(libc::c_uint::MAX));
+        // SAFETY: `messages` has at least `count` elements, whose pointers into `slices` and on into `bytes` stay valid as long as this
         // batch, because none of the three vectors ever changes its length; the exclusive borrow keeps others away.
         number(unsafe { libc::sendmmsg(socket.as_raw_fd(), self.messages.as_mut_ptr(), count, 0) })
     }
@@ -160,12 +168,13 @@ mod tests {
         let bind = || UdpSocket::bind("127.0.0.1:0").expect("loopback");
         let (from, to) = (bind(), bind());
         from.connect(to.local_addr().expect("bound")).expect("loopback");
-        assert_eq!(Batch::new(8, 64).send(&from).expect("loopback"), 8);
+        let mut batch = Batch::new(8, 64);
+        assert_eq!(batch.send_first(&from, 3).expect("loopback") + batch.send(&from).expect("loopback"), 11);
         let mut received = 0;
         to.set_read_timeout(Some(std::time::Duration::from_secs(5))).expect("a socket");
-        while received < 8 {
+        while received < 11 {
             received += Batch::new(3, 100).receive(&to).expect("a datagram");
         }
-        assert_eq!(received, 8);
+        assert_eq!(received, 11);
     }
 }

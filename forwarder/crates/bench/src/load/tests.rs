@@ -8,6 +8,7 @@ pub(super) const WORK: Work = Work {
     metric: Metric::TcpRr,
     size: 64,
     streams: 1,
+    rate: None,
     warm_up: Duration::from_millis(20),
     duration: Duration::from_millis(200),
 };
@@ -76,6 +77,23 @@ fn streams_are_counted_where_they_arrive() {
         assert!(sample.latency.is_none() && sample.lost == 0.0, "{metric}: {}", sample.lost);
         assert!(sample.cpu_ns.expect("the kernel accounts for threads") > 1.0, "{metric}");
     }
+}
+
+#[test]
+fn rates_of_setting_up_and_taking_down_are_those_of_their_own_time() {
+    for metric in [Metric::UdpThroughput, Metric::UdpEstablish, Metric::TcpEstablish, Metric::TcpTeardown] {
+        let sample = on_loopback(&Work { metric, ..WORK }).unwrap_or_else(|error| panic!("{metric}: {error}"));
+        assert!(sample.per_second > 100.0 && sample.lost == 0.0, "{metric}: {} {}", sample.per_second, sample.lost);
+        assert!(sample.latency.is_none() && sample.cpu_ns.is_none(), "{metric}");
+    }
+}
+
+#[test]
+fn requests_at_a_fixed_rate_are_as_many_as_are_due() {
+    let work = Work { metric: Metric::UdpRr, rate: Some(500), ..WORK };
+    let times = on_loopback(&work).expect("loopback loses nothing").latency.expect("round trips have a distribution");
+    // Those of 200 ms, also if the machine has no time for some.
+    assert!((99..=101).contains(&times.len()), "{}", times.len());
 }
 
 #[test]

@@ -10,25 +10,20 @@ use std::{
         mpsc,
     },
     thread::{self, JoinHandle},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
-use hdrhistogram::Histogram;
 use nix::{
     sys::socket::{Shutdown as How, shutdown},
     time::{ClockId, clock_gettime},
     unistd::{Pid, gettid},
 };
 
-use super::sys;
+use super::{sys, time::times::Times};
 use fwd_base::{Context as _, Error, Kind, Result, cpu};
 
 /// Above all ordinary threads, below those of the kernel.
 const PRIORITY: i32 = 10;
-/// Nanoseconds: more than any socket of ours waits.
-const LONGEST: u64 = 60_000_000_000;
-/// Digits of a recorded time that are exact.
-const DIGITS: u8 = 3;
 
 /// Where a thread runs, and whether others may take the CPU away from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,11 +111,13 @@ pub(super) struct Count {
 pub(super) struct Tally {
     amount: AtomicU64,
     bytes: AtomicU64,
+    /// What was timed by itself, and nanoseconds of it.
+    timed: [AtomicU64; 2],
     stop: AtomicBool,
     threads: Mutex<Vec<Pid>>,
     sockets: Mutex<Vec<OwnedFd>>,
     failure: Mutex<Option<Error>>,
-    latency: Mutex<Option<Histogram<u64>>>,
+    latency: Mutex<Option<Times>>,
 }
 
 impl Tally {
@@ -144,6 +141,19 @@ impl Tally {
         self.bytes.load(Ordering::Relaxed)
     }
 
+    /// Adds what was done in a time that was measured by itself.
+    pub(super) fn add_timed(&self, amount: u64, took: Duration) {
+        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        self.timed[0].fetch_add(amount, Ordering::Relaxed);
+        self.timed[1].fetch_add(nanos, Ordering::Relaxed);
+    }
+
+    /// That per second; none if nothing was.
+    pub(super) fn timed_rate(&self) -> Option<f64> {
+        let [amount, nanos] = [0, 1].map(|which| self.timed[which].load(Ordering::Relaxed));
+        (nanos > 0).then(|| amount as f64 * 1e9 / nanos as f64)
+    }
+
     /// Whether it is time to end.
     pub(super) fn is_over(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
@@ -162,10 +172,10 @@ impl Tally {
     }
 
     /// Adds the times that one thread took.
-    pub(super) fn add_latency(&self, times: Histogram<u64>) -> Result<()> {
+    pub(super) fn add_latency(&self, times: Times) -> Result<()> {
         let mut sum = locked(&self.latency);
         match sum.as_mut() {
-            Some(sum) => sum.add(times).doing("add up", "the times of two threads"),
+            Some(sum) => sum.add(&times),
             None => {
                 *sum = Some(times);
                 Ok(())
@@ -202,11 +212,6 @@ fn wake(socket: &OwnedFd) {
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// A histogram of nanoseconds.
-pub(super) fn times() -> Result<Histogram<u64>> {
-    Histogram::new_with_bounds(1, LONGEST, DIGITS).doing("make", "a histogram")
 }
 
 /// The threads of one side. They end with it.
@@ -267,7 +272,7 @@ impl Workers {
     ///
     /// # Errors
     /// What the first of them that failed failed with.
-    pub(super) fn stop(mut self) -> Result<Option<Histogram<u64>>> {
+    pub(super) fn stop(mut self) -> Result<Option<Times>> {
         self.end();
         match self.failure() {
             Some(error) => Err(error),
@@ -309,4 +314,18 @@ fn pin(affinity: Affinity) -> Result<()> {
 /// Whether the kernel keeps some of each CPU for ordinary threads.
 fn is_throttled() -> bool {
     fs::read_to_string("/proc/sys/kernel/sched_rt_runtime_us").is_ok_and(|micros| micros.trim() != "-1")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_timed_by_itself_has_the_rate_of_its_own_time() {
+        let tally = Tally::default();
+        assert_eq!(tally.timed_rate(), None);
+        tally.add_timed(64, Duration::from_millis(10));
+        tally.add_timed(64, Duration::from_millis(30));
+        assert_eq!(tally.timed_rate(), Some(3_200.0));
+    }
 }

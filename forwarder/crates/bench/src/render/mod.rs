@@ -1,8 +1,9 @@
-//! What a [`Report`] looks like in a terminal, in Markdown, and as a page; what a run of `fwd bench control` looks like in a terminal.
+//! What a [`Report`] looks like in a terminal, in Markdown, as a page, and as a log of histograms; what a run of `fwd bench control` looks like in a terminal.
 //!
 //! The three of a report show the same tables: [`sheet`] lays them out, [`words`] says the rest.
 
 mod control;
+mod hdr;
 mod html;
 mod markdown;
 mod numbers;
@@ -10,6 +11,7 @@ mod sheet;
 mod text;
 mod words;
 
+pub use hdr::log as hdr_log;
 pub use html::html;
 pub use markdown::markdown;
 

@@ -20,8 +20,8 @@ impl Scale {
     pub(super) fn of(metric: Metric, values: impl IntoIterator<Item = f64>) -> Self {
         let unit = match metric {
             Metric::TcpRr | Metric::UdpRr => return Self::micros(values),
-            Metric::TcpCrr | Metric::Udp64 | Metric::UdpMtu => "/s",
             Metric::TcpStreamOut | Metric::TcpStreamIn => "bit/s",
+            _ => "/s",
         };
         let largest = largest(values);
         let (divisor, prefix) = [(1e9, "G"), (1e6, "M"), (1e3, "k")]
@@ -109,6 +109,13 @@ pub(super) fn percents(estimate: Estimate) -> String {
 /// From one figure to another; a minus sign is told from the dash by spaces.
 fn range(low: String, high: String) -> String {
     if low.starts_with('-') || high.starts_with('-') { format!("{low} – {high}") } else { format!("{low}–{high}") }
+}
+
+/// A count with a comma between thousands.
+pub(super) fn grouped(count: usize) -> String {
+    let digits = count.to_string();
+    let groups: Vec<_> = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy).collect();
+    groups.join(",")
 }
 
 /// Digits behind the point that make three in all.

@@ -4,7 +4,7 @@ use crate::{
     Family, Metric, Path,
     report::{
         Environment, Estimate, Growth, GrowthPoint, Latency, MetricReport, Overhead, PathReport, Report, SCHEMA,
-        Settings,
+        Settings, Variation,
     },
 };
 
@@ -36,8 +36,14 @@ fn latency(median: f64, host: f64) -> Latency {
         p99: estimate(0.99),
         p999: estimate(0.999),
         max: about(at(0.99995), 0.4),
+        variation: Some(Variation {
+            above_least: about(at(0.999) - median * 0.93, 0.05),
+            above_median: about(at(0.99) - median, 0.04),
+            in_a_row: Some(about(at(0.99) - median * 0.9, 0.03)),
+        }),
         p99_to_host: Some(about(median / host, 0.02)),
         cdf,
+        times: None,
     }
 }
 
@@ -62,7 +68,7 @@ fn metrics(figures: [f64; 7]) -> Vec<MetricReport> {
             lost: if metric == Metric::Udp64 { 0.012 } else { 0.0 },
         }
     };
-    Metric::ALL.into_iter().zip(figures).zip(host).map(metric).collect()
+    Metric::USUAL.into_iter().zip(figures).zip(host).map(metric).collect()
 }
 
 fn path(path: Path) -> PathReport {
@@ -154,6 +160,7 @@ pub(crate) fn report() -> Report {
             warm_up: 0.2,
             size: 64,
             streams: 1,
+            rate: None,
             namespaces: 1,
             flows: 0,
             with: "fwd".into(),

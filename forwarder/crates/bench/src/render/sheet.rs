@@ -1,12 +1,12 @@
 //! The tables of a report, whatever they are written as: paths are rows, and columns come in blocks that stay together.
 
 use super::{
-    numbers::{NOTHING, Scale, percent, percents, ratio, ratios},
+    numbers::{NOTHING, Scale, grouped, percent, percents, ratio, ratios},
     words,
 };
 use crate::{
     Metric, Path,
-    report::{Estimate, Growth, Latency, MetricReport, Report},
+    report::{Estimate, Growth, Latency, MetricReport, Report, Variation},
 };
 
 /// A table.
@@ -84,9 +84,17 @@ pub(super) fn sheets(report: &Report) -> Vec<Sheet> {
     let latencies = group(&[Metric::TcpRr, Metric::UdpRr]);
     sheets.push(values(report, "Latency", "half a round trip", &latencies));
     sheets.extend(metrics.iter().map(|metric| percentiles(report, *metric)));
+    sheets.push(variations(report, &metrics));
     let tcp = group(&[Metric::TcpCrr, Metric::TcpStreamOut, Metric::TcpStreamIn]);
     sheets.push(values(report, "TCP throughput", "connections, and bits one way", &tcp));
     sheets.push(values(report, "UDP throughput", "datagrams that arrive", &group(&[Metric::Udp64, Metric::UdpMtu])));
+    let rates = [Metric::UdpThroughput, Metric::UdpEstablish, Metric::TcpEstablish, Metric::TcpTeardown];
+    sheets.push(values(
+        report,
+        "Rates",
+        "the highest without loss, and flows set up and taken down on one CPU",
+        &group(&rates),
+    ));
     sheets.push(cpu(report, &metrics));
     sheets.extend(report.growth.chunk_by(|a, b| (&a.of, a.metric) == (&b.of, b.metric)).filter_map(growth));
     sheets.retain(|sheet| !sheet.paths.is_empty() && !sheet.blocks.is_empty());
@@ -165,6 +173,29 @@ fn percentiles(report: &Report, metric: Metric) -> Sheet {
     sheet
 }
 
+/// How much the times of each of `metrics` differ.
+fn variations(report: &Report, metrics: &[Metric]) -> Sheet {
+    let of = |path, metric| words::measured(report, path, metric)?.latency.as_ref()?.variation;
+    let has = |path| metrics.iter().any(|metric| of(path, *metric).is_some());
+    let about =
+        "the 99.9th percentile above the least, the 99th above the median, and p99 of how far two in a row lie apart";
+    let mut sheet = Sheet::new(report, "Delay variation", about, has);
+    type Of = fn(&Variation) -> Option<Estimate>;
+    let columns: [(&str, Of); 3] = [
+        ("p99.9 – min", |it| Some(it.above_least)),
+        ("p99 – p50", |it| Some(it.above_median)),
+        ("in a row", |it| it.in_a_row),
+    ];
+    for metric in metrics {
+        let found = || all(report, *metric).filter_map(|found| found.latency.as_ref()?.variation);
+        let scale = Scale::micros(found().map(|it| it.above_least.median));
+        let cells = columns.map(|(_, which)| move |path| Some(scale.figure(which(&of(path, *metric)?)?.median)));
+        let column = |index: usize| (columns[index].0, Is::Figure, &cells[index] as Cell<'_>);
+        sheet.block(format!("{} {}", metric.title(), scale.unit()), &[column(0), column(1), column(2)]);
+    }
+    sheet
+}
+
 /// CPU time.
 fn cpu(report: &Report, metrics: &[Metric]) -> Sheet {
     let of = |path, metric| words::measured(report, path, metric).and_then(|found| found.cpu_ns);
@@ -210,11 +241,4 @@ fn growth(of: &[Growth]) -> Option<Sheet> {
 /// `metric` of every path that has it.
 fn all(report: &Report, metric: Metric) -> impl Iterator<Item = &MetricReport> {
     report.paths.iter().flat_map(|path| &path.metrics).filter(move |found| found.metric == metric)
-}
-
-/// A count with a comma between thousands.
-pub(super) fn grouped(count: usize) -> String {
-    let digits = count.to_string();
-    let groups: Vec<_> = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy).collect();
-    groups.join(",")
 }

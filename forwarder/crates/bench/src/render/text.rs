@@ -116,7 +116,7 @@ fn grid(sheet: &Sheet, blocks: &[Block], shape: Shape, look: &Look) -> Grid {
         let shown = block.columns.iter().filter(|column| shape.intervals || column.is == Is::Figure);
         for (index, column) in shown.enumerate() {
             let above = if index == 0 { block.title.as_str() } else { "" };
-            let title = column.title.to_uppercase().replace("P9", "p9").replace("P50", "p50");
+            let title = column.title.to_uppercase().replace("P9", "p9").replace("P50", "p50").replace("MIN", "min");
             let title = if titled { format!("{above}\n{title}") } else { title };
             titles.push((title, Holds::Number));
         }

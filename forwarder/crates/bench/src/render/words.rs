@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::numbers::{Scale, percent};
+use super::numbers::{Scale, grouped, percent};
 use crate::{
     Comparison, Family, Metric, Path,
     report::{Ends, Environment, Estimate, MetricReport, Overhead, Report, Settings},
@@ -36,6 +36,12 @@ pub(super) const fn meaning(metric: Metric) -> &'static str {
         Metric::TcpStreamIn => "TCP one way, to the client",
         Metric::Udp64 => "UDP datagrams of 64 bytes from the client that arrive",
         Metric::UdpMtu => "UDP datagrams as long as the MTU allows that arrive",
+        Metric::UdpThroughput => {
+            "the highest rate of UDP datagrams of the size asked for at which every one arrives (RFC 2544)"
+        }
+        Metric::UdpEstablish => "new UDP flows, each asked and answered once (RFC 9693)",
+        Metric::TcpEstablish => "TCP connections set up until both ends have them",
+        Metric::TcpTeardown => "TCP connections taken down by both ends",
     }
 }
 
@@ -43,9 +49,10 @@ pub(super) const fn meaning(metric: Metric) -> &'static str {
 pub(super) const fn transaction(metric: Metric) -> &'static str {
     match metric {
         Metric::TcpRr | Metric::UdpRr => "round trip",
-        Metric::TcpCrr => "connection",
+        Metric::TcpCrr | Metric::TcpEstablish | Metric::TcpTeardown => "connection",
+        Metric::UdpEstablish => "flow",
         Metric::TcpStreamOut | Metric::TcpStreamIn => "kilobyte",
-        Metric::Udp64 | Metric::UdpMtu => "datagram",
+        Metric::Udp64 | Metric::UdpMtu | Metric::UdpThroughput => "datagram",
     }
 }
 
@@ -119,8 +126,9 @@ pub(super) fn unavailable(report: &Report) -> impl Iterator<Item = (Path, &str)>
 
 /// How it was measured, in one line.
 pub(super) fn settings(report: &Report) -> String {
-    let Settings { family, published, rounds, setups, duration, warm_up, size, streams, namespaces, flows, .. } =
-        &report.settings;
+    let Settings {
+        family, published, rounds, setups, duration, warm_up, size, streams, rate, namespaces, flows, ..
+    } = &report.settings;
     let each = if *setups > 1 { ", each set up anew" } else { "" };
     let mut parts = vec![
         format!("{}{each}", units::counted(u64::try_from(*rounds).unwrap_or(u64::MAX), "round")),
@@ -135,6 +143,9 @@ pub(super) fn settings(report: &Report) -> String {
     }
     if *streams > 1 {
         parts.push(format!("{streams} streams"));
+    }
+    if let Some(rate) = rate {
+        parts.push(format!("{} requests/s at fixed times, late ones from when they were due", grouped(*rate as usize)));
     }
     if *namespaces > 1 {
         parts.push(format!("{namespaces} namespaces up"));
@@ -168,7 +179,7 @@ pub(super) fn took(seconds: f64) -> String {
 
 /// Which CPUs the ends of a load had.
 fn places(report: &Report, in_turn: usize, [sender, receiver]: [usize; 2]) -> String {
-    let is_stream = |metric: &Metric| matches!(metric, Metric::TcpStreamOut | Metric::TcpStreamIn);
+    let is_stream = |metric: &Metric| metric.is_one_way();
     let (streams, others): (Vec<_>, Vec<_>) = metrics(report).into_iter().partition(is_stream);
     let who = if report.live.is_some() { "client" } else { "client and server" };
     let others = (!others.is_empty()).then(|| format!("{who} on CPU {in_turn}"));

@@ -11,9 +11,12 @@ use crate::{
 /// Paths, metrics and examples below the help.
 pub(in crate::cli::commands) fn help() -> String {
     let paths: String = Path::every().map(|path| format!("  {:<17}  {}\n", path.id(), path.what())).collect();
-    let metrics = Metric::ALL.map(|metric| format!("  {:<17}  {}\n", metric.id(), metric.what())).concat();
+    let (usual, named): (Vec<Metric>, Vec<Metric>) = Metric::ALL.into_iter().partition(|it| Metric::USUAL.contains(it));
+    let [usual, named] = [usual, named].map(|metrics| {
+        metrics.into_iter().map(|metric| format!("  {:<17}  {}\n", metric.id(), metric.what())).collect::<String>()
+    });
     format!(
-        "Everything happens in network namespaces of its own, which go with it.\n\nPaths:\n{paths}\nMetrics:\n{metrics}\n{EXAMPLES}"
+        "Everything happens in network namespaces of its own, which go with it.\n\nPaths:\n{paths}\nMetrics:\n{usual}\nMetrics that are measured when they are named:\n{named}\n{EXAMPLES}"
     )
     .replace('`', "")
 }
@@ -24,6 +27,9 @@ Examples:
   fwd bench --quick                          the same roughly, in a quarter
   fwd bench --paths host,fwd-tc --metrics tcp-rr --rounds 31
   fwd bench --metrics tcp-rr --namespaces 100   how latency grows with them
+  fwd bench --metrics udp-throughput,udp-establish,tcp-establish,tcp-teardown
+                                             what a NAT is measured by (RFC 9693)
+  fwd bench --rate 20000 --duration 2s       latency of a load that does not wait
   fwd bench --family 6                       the same over IPv6
   fwd bench --published                      the way in to a published port
   fwd bench --with sockperf --paths host,fwd-tc  what another program says
@@ -51,7 +57,7 @@ pub(crate) struct BenchArgs {
     /// Measure from outside to a published port, instead of from a namespace to the outside
     #[arg(long)]
     pub(crate) published: bool,
-    /// What to measure, separated by commas [default: everything]
+    /// What to measure, separated by commas [default: the first seven below]
     #[arg(long, value_name = "METRIC,...", value_delimiter = ',')]
     pub(crate) metrics: Vec<String>,
     #[arg(long, value_name = "N")]
@@ -69,6 +75,9 @@ pub(crate) struct BenchArgs {
     /// TCP connections at once, for streams
     #[arg(long, value_name = "N", default_value = "1")]
     pub(crate) streams: String,
+    /// Requests per second at fixed times, for round trips (tcp-rr, udp-rr): a late one counts from when it was due [default: the next when the last is answered]
+    #[arg(long, value_name = "N", conflicts_with = "with")]
+    pub(crate) rate: Option<String>,
     /// Namespaces that are up, of which one is measured; also shows the growth from 1 to N
     #[arg(long, value_name = "N", default_value = "1")]
     pub(crate) namespaces: String,
@@ -140,4 +149,4 @@ pub(crate) struct ControlArgs {
 /// What only a comparison in sandboxes has.
 const SANDBOXED: [&str; 6] = ["paths", "family", "published", "namespaces", "flows", "with"];
 /// What a server is told by its clients.
-const MEASURING: [&str; 6] = ["metrics", "rounds", "quick", "size", "streams", "target"];
+const MEASURING: [&str; 7] = ["metrics", "rounds", "quick", "size", "streams", "rate", "target"];

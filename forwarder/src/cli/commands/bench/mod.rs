@@ -72,7 +72,7 @@ fn ended(session: &mut Session<'_, '_>, interrupt: &Interrupt, outcome: Result<(
 }
 
 fn options(args: &BenchArgs) -> Result<Options> {
-    let BenchArgs { paths, metrics, rounds, duration, quick, size, streams, namespaces, flows, with, .. } = args;
+    let BenchArgs { paths, metrics, rounds, duration, quick, size, streams, rate, namespaces, flows, with, .. } = args;
     let kind = usize::from(*quick);
     let with = with.as_deref().map_or(Ok(Tool::Fwd), tool)?;
     let usual_rounds = if with == Tool::Fwd { ROUNDS } else { ROUNDS_WITH }[kind];
@@ -84,12 +84,13 @@ fn options(args: &BenchArgs) -> Result<Options> {
     Ok(Options {
         way,
         paths: chosen_paths(paths, way)?,
-        metrics: measured(with, metrics)?,
+        metrics: measured(with, rate.is_some(), metrics)?,
         rounds: rounds.as_deref().map_or(Ok(usual_rounds), |text| number("--rounds", text, 1..=10_000))?,
         duration,
         warm_up,
         size: number("--size", size, with.least_size()..=65_000)?,
         streams: number("--streams", streams, 1..=1_000)?,
+        rate: rate.as_deref().map(|text| number("--rate", text, 1..=1_000_000)).transpose()?.map(|rate| rate as u32),
         namespaces: number("--namespaces", namespaces, 1..=1_000)?,
         flows,
         with,
@@ -127,16 +128,25 @@ fn tool(word: &str) -> Result<Tool> {
     })
 }
 
-/// What is measured: of everything, what `with` measures; what is named has to be measured.
-fn measured(with: Tool, words: &[String]) -> Result<Vec<Metric>> {
-    let metrics = chosen("--metrics", words, &Metric::ALL, Metric::id)?;
-    let (can, cannot): (Vec<Metric>, Vec<Metric>) = metrics.into_iter().partition(|metric| with.measures(*metric));
+/// What is measured: of everything, what `with` measures, or what a fixed rate of requests means something to; what is named has to be
+/// measured.
+fn measured(with: Tool, has_rate: bool, words: &[String]) -> Result<Vec<Metric>> {
+    let metrics = match words {
+        [] => Metric::USUAL.to_vec(),
+        words => chosen("--metrics", words, &Metric::ALL, Metric::id)?,
+    };
+    let is_measured = |metric: &Metric| if has_rate { metric.is_latency() } else { with.measures(*metric) };
+    let (can, cannot): (Vec<Metric>, Vec<Metric>) = metrics.into_iter().partition(is_measured);
     match cannot.first() {
         Some(metric) if !words.is_empty() => {
-            let can: Vec<_> = Metric::ALL.into_iter().filter(|it| with.measures(*it)).map(Metric::id).collect();
-            let object = format!("--metrics {metric} --with {}", with.id());
-            let remedy = format!("--metrics {}, or leave --with out", can.join(","));
-            Err(Error::new(Kind::Usage, "use", object, format!("{} does not measure it", with.id())).remedy(remedy))
+            let can: Vec<_> = Metric::ALL.into_iter().filter(is_measured).map(Metric::id).collect();
+            let (option, why) = match has_rate {
+                true => ("--rate".to_owned(), "it has no requests that could be due".to_owned()),
+                false => (format!("--with {}", with.id()), format!("{} does not measure it", with.id())),
+            };
+            let left_out = option.split(' ').next().unwrap_or_default();
+            let remedy = format!("--metrics {}, or leave {left_out} out", can.join(","));
+            Err(Error::new(Kind::Usage, "use", format!("--metrics {metric} {option}"), why).remedy(remedy))
         }
         _ => Ok(can),
     }
@@ -229,7 +239,7 @@ mod tests {
     #[test]
     fn without_arguments_everything_is_compared_in_two_minutes() {
         let options = parse("fwd bench").expect("no argument is needed");
-        assert_eq!((options.paths.as_slice(), options.metrics.as_slice()), (&Path::ALL[..], &Metric::ALL[..]));
+        assert_eq!((options.paths.as_slice(), options.metrics.as_slice()), (&Path::ALL[..], &Metric::USUAL[..]));
         let steps = (options.paths.len() * options.metrics.len() * options.rounds) as u32;
         let time = (options.duration + options.warm_up) * steps;
         assert!(time < Duration::from_secs(150), "{time:?}");
@@ -251,6 +261,8 @@ mod tests {
         let options = parse("fwd bench --paths fwd-tc,host,host --metrics udp-64,tcp-rr").expect("names");
         assert_eq!(options.paths, [Path::Host, Path::FwdTc]);
         assert_eq!(options.metrics, [Metric::TcpRr, Metric::Udp64]);
+        let options = parse("fwd bench --metrics tcp-teardown,udp-throughput").expect("names");
+        assert_eq!(options.metrics, [Metric::UdpThroughput, Metric::TcpTeardown]);
     }
 
     #[test]
@@ -276,6 +288,16 @@ mod tests {
         refuses("fwd bench --with iperf", &["did you mean `iperf3`?"]);
         refuses("fwd bench --with iperf3 --metrics tcp-rr", &["tcp-rr", "iperf3", "tcp-stream-out,tcp-stream-in"]);
         refuses("fwd bench --with sockperf --size 13", &["from 14"]);
+        refuses("fwd bench --rate 0", &["--rate 0", "from 1 to 1000000"]);
+        refuses(
+            "fwd bench --rate 9 --metrics tcp-rr,udp-64",
+            &["--metrics udp-64 --rate", "tcp-rr,udp-rr, or leave --rate"],
+        );
+        assert!(
+            Cli::try_parse_from("fwd bench --rate 9 --with sockperf".split_whitespace()).is_err(),
+            "it has its own"
+        );
+        assert_eq!(parse("fwd bench --rate 9").expect("a rate").metrics, [Metric::TcpRr, Metric::UdpRr]);
         let line = "fwd bench --quick --rounds 3".split_whitespace();
         assert!(Cli::try_parse_from(line).is_err(), "--quick decides the rounds");
     }

@@ -5,20 +5,18 @@
 
 use std::{
     io::{self, ErrorKind, Read as _, Write as _},
-    net::{SocketAddr, TcpListener, TcpStream},
-    os::fd::AsRawFd as _,
+    net::{SocketAddr, TcpListener},
 };
 
-use nix::sys::socket::{
-    AddressFamily, SockFlag, SockType, SockaddrStorage, connect, setsockopt, socket as make, sockopt::Linger,
-};
+use nix::sys::socket::{setsockopt, sockopt::Linger};
 
 use super::ping;
 use crate::load::{
     guest::Guest,
-    load_request::{LoadRequest, Window},
+    load_request::LoadRequest,
     secret::{KEY, Key},
     socket::{self, PATIENCE},
+    time::window::Window,
     workers::Tally,
 };
 use fwd_base::Result;
@@ -65,16 +63,8 @@ pub(in crate::load) fn run(
 
 /// A connection from its beginning to its reset.
 fn exchange(server: SocketAddr, key: Key, message: &mut [u8]) -> io::Result<()> {
-    let family = if server.is_ipv6() { AddressFamily::Inet6 } else { AddressFamily::Inet };
-    let new = make(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
-    socket::bound(&new, PATIENCE)?;
-    setsockopt(&new, Linger, &libc::linger { l_onoff: 1, l_linger: 0 })?;
-    match connect(new.as_raw_fd(), &SockaddrStorage::from(server)) {
-        // So ends the patience of a socket that connects.
-        Err(nix::Error::EINPROGRESS) => return Err(ErrorKind::TimedOut.into()),
-        connected => connected?,
-    }
-    let mut stream = TcpStream::from(new);
+    let resets = libc::linger { l_onoff: 1, l_linger: 0 };
+    let mut stream = socket::connect_bare(server, |new| setsockopt(new, Linger, &resets))?;
     message[..KEY].copy_from_slice(&key.0);
     stream.write_all(message)?;
     stream.read_exact(&mut message[KEY..])

@@ -6,9 +6,12 @@
 //! wake-up of another CPU is in it.
 
 use std::{
+    hint,
     io::{self, ErrorKind},
     net::{SocketAddr, UdpSocket},
     os::fd::AsRawFd as _,
+    sync::mpsc::{Receiver, Sender},
+    time::{Duration, Instant},
 };
 
 use nix::{
@@ -85,6 +88,58 @@ pub(in crate::load) fn send(metric: Metric, server: SocketAddr, key: Key, tally:
     Ok(())
 }
 
+/// Datagrams to be sent.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::load) struct Trial {
+    /// Per second; none for as many as go.
+    pub(in crate::load) rate: Option<f64>,
+    /// For how long.
+    pub(in crate::load) lasts: Duration,
+}
+
+/// Sends as many as each trial asks for, at even times, until there are no more trials; tells how many, and how long that took.
+pub(in crate::load) fn offer(
+    size: usize,
+    server: SocketAddr,
+    key: Key,
+    trials: &Receiver<Trial>,
+    sent: &Sender<(u64, Duration)>,
+    tally: &Tally,
+) -> Result<()> {
+    let socket = socket::bind_to(server)?;
+    socket::introduce(&socket, server, key)?;
+    forbid_fragments(&socket, server).doing("forbid fragments to", socket::udp(server))?;
+    let mut batch = Batch::new(BURST, size);
+    while let Ok(trial) = trials.recv() {
+        let (begin, mut count) = (Instant::now(), 0_u64);
+        while begin.elapsed() < trial.lasts && !tally.is_over() {
+            let due = trial.rate.map_or(BURST, |rate| due(rate, begin.elapsed(), count));
+            let sent_now = if due > 0 { batch.send_first(&socket, due) } else { Ok(0) };
+            match sent_now {
+                Ok(0) => hint::spin_loop(),
+                Ok(some) => count += some as u64,
+                Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {}
+                Err(error) if error.raw_os_error() == Some(libc::EMSGSIZE) => {
+                    let why = format!("datagrams of {size} bytes are too long for the path: ask for a smaller --size");
+                    return Err(Error::new(Kind::Failed, "send to", socket::udp(server), why));
+                }
+                Err(error) => return Err(refused(server, &error, tally)),
+            }
+        }
+        tally.add(count);
+        if sent.send((count, begin.elapsed())).is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Datagrams that are due after so long, less those that were `sent`; at most a burst.
+fn due(rate: f64, elapsed: Duration, sent: u64) -> usize {
+    let all = (rate * elapsed.as_secs_f64()) as u64;
+    usize::try_from(all.saturating_sub(sent)).unwrap_or(BURST).min(BURST)
+}
+
 /// Bytes that make a packet as long as the MTU of the way to the peer allows.
 fn whole_packet(socket: &UdpSocket, server: SocketAddr) -> Result<usize> {
     let mtu = path_mtu(socket, server).doing("read", "the MTU of the path")?;
@@ -106,4 +161,19 @@ fn refused(server: SocketAddr, error: &io::Error, tally: &Tally) -> Error {
     };
     let silence = format!("the path takes no more after {} datagrams", tally.amount());
     socket::silent("send to", socket::udp(server), error, &silence)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{BURST, due};
+
+    #[test]
+    fn datagrams_are_due_at_even_times_and_late_ones_in_bursts() {
+        let after = |micros, sent| due(10_000.0, Duration::from_micros(micros), sent);
+        assert_eq!((after(0, 0), after(99, 0), after(101, 0), after(101, 1), after(1_001, 4)), (0, 0, 1, 0, 6));
+        assert_eq!(after(1_000_000, 0), BURST);
+        assert_eq!(after(0, 5), 0, "more than were due");
+    }
 }

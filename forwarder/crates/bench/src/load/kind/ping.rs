@@ -7,19 +7,20 @@ use std::{
     io::{self, ErrorKind, Read as _, Write as _},
     net::{SocketAddr, TcpListener, UdpSocket},
     os::fd::AsRawFd as _,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use nix::sys::socket::{MsgFlags, SockaddrStorage, recvfrom, sendto};
 
 use crate::load::{
     guest::Guest,
-    load_request::{LoadRequest, Window},
+    load_request::LoadRequest,
     secret::{KEY, Key},
     socket::{self, PATIENCE},
-    workers::{Tally, times},
+    time::{schedule::Schedule, times::Times, window::Window},
+    workers::Tally,
 };
-use fwd_base::{Context as _, Result};
+use fwd_base::Result;
 
 /// Replies to the guest until it closes.
 pub(in crate::load) fn serve_tcp(listener: &TcpListener, guest: &Guest, size: usize, tally: &Tally) -> Result<()> {
@@ -111,6 +112,10 @@ pub(in crate::load) fn udp(
     })
 }
 
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
 fn nothing(tally: &Tally) -> String {
     format!("no reply within {PATIENCE:?} after {} round trips", tally.amount())
 }
@@ -122,17 +127,23 @@ pub(in crate::load) fn measure(
     exchange: &mut dyn FnMut() -> io::Result<()>,
     failed: impl Fn(&io::Error) -> fwd_base::Error,
 ) -> Result<()> {
-    let mut took = times()?;
-    let mut before = Instant::now();
+    let mut times = Times::new()?;
+    let mut schedule = window.rate.map(|rate| Schedule::new(Instant::now(), rate));
     while !tally.is_over() {
+        let before = match &mut schedule {
+            Some(schedule) => schedule.await_next(|| tally.is_over())?,
+            None => Instant::now(),
+        };
         exchange().map_err(|error| failed(&error))?;
         let now = Instant::now();
-        if before >= window.begin && now <= window.end {
-            let nanos = u64::try_from((now - before).as_nanos()).unwrap_or(u64::MAX);
-            took.record(nanos.min(took.high())).doing("keep", "how long a round trip took")?;
+        let counts = if schedule.is_some() { window.counts_due(before) } else { window.counts(before, now) };
+        if counts {
+            times.record(nanos(now.saturating_duration_since(before)))?;
         }
         tally.add(1);
-        before = Instant::now();
     }
-    tally.add_latency(took)
+    if let Some(schedule) = schedule {
+        schedule.left_over(window).try_for_each(|waited| times.record(nanos(waited)))?;
+    }
+    tally.add_latency(times)
 }

@@ -5,7 +5,7 @@
 //!
 //! | request | reply |
 //! |---|---|
-//! | `{"hello":{"protocol":2,"fwd":"0.1.0","token":"k7qf-2m3x-9dwa-p5bt"}}` | `{"hello":{"protocol":2,"fwd":"0.1.0"}}` |
+//! | `{"hello":{"protocol":3,"fwd":"0.1.0","token":"k7qf-2m3x-9dwa-p5bt"}}` | `{"hello":{"protocol":3,"fwd":"0.1.0"}}` |
 //! | `{"start":{"metric":"tcp-rr","size":64,"streams":1,"lasts_ms":1200}}` | `{"ready":{"port":5211,"key":"9f…"}}` |
 //! | `"count"` | `{"count":{"at_ns":200000000,"amount":20000,"cpu_ns":150000000}}` |
 //! | `"stop"` | `"stopped"` |
@@ -33,7 +33,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use crate::load::{load_request::LoadRequest, secret::Key};
 
 /// Version of all this.
-pub(super) const PROTOCOL: u32 = 2;
+pub(super) const PROTOCOL: u32 = 3;
 /// Bytes of a line with its end.
 const LONGEST_LINE: usize = 4_096;
 /// Letters of what the other side says that are shown.
@@ -233,11 +233,11 @@ mod tests {
         assert_eq!(receives(&[&start[..], b"\n"].concat()).expect("a line"), Some(Request::Start(request)));
         assert_eq!(receives(b"\"count\"\n").expect("a line"), Some(Request::Count));
         assert_eq!(receives(b"\"wait\"\n").expect("a line"), Some(Request::Wait));
-        let hello = Hello { protocol: 2, fwd: "0.1.0".into(), token: Some("k7qf-2m3x".into()) };
+        let hello = Hello { protocol: 3, fwd: "0.1.0".into(), token: Some("k7qf-2m3x".into()) };
         let line = serde_json::to_string(&Request::Hello(hello.clone())).expect("JSON");
-        assert_eq!(line, r#"{"hello":{"protocol":2,"fwd":"0.1.0","token":"k7qf-2m3x"}}"#);
+        assert_eq!(line, r#"{"hello":{"protocol":3,"fwd":"0.1.0","token":"k7qf-2m3x"}}"#);
         let said = |reply: &Reply| serde_json::to_string(reply).expect("JSON");
-        assert_eq!(said(&Reply::Hello(Hello { token: None, ..hello })), r#"{"hello":{"protocol":2,"fwd":"0.1.0"}}"#);
+        assert_eq!(said(&Reply::Hello(Hello { token: None, ..hello })), r#"{"hello":{"protocol":3,"fwd":"0.1.0"}}"#);
         let ready = Reply::Ready { port: 5211, key: Key([0x9f; 16]) };
         assert_eq!(said(&ready), format!(r#"{{"ready":{{"port":5211,"key":"{}"}}}}"#, "9f".repeat(16)));
         assert_eq!((said(&Reply::Stopped), said(&Reply::Waiting)), (r#""stopped""#.into(), r#""waiting""#.into()));

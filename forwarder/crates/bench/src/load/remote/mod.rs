@@ -16,9 +16,8 @@ pub use self::{
     serve::{Limits, Listener, PORT, listening_address},
 };
 use super::{
-    Sample, Server, Turn, Work,
-    client::{self, Ready},
-    load_request::LoadRequest,
+    Sample, Server, Turn, Work, client,
+    load_request::{LoadRequest, Ready},
     socket::{self, PATIENCE},
     workers::{Count, LoadCpus},
 };

@@ -36,7 +36,8 @@ fn parse(said: &str) -> Result<Sample> {
         return Err(Error::new(Kind::Failed, "measure with", Tool::Iperf3.id(), error));
     }
     let per_second = value["end"]["sum_received"]["bits_per_second"].as_f64().filter(|rate| *rate > 0.0);
-    Ok(Sample { per_second: per_second.ok_or_else(unreadable)?, latency: None, cpu_ns: None, lost: 0.0 })
+    let per_second = per_second.ok_or_else(unreadable)?;
+    Ok(Sample { per_second, latency: None, changes: None, cpu_ns: None, lost: 0.0 })
 }
 
 #[cfg(test)]

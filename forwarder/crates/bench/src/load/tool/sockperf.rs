@@ -5,9 +5,9 @@ use std::{net::SocketAddr, time::Duration};
 use super::{Peers, Sample, Tool, Work, client, serve, unreadable, whole_seconds, words};
 use crate::{
     Metric,
-    load::workers::{LoadCpus, times as histogram},
+    load::{time::times::Times, workers::LoadCpus},
 };
-use fwd_base::{Context as _, Error, Kind, Result};
+use fwd_base::{Error, Kind, Result};
 
 /// Bytes of its smallest message.
 pub(super) const SMALLEST: usize = 14;
@@ -51,20 +51,20 @@ pub(super) fn run(peers: &Peers<'_>, work: &Work, cpus: LoadCpus) -> Result<Samp
 
 /// The log has lines `packet, txTime(sec), rxTime(sec), rtt(usec)`; what is between them is for people.
 fn parse(said: &str) -> Result<Sample> {
-    let mut latency = histogram()?;
+    let mut times = Times::new()?;
     let (mut first, mut last) = (f64::NAN, f64::NAN);
     for line in said.lines() {
         let fields: Vec<f64> = line.split(", ").map_while(|field| field.trim().parse().ok()).collect();
         let &[_, sent, received, micros] = fields.as_slice() else { continue };
-        latency.record(((micros * 1e3) as u64).clamp(1, latency.high())).doing("keep", "a round trip of sockperf")?;
+        times.record((micros * 1e3) as u64)?;
         first = if first.is_nan() { sent } else { first };
         last = received;
     }
-    let per_second = latency.len() as f64 / (last - first);
+    let per_second = times.took.len() as f64 / (last - first);
     if !(per_second.is_finite() && per_second > 0.0) {
         return Err(unreadable(Tool::Sockperf, said));
     }
-    Ok(Sample { per_second, latency: Some(latency), cpu_ns: None, lost: 0.0 })
+    Ok(Sample { per_second, latency: Some(times.took), changes: Some(times.changes), cpu_ns: None, lost: 0.0 })
 }
 
 #[cfg(test)]

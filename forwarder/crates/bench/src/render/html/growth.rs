@@ -6,7 +6,10 @@ use super::{
     scale::{Scale, apart, linear_ticks},
 };
 use crate::{
-    render::{numbers, sheet::grouped, words},
+    render::{
+        numbers::{self, grouped},
+        words,
+    },
     report::Growth,
 };
 
