@@ -189,3 +189,14 @@ fn every_packet_at_a_netkit_pair_is_timed_both_ways() {
         every_packet_of_an_endpoint_is_timed("netkit");
     }
 }
+
+#[test]
+fn a_pool_prepares_pairs_and_up_takes_one_of_them() {
+    let Some(fwd) = host() else { return };
+    fwd.json(&["pool", "1", "--datapath", "netkit"]);
+    let ready = fwd.list(&["pool", "ls"]);
+    assert_eq!((ready.len(), &ready[0]["attach"]), (1, &json!("netkit")), "{ready:#?}");
+    let pod = up(&fwd, "c1");
+    assert_eq!((&pod.shown["from_pool"], &pod.shown["host_if"]), (&ready[0]["ns"], &ready[0]["host_if"]));
+    assert_reaches_outside(&fwd, &pod);
+}
