@@ -30,7 +30,7 @@ pub mod endpoint_flags {
     pub const AWAITED: u32 = 1 << 11;
     /// What its endpoints speak with neighbours is counted by conversation (`--flows east-west`). Of the network.
     pub const EAST_WEST: u32 = 1 << 12;
-    /// The host has not the address behind which it appears: the programs answer for that at its uplink (`--announce`).
+    /// The host has not the addresses of IPv4 behind which it appears: the programs answer for them at its uplink (`--announce`).
     pub const ANNOUNCED: u32 = 1 << 13;
     /// Connected by a netkit pair (`--datapath netkit`). Of the network.
     pub const NETKIT_DATAPATH: u32 = 1 << 15;
@@ -50,6 +50,8 @@ pub mod endpoint_flags {
     pub const ROUTED_V6: u32 = 1 << 22;
     /// It stays when its last endpoint goes (`fwd network add`). Of the network, and of its record alone.
     pub const KEPT: u32 = 1 << 25;
+    /// The host has not the addresses of IPv6 behind which it appears: it speaks for them at its uplink (`--announce`).
+    pub const ANNOUNCED_V6: u32 = 1 << 26;
     /// A name server answers at the gateway (`--dns`). Of the network.
     pub const DNS: u32 = 1 << 30;
     /// It has rules about what it may begin with whom (`--allow-out`, `--deny-out`): see [`super::PolicyNode`].
@@ -112,6 +114,9 @@ record! {
 
 /// Most addresses of the host behind which one endpoint appears, of each family.
 pub const SOURCES: u16 = 256;
+
+/// Most addresses that are announced on a host: elements of the map `ANNOUNCED`.
+pub const ANNOUNCED_ADDRESSES: usize = 1_024;
 
 /// Bytes of a value of the map `METADATA`: JSON, padded with NUL. With what the kernel adds, an element takes a page.
 pub const METADATA_LEN: usize = 4_000;

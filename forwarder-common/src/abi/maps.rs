@@ -3,11 +3,11 @@
 use core::{fmt, marker::PhantomData};
 
 use super::{
-    Addr, CONVERSATIONS as CONVERSATIONS_KEPT, COUNTER_BLOCKS, Config, Conversation, ConversationRecord, CounterBlock,
-    Endpoint, EndpointFlows, ExpiryRecord, External, FlowAlloc, FlowEnds, FlowSlot, HOST_VETH_PLACES, HostPeers,
-    Internal, Layout, Limits, METADATA_LEN, Mapping, Network, NetworkPair, POLICY_COUNTS as COUNTS_OF_RULES,
-    POLICY_PREFIXES, PUBLISHED_WORDS, PolicyNode, PolicyPrefix, PortPrefix, PortUse, Prefix, PrefixV6, Publication,
-    RETRY_CLASSES, RoutePrefix, SenderPrefix, TrafficBlock, Tuple, Uplink,
+    ANNOUNCED_ADDRESSES, Addr, CONVERSATIONS as CONVERSATIONS_KEPT, COUNTER_BLOCKS, Config, Conversation,
+    ConversationRecord, CounterBlock, Endpoint, EndpointFlows, ExpiryRecord, External, FlowAlloc, FlowEnds, FlowSlot,
+    HOST_VETH_PLACES, HostPeers, Internal, Layout, Limits, METADATA_LEN, Mapping, Network, NetworkPair,
+    POLICY_COUNTS as COUNTS_OF_RULES, POLICY_PREFIXES, PUBLISHED_WORDS, PolicyNode, PolicyPrefix, PortPrefix, PortUse,
+    Prefix, PrefixV6, Publication, RETRY_CLASSES, RoutePrefix, SenderPrefix, TrafficBlock, Tuple, Uplink,
     fragment::{BUCKETS, Bucket},
     layout::{Field, Hash},
 };
@@ -215,7 +215,7 @@ maps! {
         /// Addresses of the host → its interface that has it.
         HOST_ADDRESSES: Hash<Addr, u32>[1024],
         /// Address for which the programs answer, because the host does not have it → the interface at which they do.
-        ANNOUNCED: Hash<Addr, u32>[1024],
+        ANNOUNCED: Hash<Addr, u32>[ANNOUNCED_ADDRESSES],
         /// Verdicts by interface.
         COUNTERS: Array<u32, CounterBlock>[COUNTER_BLOCKS as usize],
         /// Common verdicts by interface and CPU.

@@ -24,7 +24,9 @@ use crate::types::direction::Direction;
 
 pub use config::{Config, OWN_ADDRESSES, Secret, TIMEOUTS, Timeout, feature};
 pub use counters::{CODES, COMMON_CODES, COUNTER_BLOCKS, Counter, CounterBlock, RETRY_CLASSES, TrafficBlock};
-pub use endpoint::{Endpoint, HOST_VETH_PLACES, METADATA_LEN, SOURCES, endpoint_flags, host_veth_place};
+pub use endpoint::{
+    ANNOUNCED_ADDRESSES, Endpoint, HOST_VETH_PLACES, METADATA_LEN, SOURCES, endpoint_flags, host_veth_place,
+};
 pub use flow::{
     EndpointFlows, ExpiryRecord, FLUSH_SLICE, FROM_OUTSIDE, FlowAlloc, FlowEnds, FlowHalf, FlowShared, FlowSlot,
     FlowState, FlowVersion, HAIRPIN, SLICE_LIMIT_NS, SLOT_NONE, Tuple, ZONE_MAIN, flow_kind,

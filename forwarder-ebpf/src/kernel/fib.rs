@@ -311,9 +311,16 @@ pub(crate) fn words([a, b, c, d, e, f, g, h, i, j, k, l]: [u8; 12]) -> [u32; 3] 
     [u32::from_ne_bytes([a, b, c, d]), u32::from_ne_bytes([e, f, g, h]), u32::from_ne_bytes([i, j, k, l])]
 }
 
-/// As [`fwd_is_own`], of the address in the map `PACKET6` behind which a flow's packets appear.
+/// As [`fwd_is_local`], of the address in the map `PACKET6` behind which a flow's packets appear.
 #[inline(always)]
 fn is_local_ipv6(skb: Skb, input: u32) -> bool {
+    let Some(packet) = scratch(&PACKET6) else { return false };
+    records::announced_with(&packet.to).is_some() || fwd_is_own6(skb, input)
+}
+
+/// As [`fwd_is_own`], of the same address.
+#[inline(always)]
+fn is_own_ipv6(skb: Skb, input: u32) -> bool {
     // Nobody has an address of the prefix whose packets are thrown away (RFC 6666).
     const NOBODY: [u32; 4] = [u32::from_ne_bytes([1, 0, 0, 0]), 0, 0, u32::from_ne_bytes([0, 0, 0, 8])];
     const NOT_FWDED: i64 = BPF_FIB_LKUP_RET_NOT_FWDED as i64;
@@ -391,4 +398,6 @@ global_fn! {
     pub(crate) fn fwd_is_own(skb: Skb, addr: u32, input: u32) -> bool = is_own;
     /// See [`is_local_ipv6`].
     pub(crate) fn fwd_is_local6(skb: Skb, input: u32) -> bool = is_local_ipv6;
+    /// See [`is_own_ipv6`].
+    pub(crate) fn fwd_is_own6(skb: Skb, input: u32) -> bool = is_own_ipv6;
 }

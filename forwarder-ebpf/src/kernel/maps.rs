@@ -8,9 +8,9 @@ use aya_ebpf::{
 };
 use forwarder_common::{
     abi::{
-        Addr, COUNTER_BLOCKS, Config, Conversation, ConversationRecord, CounterBlock, Endpoint, EndpointFlows,
-        ExpiryRecord, External, FlowAlloc, FlowEnds, FlowSlot, HostPeers, HostSocket, Internal, Limits, Mapping,
-        Network, NetworkPair, POLICY_PREFIXES, PUBLISHED_WORDS, PolicyKey, PolicyNode, PortUse, Publication,
+        ANNOUNCED_ADDRESSES, Addr, COUNTER_BLOCKS, Config, Conversation, ConversationRecord, CounterBlock, Endpoint,
+        EndpointFlows, ExpiryRecord, External, FlowAlloc, FlowEnds, FlowSlot, HostPeers, HostSocket, Internal, Limits,
+        Mapping, Network, NetworkPair, POLICY_PREFIXES, PUBLISHED_WORDS, PolicyKey, PolicyNode, PortUse, Publication,
         RETRY_CLASSES, Secret, SocketSender, TrafficBlock, Tuple, Uplink,
         fragment::{BUCKETS, Bucket},
     },
@@ -99,7 +99,7 @@ pub(crate) static UPLINKS: HashMap<u32, Uplink, 256, LAZY> = HashMap::new();
 
 /// Address for which the programs answer → the interface at which they do.
 #[btf_map]
-pub(crate) static ANNOUNCED: HashMap<Addr, u32, 1024, LAZY> = HashMap::new();
+pub(crate) static ANNOUNCED: HashMap<Addr, u32, ANNOUNCED_ADDRESSES, LAZY> = HashMap::new();
 
 /// Counters of a hook of an interface. Block 0 takes what belongs to no known interface. Shared: a block for each CPU would take
 /// 4 MiB a CPU.

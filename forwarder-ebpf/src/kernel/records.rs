@@ -139,7 +139,13 @@ pub(crate) fn any_announced() -> bool {
 /// The interface at which programs answer for `addr`, because the host does not have it.
 #[inline(always)]
 pub(crate) fn announced_at(addr: [u8; 4]) -> Option<u32> {
-    if any_announced() { Some(Shared::value(&ANNOUNCED, &mapped(addr))?.read()) } else { None }
+    announced_with(&mapped(addr))
+}
+
+/// The same of an address of either family in a map: it needs no room on the stack.
+#[inline(always)]
+pub(crate) fn announced_with(addr: &Addr) -> Option<u32> {
+    if any_announced() { Some(Shared::value(&ANNOUNCED, addr)?.read()) } else { None }
 }
 
 /// The host-side veth of the endpoint with address `addr`.

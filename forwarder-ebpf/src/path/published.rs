@@ -10,7 +10,7 @@ use forwarder_common::{
 
 use crate::kernel::{
     devices,
-    fib::{fwd_is_local6, fwd_is_own},
+    fib::{fwd_is_own, fwd_is_own6},
     maps::{HOST_ADDRESSES, PUBLISHED, PUBLISHED_TO, SOUGHT},
     packet::skb::Skb,
     records,
@@ -51,7 +51,9 @@ pub(crate) fn find_ipv6(skb: Skb, packet: &mut Packet6, at_all: bool) -> Option<
         port: packet.tuple.dport,
     };
     sought(socket, at_all, |endpoint| {
-        HOST_ADDRESSES.get_ptr(&packet.dst).is_some() || fwd_is_local6(skb, endpoint.network)
+        HOST_ADDRESSES.get_ptr(&packet.dst).is_some()
+            || publish::announces_v6(endpoint, packet.dst)
+            || fwd_is_own6(skb, endpoint.network)
     })
 }
 

@@ -113,7 +113,7 @@ const OPTIONS: &[Row] = &[
     Row {
         options: &["announce"],
         what: || {
-            "answers at the uplink for [the address of `--source`](docs/ways-out.md#sources), which the host does not have".into()
+            "answers at the uplink for [the addresses of `--source` and `--source6`](docs/ways-out.md#sources), which the host does not have".into()
         },
         default: || "off".into(),
     },

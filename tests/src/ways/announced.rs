@@ -1,10 +1,15 @@
 //! `--announce`: an endpoint appears behind an address that the host does not have, and for which it answers at the uplink.
 
-use std::{io::ErrorKind, net::Ipv4Addr};
+use std::{
+    io::ErrorKind,
+    net::{IpAddr, Ipv4Addr},
+};
 
-use forwarder::testbed::wait_until;
+use forwarder::{netns::Netns, testbed::wait_until};
 use forwarder_common::wire::{emit::Ethernet, ethernet::ethertype};
 use serde_json::json;
+
+mod ipv6;
 
 use super::{host, source::seen_from};
 use crate::{
@@ -24,6 +29,27 @@ fn free(fwd: &Fwd, uplink: usize) -> Ipv4Addr {
     Ipv4Addr::from_bits(fwd.uplink(uplink).address.to_bits() + 5)
 }
 
+/// A hardware address that nobody has.
+const ELSEWHERE: &str = "02:00:00:00:00:99";
+
+/// A neighbour of the host takes an address for somebody else's, who has had it until now.
+fn lies_about(internet: &Netns, address: IpAddr) {
+    inside(
+        internet,
+        &["ip", "neigh", "replace", &address.to_string(), "lladdr", ELSEWHERE, "nud", "reachable", "dev", "inet0"],
+    );
+}
+
+/// The neighbour takes it for that of an interface of the host, without having asked.
+#[track_caller]
+fn knows(fwd: &Fwd, address: IpAddr, ifname: &str) {
+    let link = fwd.on_host(&["ip", "-br", "link", "show", "dev", ifname]);
+    let mac = link.split_whitespace().find(|word| word.len() == 17 && word.matches(':').count() == 5).expect("a MAC");
+    let shown = || inside(fwd.internet(0), &["ip", "neigh", "show", "to", &address.to_string()]);
+    let told = wait_until(LIMIT, "it is told", || Ok(shown().contains(mac).then_some(())));
+    told.unwrap_or_else(|error| panic!("{error}: {}", shown()));
+}
+
 /// Whether somebody answers on the link of `eth0` who is asked for this address by ARP.
 fn is_answered(fwd: &Fwd, address: Ipv4Addr) -> bool {
     let internet = fwd.internet(0);
@@ -40,7 +66,10 @@ fn announced_address_leads_to_its_namespace_and_never_to_the_host() {
         let source = free(&fwd, 0);
         let options =
             ["--datapath", datapath, "--source", &source.to_string(), "--announce", "-p", &format!("{source}:8080:80")];
+        lies_about(fwd.internet(0), source.into());
         let pod = fwd.up("c1", &options);
+        // Who knew it elsewhere knows better without having asked.
+        knows(&fwd, source.into(), "eth0");
         assert_eq!((&pod.shown["source"], &pod.shown["announced"]), (&json!(source.to_string()), &json!(true)));
         assert!(fwd.ok(&["inspect", &pod.name]).contains(&format!("{source} (--source, --announce)")));
         assert_eq!(fwd.up("c1", &options).shown["changed"], false, "it has what it asks for");
@@ -87,6 +116,26 @@ fn announced_address_leads_to_its_namespace_and_never_to_the_host() {
     }
 }
 
+#[test]
+fn all_addresses_of_an_announced_range_lead_to_those_who_appear_behind_it() {
+    let fwd = host();
+    let [first, last] = [0, 1].map(|number| Ipv4Addr::from_bits(free(&fwd, 0).to_bits() + number));
+    let range = format!("{first}-{last}");
+    let published = format!("{last}:8080:80");
+    let pod = fwd.up("c1", &["--source", &range, "--announce", "-p", &published, "-p", "8081:81"]);
+    assert!(seen_from(&fwd, &pod).iter().all(|seen| [first, last].contains(seen)));
+    for (port, own) in [(8080, 80), (8081, 81)] {
+        let served = echo_tcp(listen(&pod, any(own)), 1);
+        echoed(&connect(fwd.internet(0), ANY, at(last, port)).expect("it is published"), b"published");
+        served.join().expect("the server");
+    }
+    assert!(is_answered(&fwd, first) && is_answered(&fwd, last));
+    let beside = format!("{last}-{}", Ipv4Addr::from_bits(last.to_bits() + 1));
+    fwd.up("c2", &["--source", &beside, "--announce"]);
+    fwd.down("c1");
+    assert!(!is_answered(&fwd, first) && is_answered(&fwd, last), "the other one has it, too");
+}
+
 /// Two namespaces may share it; it goes with the last of them.
 #[test]
 fn announced_address_stays_for_as_long_as_somebody_appears_behind_it() {
@@ -111,7 +160,9 @@ fn announced_address_stays_for_as_long_as_somebody_appears_behind_it() {
     ip(&fwd, "link set eth0 address 02:00:00:00:77:01");
     ip(&fwd, "link set eth0 up");
     ip(&fwd, &format!("route replace default via {}", fwd.uplink(0).gateway));
+    lies_about(fwd.internet(0), source.into());
     fwd.up("c3", &[]);
+    knows(&fwd, source.into(), "eth0");
     assert!(is_answered(&fwd, source));
     let shown = inside(fwd.internet(0), &["ip", "neigh", "show", "to", &source.to_string()]);
     assert!(shown.contains("02:00:00:00:77:01"), "{shown}");

@@ -42,11 +42,29 @@ pub const fn is_host_address_v6(addr: Addr) -> bool {
     !nobodys && !ipv6::is_multicast(addr) && !ipv6::is_link_local(addr)
 }
 
-/// Whether `addr` is announced for `endpoint`, which appears behind it.
+/// Whether `addr` is announced for `endpoint`, which appears behind it: one of its addresses from the first on.
 #[inline(always)]
 #[must_use]
-pub fn announces(endpoint: &Endpoint, addr: [u8; 4]) -> bool {
-    endpoint.flags & endpoint_flags::ANNOUNCED != 0 && endpoint.source == addr
+pub const fn announces(endpoint: &Endpoint, addr: [u8; 4]) -> bool {
+    let place = u32::from_be_bytes(addr).wrapping_sub(u32::from_be_bytes(endpoint.source));
+    endpoint.flags & endpoint_flags::ANNOUNCED != 0 && is_place(place, endpoint.sources)
+}
+
+/// The same of IPv6.
+#[inline(always)]
+#[must_use]
+pub const fn announces_v6(endpoint: &Endpoint, addr: Addr) -> bool {
+    let ([a, b, c, last], [d, e, f, first]) = (ipv6::words(addr), ipv6::words(endpoint.source_v6));
+    let same = a == d && b == e && c == f;
+    // They differ in the last four bytes alone.
+    let place = u32::from_be(last).wrapping_sub(u32::from_be(first));
+    endpoint.flags & endpoint_flags::ANNOUNCED_V6 != 0 && same && is_place(place, endpoint.sources_v6)
+}
+
+/// Whether so many addresses, of which 0 is one, have this place among them.
+#[inline(always)]
+const fn is_place(place: u32, count: u16) -> bool {
+    place == 0 || place < count as u32
 }
 
 impl HostSocket {
@@ -156,6 +174,21 @@ mod tests {
         assert!(announces(&behind(endpoint_flags::ANNOUNCED), [192, 0, 2, 7]));
         assert!(!announces(&behind(endpoint_flags::ANNOUNCED), [192, 0, 2, 8]), "another's");
         assert!(!announces(&behind(0), [192, 0, 2, 7]), "the host's own");
+        let range = Endpoint { sources: 3, ..behind(endpoint_flags::ANNOUNCED) };
+        for (last, is_one) in [(6, false), (7, true), (9, true), (10, false)] {
+            assert_eq!(announces(&range, [192, 0, 2, last]), is_one, "{last}");
+        }
+        let (mut first, flags) =
+            ([0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff], endpoint_flags::ANNOUNCED_V6);
+        let range = Endpoint { source_v6: first, sources_v6: 2, flags, ..endpoint() };
+        assert!(announces_v6(&range, first) && !announces_v6(&Endpoint { flags: 0, ..range }, first));
+        first[14..].copy_from_slice(&[1, 0]);
+        assert!(announces_v6(&range, first), "the next one");
+        first[15] = 1;
+        assert!(!announces_v6(&range, first));
+        first[15] = 0;
+        first[0] = 0xfd;
+        assert!(!announces_v6(&range, first), "of another prefix");
     }
 
     fn publication() -> Publication {

@@ -108,21 +108,37 @@ pub fn answer<P: PacketBytes>(frame: &P, mac: [u8; 6], addr: [u8; 16]) -> Option
     }
     let has_option = ip.payload_len == WITH_MAC;
     let to_mac = frame.load::<6>(crate::wire::ethernet::field::SRC).ok()?;
+    let flags = flag::ROUTER | flag::SOLICITED | flag::OVERRIDE;
+    let (head, option) = advertisement((mac, addr), ip.src, flags, has_option);
+    Some(Answer { to_mac, to: ip.src, head, option, has_option })
+}
+
+/// What says to the address `to` that `addr` has the hardware address `mac`, with these [`flag`]s: the first eight bytes of the message, and the option
+/// behind the target, if it `has_option`.
+#[inline(always)]
+#[must_use]
+pub const fn advertisement(
+    (mac, addr): ([u8; 6], [u8; 16]),
+    to: [u8; 16],
+    flags: u8,
+    has_option: bool,
+) -> ([u8; 8], [u8; MAC_OPTION]) {
+    const BARE: u32 = ndisc::length(kind::NEIGHBOUR_SOLICITATION) as u32;
+    const WITH_MAC: u32 = BARE + MAC_OPTION as u32;
     let [m0, m1, m2, m3, m4, m5] = mac;
     let option = [option::TARGET_MAC, 1, m0, m1, m2, m3, m4, m5];
-    let first = [kind::NEIGHBOUR_ADVERTISEMENT, 0, 0, 0];
-    let flags = [flag::ROUTER | flag::SOLICITED | flag::OVERRIDE, 0, 0, 0];
-    let pseudo = checksum::pseudo_sum_v6(addr, ip.src, icmpv6::PROTO, ip.payload_len.into());
+    let (first, second) = ([kind::NEIGHBOUR_ADVERTISEMENT, 0, 0, 0], [flags, 0, 0, 0]);
+    let pseudo = checksum::pseudo_sum_v6(addr, to, icmpv6::PROTO, if has_option { WITH_MAC } else { BARE });
+    let option_sum = if has_option {
+        checksum::word_of([option::TARGET_MAC, 1, m0, m1]) + checksum::word_of([m2, m3, m4, m5])
+    } else {
+        0
+    };
     let covered = checksum::words_of(addr)
         + checksum::word_of(first)
-        + checksum::word_of(flags)
-        + u64::from(u16::from_ne_bytes(pseudo))
-        + if has_option {
-            checksum::word_of([option::TARGET_MAC, 1, m0, m1]) + checksum::word_of([m2, m3, m4, m5])
-        } else {
-            0
-        };
+        + checksum::word_of(second)
+        + u16::from_ne_bytes(pseudo) as u64
+        + option_sum;
     let [c0, c1] = checksum::of_sum(covered);
-    let head = [first[0], 0, c0, c1, flags[0], 0, 0, 0];
-    Some(Answer { to_mac, to: ip.src, head, option, has_option })
+    ([kind::NEIGHBOUR_ADVERTISEMENT, 0, c0, c1, flags, 0, 0, 0], option)
 }

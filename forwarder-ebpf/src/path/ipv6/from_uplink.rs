@@ -13,7 +13,7 @@ use forwarder_common::{
     wire::{l4::tcp_flag, packet::L3_OFF},
 };
 
-use super::{apply, guard, icmp_error, read::fwd_read6, unsolicited};
+use super::{announced, apply, guard, icmp_error, read::fwd_read6, unsolicited};
 use crate::{
     kernel::{counters, maps::PACKET6, packet::skb::Skb, scratch::scratch},
     path::{
@@ -56,6 +56,12 @@ pub(crate) fn from_uplink(skb: Skb) -> Action {
 /// The slow path.
 #[inline(always)]
 pub(crate) fn slow(skb: Skb) -> Action {
+    announced::kept_from_host(skb, sort(skb))
+}
+
+/// The same, but for what is for an address that the host does not have.
+#[inline(always)]
+fn sort(skb: Skb) -> Action {
     if !guard::fwd_guard6(skb, false) {
         return Action::DROP;
     }

@@ -26,10 +26,10 @@ pub use actual::{
 pub(crate) use actual::{are_ends, families, names, sysctls};
 pub use desired::written;
 pub use desired::{
-    AskedLimits, AskedRules, Caller, Datapath, Declared, Desired, DownRequest, Endpoint, EndpointOptions, Flows,
-    HardwareAddress, IDLE_TIMES, IdleTime, Ipv4, Ipv6, Limits, Nat, Network, NetworkRequest, NetworkScope, Places,
-    PortRequest, RateLimit, RouteRequest, Scope, SourceRange, Sources, TableRecord, TableRequest, TargetRef, Treatment,
-    UpRequest, UplinkChoice, UplinkRequest, range, seconds,
+    Announced, AskedLimits, AskedRules, Caller, Datapath, Declared, Desired, DownRequest, Endpoint, EndpointOptions,
+    Flows, HardwareAddress, IDLE_TIMES, IdleTime, Ipv4, Ipv6, Limits, Nat, Network, NetworkRequest, NetworkScope,
+    Places, PortRequest, RateLimit, RouteRequest, Scope, SourceRange, Sources, TableRecord, TableRequest, TargetRef,
+    Treatment, UpRequest, UplinkChoice, UplinkRequest, range, seconds,
 };
 pub use object::{Acts, EndpointSpec, Managed, NetworkSpec, Object};
 pub(crate) use op::shell;

@@ -29,8 +29,10 @@ pub struct PolicyView {
     pub routes: Vec<String>,
     /// Whether the namespace may send from addresses other than its own.
     pub allow_spoof: bool,
-    /// Whether the host answers for that address of `source` at the uplink, because it does not have it.
+    /// Whether the host answers for the addresses of `source` at the uplink, because it does not have them.
     pub announced: bool,
+    /// The same of `source6`.
+    pub announced6: bool,
     /// Addresses of the host behind which its packets appear, where some were asked for: one, or a range.
     pub source: Option<String>,
     /// The same of IPv6.
@@ -92,9 +94,9 @@ impl PolicyView {
 
     /// The addresses of the host behind which it appears, with the options that ask for them; empty where the host chooses.
     pub(super) fn sources(&self) -> String {
-        let how = if self.announced { "--source, --announce" } else { "--source" };
-        let v4 = self.source.as_ref().map(|source| format!("{source} ({how})"));
-        let v6 = self.source6.as_ref().map(|source| format!("{source} (--source6)"));
+        let how = |announced| if announced { ", --announce" } else { "" };
+        let v4 = self.source.as_ref().map(|source| format!("{source} (--source{})", how(self.announced)));
+        let v6 = self.source6.as_ref().map(|source| format!("{source} (--source6{})", how(self.announced6)));
         v4.into_iter().chain(v6).collect::<Vec<_>>().join(", ")
     }
 

@@ -54,7 +54,7 @@ pub(crate) struct EndpointArgs {
     /// The same of IPv6
     #[arg(long, value_name = "ADDR[-ADDR]")]
     pub(crate) source6: Option<String>,
-    /// Answer at the uplink for the address of --source, which the host does not have
+    /// Answer at the uplink for the addresses of --source and --source6, which the host does not have
     #[arg(long)]
     pub(crate) announce: bool,
     /// Let the namespace send from addresses other than its own

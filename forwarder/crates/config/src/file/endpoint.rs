@@ -64,7 +64,7 @@ pub struct Endpoint {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "Vec<String>")]
     pub routes: Vec<RouteRequest>,
-    /// The host answers at the uplink for the address of `source`, which it does not have.
+    /// The host answers at the uplink for the addresses of `source` and `source6`, which it does not have.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub announce: bool,
     /// It may send from addresses other than its own.

@@ -4,7 +4,6 @@ mod arrivals;
 mod named;
 mod pooled;
 mod sysctls;
-mod taken;
 pub(super) mod whole;
 
 use std::io;
@@ -104,7 +103,6 @@ pub(super) fn complete_up(
     }
     gathered.actual.host.resolvers = if request.options.dns { names::resolvers()? } else { Vec::new() };
     gathered.actual.host.surroundings = surroundings::for_up(request, &gathered.actual)?;
-    gathered.look_who_has(request.endpoint.source.one_v4().filter(|_| request.endpoint.announce).into_iter())?;
     gathered.host_access(context, !request.endpoint.publish.is_empty())?;
     gathered.actual.no_tc = no_tc(request.options.datapath == Some(Datapath::Kernel), gathered.plane.as_ref())?;
     gathered.actual.no_tcx = Backend::of_kernel()? != Backend::Tcx;

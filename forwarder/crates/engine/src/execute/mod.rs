@@ -3,6 +3,7 @@
 //! The calling thread must be in the namespace that plays the host: programs, sysctls, cookies and interface numbers follow
 //! it. Whatever changes the host does so under the lock of that namespace.
 
+mod announce;
 mod arrivals;
 mod collect;
 mod counters;
@@ -20,6 +21,7 @@ mod reload;
 mod run;
 mod scoped;
 mod surroundings;
+mod taken;
 mod taking;
 mod trace;
 mod undo;
@@ -35,6 +37,7 @@ use self::{
     failures::all_of,
     gathered::{Gathered, planned},
     run::Runner,
+    taken::Taken,
 };
 pub(crate) use self::{
     gather::recorded,
@@ -137,8 +140,9 @@ pub fn up_and_look<T>(
 ) -> Result<(UpResult, T)> {
     let cookie = Netns::current()?.cookie()?;
     collect::in_passing(context, cookie);
+    let taken = Taken::for_up(context, request)?;
     let _lock = Lock::acquire(&context.run_dir, cookie, context.patience)?;
-    let (gathered, plan) = settle_up(context, request)?;
+    let (gathered, plan) = settle_up(context, request, &taken)?;
     let mut runner = Runner::new(context, gathered);
     runner.run_or_undo(&plan.ops, plan.mends, observer)?;
     runner.follow_routes();
@@ -160,9 +164,10 @@ pub fn up_and_look<T>(
 }
 
 /// Reads and plans: what concerns the target alone, if that is enough. Whatever is refused is refused in view of everything.
-fn settle_up(context: &HostContext, request: &UpRequest) -> Result<(Gathered, Plan)> {
+fn settle_up(context: &HostContext, request: &UpRequest, taken: &Taken) -> Result<(Gathered, Plan)> {
     let mut notes = Vec::new();
-    if let Ok(Some(gathered)) = scoped::for_up(context, request, &mut notes)
+    let scoped = scoped::for_up(context, request, &mut notes);
+    if let Ok(Some(gathered)) = scoped.map(|found| found.map(|gathered| gathered.knowing(taken)))
         && let Ok(mut plan) = plan_up(request, &gathered.actual)
         && !scoped::exceeds_scope(&gathered, &plan.ops)?
     {
@@ -170,7 +175,7 @@ fn settle_up(context: &HostContext, request: &UpRequest) -> Result<(Gathered, Pl
         return Ok((gathered, plan));
     }
     tracing::debug!("reading everything");
-    let gathered = gather::for_up(context, request, &mut notes)?;
+    let gathered = gather::for_up(context, request, &mut notes)?.knowing(taken);
     let mut plan = plan_up(request, &gathered.actual)?;
     plan.warnings.append(&mut notes);
     Ok((gathered, plan))
@@ -212,7 +217,7 @@ fn removed(request: &UpRequest) -> Error {
 /// # Errors
 /// As [`up`] refuses.
 pub fn dry_up(context: &HostContext, request: &UpRequest) -> Result<Planned> {
-    let (gathered, plan) = settle_up(context, request)?;
+    let (gathered, plan) = settle_up(context, request, &Taken::for_up(context, request)?)?;
     Ok(planned(context, &gathered, &plan.ops, plan.warnings))
 }
 

@@ -17,8 +17,8 @@ use fwd_dataplane::{
     name, name_of,
 };
 use fwd_plan::{
-    Datapath, EndpointRecord, EndpointSpec, IDLE_TIMES, Limits, Marks, NetworkRecord, NetworkSpec, RateLimit, Records,
-    SourceRange, Sources, TableRecord, TargetRef, Treatment, UplinkRecord,
+    Announced, Datapath, EndpointRecord, EndpointSpec, IDLE_TIMES, Limits, Marks, NetworkRecord, NetworkSpec,
+    RateLimit, Records, SourceRange, Sources, TableRecord, TargetRef, Treatment, UplinkRecord,
 };
 
 /// Reads all maps.
@@ -176,7 +176,7 @@ fn endpoint(
         address: given4(record.v4),
         address6: given(record.v6),
         mac: record.mac,
-        announce: is_set(endpoint_flags::ANNOUNCED),
+        announce: Announced { v4: is_set(endpoint_flags::ANNOUNCED), v6: is_set(endpoint_flags::ANNOUNCED_V6) },
         allow_spoof: is_set(endpoint_flags::ALLOW_SPOOF),
         source: source(&record),
         no_default_route: is_set(endpoint_flags::NO_DEFAULT_ROUTE),
@@ -285,7 +285,8 @@ pub(super) fn of_endpoint(spec: &EndpointSpec, numbers: &Numbers) -> abi::Endpoi
         (resolv_conf, endpoint_flags::RESOLV_CONF),
         (awaited, endpoint_flags::AWAITED),
         (pooled, endpoint_flags::POOLED),
-        (spec.announce, endpoint_flags::ANNOUNCED),
+        (spec.announce.v4, endpoint_flags::ANNOUNCED),
+        (spec.announce.v6, endpoint_flags::ANNOUNCED_V6),
         (spec.allow_spoof, endpoint_flags::ALLOW_SPOOF),
         (spec.id.owner.is_runtime(), endpoint_flags::RUNTIME),
         (spec.no_default_route, endpoint_flags::NO_DEFAULT_ROUTE),

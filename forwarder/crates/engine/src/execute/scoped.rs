@@ -158,7 +158,8 @@ fn host(context: &HostContext, meant: &Meant<'_>, pinned: Pinned) -> Result<Opti
             net.neighbours.extend(netlink.neighbour(endpoint.network_index, address)?);
         }
     }
-    if records.networks.iter().any(|network| network.treatment.routed6) {
+    let announces = |it: &EndpointRecord| it.announce.v6;
+    if records.networks.iter().any(|network| network.treatment.routed6) || records.endpoints.iter().any(announces) {
         net.proxies = netlink.proxies()?;
     }
     let log = UndoLog::of(context, own)?;

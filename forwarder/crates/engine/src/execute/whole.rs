@@ -10,6 +10,7 @@ use super::{
     gathered::{Gathered, planned},
     outcome::{AppliedWhole, PlannedWhole},
     run::{Runner, Undone},
+    taken::Taken,
 };
 use fwd_base::{Error, Result};
 use fwd_dataplane::{EndpointId, Lock};
@@ -33,8 +34,9 @@ pub fn apply(
 ) -> Result<AppliedWhole> {
     let cookie = Netns::current()?.cookie()?;
     collect::in_passing(context, cookie);
+    let taken = Taken::for_whole(context, desired)?;
     let _lock = Lock::acquire(&context.run_dir, cookie, context.patience)?;
-    let gathered = gather::whole::for_whole(context, desired)?;
+    let gathered = gather::whole::for_whole(context, desired)?.knowing(&taken);
     let plan = plan(desired, &gathered.actual, scope)?;
     let before = fwd_plan::export(&gathered.actual);
     let (undone, mut warnings) = run(context, gathered, &plan, observer)?;
@@ -145,7 +147,7 @@ fn restrained(former: &Endpoint, wanted: &Endpoint) -> Endpoint {
 /// # Errors
 /// As [`apply`] refuses.
 pub fn dry_apply(context: &HostContext, desired: &Desired, scope: &Scope) -> Result<PlannedWhole> {
-    let gathered = gather::whole::for_whole(context, desired)?;
+    let gathered = gather::whole::for_whole(context, desired)?.knowing(&Taken::for_whole(context, desired)?);
     let Plan { ops, warnings, changes, .. } = plan(desired, &gathered.actual, scope)?;
     Ok(PlannedWhole { changes, planned: planned(context, &gathered, &ops, warnings) })
 }

@@ -236,6 +236,7 @@ impl State {
             metric: default.first().and_then(|route| route.metric),
             routes: others.iter().map(|route| format!("{} via {}", route.to, route.via)).collect(),
             announced: is_set(endpoint_flags::ANNOUNCED),
+            announced6: is_set(endpoint_flags::ANNOUNCED_V6),
             allow_spoof: is_set(endpoint_flags::ALLOW_SPOOF),
             source: source.v4.map(|source| source.to_string()),
             source6: source.v6.map(|source| source.to_string()),

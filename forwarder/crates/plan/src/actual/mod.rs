@@ -13,7 +13,7 @@ mod undo;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::{IpAddr, Ipv4Addr},
+    net::IpAddr,
     path::PathBuf,
 };
 
@@ -111,7 +111,7 @@ pub struct Host {
     /// Tells this machine from others: random, and the same for as long as it is installed.
     pub machine: u64,
     /// Who has an address that is to be announced, on the link where it would be.
-    pub taken: BTreeMap<Ipv4Addr, Mac>,
+    pub taken: BTreeMap<IpAddr, Mac>,
     /// Sockets of the host to which anybody may write, on ports that are to be published.
     pub listeners: Vec<Listener>,
     /// Values of the sysctls that matter, by path below /proc/sys.

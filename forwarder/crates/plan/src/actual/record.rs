@@ -8,7 +8,7 @@ use std::{
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::families::{both, main_of};
-use crate::{Datapath, Ipv4, Ipv6, Limits, NetConfig, Sources, TableRecord, Treatment};
+use crate::{Announced, Datapath, Ipv4, Ipv6, Limits, NetConfig, Sources, TableRecord, Treatment};
 use fwd_base::{HostName, text::option};
 use fwd_dataplane::{Backend, EndpointId, Publication, Rule};
 use fwd_kernel::netlink::{Link, Mac};
@@ -81,8 +81,8 @@ pub struct EndpointRecord {
     pub address6: Option<Ipv6Addr>,
     /// Hardware address inside.
     pub mac: Mac,
-    /// The host answers for the address behind which its packets appear, which it does not have.
-    pub announce: bool,
+    /// Families of which the host answers for the addresses behind which its packets appear, which it does not have.
+    pub announce: Announced,
     /// It may send from addresses other than its own.
     pub allow_spoof: bool,
     /// Addresses of the host behind which its packets appear, where some were asked for.
@@ -142,10 +142,10 @@ impl NetworkRecord {
 }
 
 impl EndpointRecord {
-    /// The address for which the host answers, because it does not have it.
+    /// The addresses for which the host answers, because it does not have them.
     #[must_use]
-    pub fn announced(&self) -> Option<Ipv4Addr> {
-        self.source.one_v4().filter(|_| self.announce)
+    pub fn announced(&self) -> Sources {
+        self.source.of(self.announce)
     }
 
     /// What the namespace is called in aliases and messages.

@@ -71,7 +71,7 @@ pub struct EndpointOptions {
     pub limits: AskedLimits,
     /// Whom it speaks with; none where that stays as it is.
     pub policy: AskedRules,
-    /// The host answers for the address of [`Self::source`], which it does not have.
+    /// The host answers for the addresses of [`Self::source`], which it does not have.
     pub announce: bool,
     /// It may send from addresses other than its own.
     pub allow_spoof: bool,

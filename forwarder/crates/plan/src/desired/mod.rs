@@ -32,7 +32,7 @@ pub use self::{
     place::Places,
     request::{Caller, NetworkRequest, PortRequest, UpRequest, UplinkRequest},
     scope::{Declared, DownRequest, NetworkScope, Scope},
-    source::{SourceRange, Sources},
+    source::{Announced, SourceRange, Sources},
     target::TargetRef,
 };
 

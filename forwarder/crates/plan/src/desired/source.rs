@@ -98,6 +98,12 @@ impl<A: Address> SourceRange<A> {
         self.count
     }
 
+    /// Whether an address is one of them.
+    #[must_use]
+    pub fn contains(self, address: A) -> bool {
+        (self.first.number()..=self.last().number()).contains(&address.number())
+    }
+
     /// Each of them.
     pub fn addresses(self) -> impl Iterator<Item = A> {
         (0..self.count).map(move |place| self.first.plus(place))
@@ -169,10 +175,25 @@ impl Sources {
         Self { v4: self.v4.filter(|_| self.v4 != others.v4), v6: self.v6.filter(|_| self.v6 != others.v6) }
     }
 
-    /// The address of IPv4, where it is one alone, which the host may answer for (`--announce`).
+    /// Those of the families that are announced.
     #[must_use]
-    pub fn one_v4(self) -> Option<Ipv4Addr> {
-        self.v4.filter(|range| range.count() == 1).map(SourceRange::first)
+    pub fn of(self, announced: Announced) -> Self {
+        Self { v4: self.v4.filter(|_| announced.v4), v6: self.v6.filter(|_| announced.v6) }
+    }
+
+    /// Those of the other families.
+    #[must_use]
+    pub fn not_of(self, announced: Announced) -> Self {
+        Self { v4: self.v4.filter(|_| !announced.v4), v6: self.v6.filter(|_| !announced.v6) }
+    }
+
+    /// Whether an address is one of them.
+    #[must_use]
+    pub fn contains(self, address: IpAddr) -> bool {
+        match address {
+            IpAddr::V4(address) => self.v4.is_some_and(|range| range.contains(address)),
+            IpAddr::V6(address) => self.v6.is_some_and(|range| range.contains(address)),
+        }
     }
 
     /// Each of them.
@@ -188,6 +209,35 @@ impl Sources {
     }
 }
 
+/// Families of which the host answers for the addresses of an endpoint's [`Sources`], which it does not have (`--announce`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Announced {
+    /// Those of IPv4.
+    pub v4: bool,
+    /// Those of IPv6.
+    pub v6: bool,
+}
+
+impl Announced {
+    /// What it means where sources are `asked` for, and that they be announced or not: all of them are.
+    #[must_use]
+    pub fn asked(announce: bool, asked: Sources) -> Self {
+        Self { v4: announce && asked.v4.is_some(), v6: announce && asked.v6.is_some() }
+    }
+
+    /// Whether there is some family.
+    #[must_use]
+    pub fn any(self) -> bool {
+        self.v4 || self.v6
+    }
+
+    /// These families and the others.
+    #[must_use]
+    pub fn and(self, others: Self) -> Self {
+        Self { v4: self.v4 || others.v4, v6: self.v6 || others.v6 }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -199,6 +249,10 @@ mod tests {
             assert_eq!((range.to_string().as_str(), range.addresses().count()), (text, count));
         }
         let range: SourceRange<Ipv6Addr> = "2001:db8::ffff-2001:db8::1:1".parse().expect("a range");
+        for (address, is_one) in [("fffe", false), ("ffff", true), ("1:1", true), ("1:2", false)] {
+            let address = format!("2001:db8::{address}").parse().expect("an address");
+            assert_eq!(range.contains(address), is_one, "{address}");
+        }
         let all: Vec<String> = range.addresses().map(|it| it.to_string()).collect();
         assert_eq!(all, ["2001:db8::ffff", "2001:db8::1:0", "2001:db8::1:1"]);
     }

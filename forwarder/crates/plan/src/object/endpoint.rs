@@ -26,7 +26,7 @@ pub use self::{
 };
 use super::{super::shell, Acts, Handling, Managed};
 use crate::{
-    Actual, Datapath, EndpointRecord, Limits, Marks, Sources, TargetRef, Treatment,
+    Actual, Announced, Datapath, EndpointRecord, Limits, Marks, Sources, TargetRef, Treatment,
     families::{both, everything, main_of},
 };
 use fwd_base::HostName;
@@ -76,8 +76,8 @@ pub struct EndpointSpec {
     pub datapath: Datapath,
     /// How they are treated: as all of the network.
     pub treatment: Treatment,
-    /// The host answers for the address behind which its packets appear, which it does not have.
-    pub announce: bool,
+    /// Families of which the host answers for the addresses behind which its packets appear, which it does not have.
+    pub announce: Announced,
     /// It may send from addresses other than its own.
     pub allow_spoof: bool,
     /// Addresses of the host behind which its packets appear, where some were asked for.
@@ -219,9 +219,13 @@ impl Managed for EndpointSpec {
         let address = self.main_address();
         let note = || format!("# {address} may send from other addresses (--allow-spoof)");
         lines.extend((self.allow_spoof && make).then(note));
-        let how = |option| if self.announce && option == Sources::V4 { ", --announce" } else { "" };
-        let behind = |(option, source)| format!("# {address} appears behind {source} ({option}{})", how(option));
-        lines.extend(self.source.options().map(behind).filter(|_| make));
+        let behind = |how: &'static str| {
+            move |(option, source): (&'static str, String)| {
+                format!("# {address} appears behind {source} ({option}{how})")
+            }
+        };
+        let announced = self.source.of(self.announce).options().map(behind(", --announce"));
+        lines.extend(announced.chain(self.source.not_of(self.announce).options().map(behind(""))).filter(|_| make));
         let without = || format!("# {address} gets no default route (--no-default-route)");
         lines.extend((self.no_default_route && make).then(without));
         let alias = |alias: &HostName| format!("# {address} is found as {alias}, too (--alias)");

@@ -1,5 +1,7 @@
 //! What goes before anything comes: what is left of endpoints, namespaces and commands that are no more.
 
+use std::collections::BTreeSet;
+
 use super::{orphans, others::Others, rules};
 use crate::{
     Actual, EndpointRecord, NS_IF, Object, Op, TargetRef, Undo, are_ends, names, object,
@@ -10,6 +12,7 @@ use fwd_kernel::netlink::Link;
 /// Removes the records of endpoints that are gone; those of the target are returned: what they know goes on.
 pub(super) fn dead_endpoints(actual: &Actual, others: &Others) -> (Vec<Op>, Vec<EndpointRecord>) {
     let (mut ops, mut former) = (Vec::new(), Vec::new());
+    let dead: BTreeSet<u32> = orphans::dead(actual, others.suspects(actual)).map(|it| it.index).collect();
     for endpoint in orphans::dead(actual, others.suspects(actual)) {
         if actual.is_of_target(endpoint) {
             former.push(endpoint.clone());
@@ -18,7 +21,9 @@ pub(super) fn dead_endpoints(actual: &Actual, others: &Others) -> (Vec<Op>, Vec<
         }
         ops.extend(orphans::published(actual, endpoint).map(Op::remove));
         ops.extend(rules::of_record(actual, endpoint).into_iter().map(Op::remove));
-        ops.extend(orphans::neighbours(actual, endpoint).into_iter().map(Op::remove));
+        // Of those that go together, the last one has what they share.
+        let stays = |other: &EndpointRecord| other.index > endpoint.index || !dead.contains(&other.index);
+        ops.extend(orphans::neighbours(actual, endpoint, stays).into_iter().map(Op::remove));
         let objects = orphans::record_objects(endpoint, actual.network_of(endpoint));
         ops.extend(objects.into_iter().filter(|object| actual.has(object)).map(Op::remove));
     }

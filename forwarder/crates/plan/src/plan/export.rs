@@ -57,7 +57,7 @@ pub fn export(actual: &Actual) -> Desired {
                 range: None,
                 pooled: false,
                 host_if: None,
-                announce: endpoint.announce,
+                announce: endpoint.announce.any(),
                 allow_spoof: endpoint.allow_spoof,
                 source: own_source(endpoint, of_network),
                 // Of an internal network nobody has one.
@@ -81,7 +81,7 @@ pub fn export(actual: &Actual) -> Desired {
 fn own_source(endpoint: &EndpointRecord, network: Option<&NetworkRecord>) -> Sources {
     let lent = network.map(|network| network.source).unwrap_or_default();
     let own = endpoint.source.besides(lent);
-    if endpoint.announce { Sources { v4: endpoint.source.v4, ..own } } else { own }
+    endpoint.announced().or(own)
 }
 
 /// The gateway that a subnet has if nobody asks for another.

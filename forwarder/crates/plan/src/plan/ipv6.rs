@@ -1,11 +1,11 @@
 //! What comes with the IPv6 of a network: at its bridge, on the host, and inside of its namespaces.
 
-use std::net::Ipv6Addr;
+use std::{collections::BTreeSet, net::Ipv6Addr};
 
 use ipnet::Ipv6Net;
 
 use crate::{
-    Actual, Interface, NetworkRecord, Object, SysctlRecord, Undo, accept_ra,
+    Actual, Interface, NetworkRecord, Object, SourceRange, Sources, SysctlRecord, Undo, accept_ra,
     desired::Asked,
     disable_ipv6, forwarding6,
     ipv6::SMALLEST_MTU,
@@ -130,25 +130,34 @@ fn routers(actual: &Actual, noted: &[&SysctlRecord]) -> impl Iterator<Item = Sys
 }
 
 /// Where the addresses of a routed network are a part of the prefix on the link of the uplink, the host answers there for the endpoint:
-/// nobody routes them here.
+/// nobody routes them here. And for the addresses behind which it appears, where they are announced.
 pub(super) fn announced(actual: &Actual, settled: &Settled) -> Vec<Object> {
     let Settled { network, endpoint, .. } = settled;
-    let Some((address, uplink)) = endpoint.address6.zip(network.uplink.as_ref()) else { return Vec::new() };
-    if !network.treatment.routed6 || !network.is_on_link(actual) {
-        return Vec::new();
-    }
-    proxying(actual).into_iter().chain([proxy(uplink, address)]).collect()
+    let Some(uplink) = &network.uplink else { return Vec::new() };
+    let own = endpoint.address6.filter(|_| network.treatment.routed6 && network.is_on_link(actual));
+    speaks_for(actual, uplink, own.into_iter().chain(of_ipv6(endpoint.source.of(endpoint.announce))))
+}
+
+/// That the host answers at an uplink for these addresses.
+fn speaks_for(actual: &Actual, uplink: &Uplink, addresses: impl Iterator<Item = Ipv6Addr>) -> Vec<Object> {
+    let proxies: Vec<Object> = addresses.map(|address| proxy(uplink, address)).collect();
+    if proxies.is_empty() { proxies } else { proxying(actual).into_iter().chain(proxies).collect() }
+}
+
+/// Those of IPv6.
+pub(super) fn of_ipv6(sources: Sources) -> impl Iterator<Item = Ipv6Addr> {
+    sources.v6.into_iter().flat_map(SourceRange::addresses)
 }
 
 /// The same at another uplink than before, for all endpoints of a network that is there.
 pub(super) fn announced_again(actual: &Actual, network: &NetworkRecord, uplink: &Uplink) -> Vec<Object> {
     let on_link = |subnet: &Ipv6Net| actual.host.net.has_on_link(uplink.index, *subnet);
-    if !network.treatment.routed6 || network.subnet6().filter(on_link).is_none() {
-        return Vec::new();
-    }
-    let endpoints = actual.records.endpoints.iter().filter(|endpoint| endpoint.network == network.name);
-    let proxies = endpoints.filter_map(|endpoint| endpoint.address6).map(|address| proxy(uplink, address));
-    proxying(actual).into_iter().chain(proxies).collect()
+    let own = network.treatment.routed6 && network.subnet6().filter(on_link).is_some();
+    let endpoints = || actual.records.endpoints.iter().filter(|endpoint| endpoint.network == network.name);
+    let addresses = endpoints().filter_map(|endpoint| endpoint.address6).filter(|_| own);
+    // Those of several endpoints are one.
+    let announced: BTreeSet<Ipv6Addr> = endpoints().flat_map(|endpoint| of_ipv6(endpoint.announced())).collect();
+    speaks_for(actual, uplink, addresses.chain(announced))
 }
 
 fn proxy(uplink: &Uplink, address: Ipv6Addr) -> Object {

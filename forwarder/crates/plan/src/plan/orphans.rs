@@ -3,10 +3,12 @@
 use std::{
     borrow::Cow,
     collections::{BTreeSet, HashSet},
+    net::Ipv6Addr,
 };
 
 use ipnet::{Ipv4Net, Ipv6Net};
 
+use super::ipv6;
 use crate::{Actual, EndpointRecord, EndpointSpec, NetworkRecord, NetworkSpec, Object, Op, TargetRef, Undo, object};
 use fwd_kernel::{
     netlink::{BridgeSpec, Link, PairSpec},
@@ -242,17 +244,27 @@ impl Actual {
 }
 
 /// An endpoint as a neighbour on its bridge, by each of its addresses by which it is one; and on the link of the uplink, where the host speaks
-/// for it.
-pub(crate) fn neighbours(actual: &Actual, endpoint: &EndpointRecord) -> Vec<Object> {
+/// for it, unless another endpoint that `stays` appears behind the same address.
+pub(crate) fn neighbours(
+    actual: &Actual,
+    endpoint: &EndpointRecord,
+    stays: impl Fn(&EndpointRecord) -> bool,
+) -> Vec<Object> {
     let Some(network) = actual.network_of(endpoint) else { return Vec::new() };
     let of =
         |address| Object::Neighbour(object::Neighbour { bridge: network.bridge.clone(), address, mac: endpoint.mac });
-    let uplink = actual.host.net.by_index(network.uplink).filter(|_| network.treatment.routed6);
-    let proxy = |(uplink, address): (&Link, _)| {
+    let uplink = actual.host.net.by_index(network.uplink);
+    let proxy = |uplink: &Link, address| {
         Object::ProxyNeighbour(object::ProxyNeighbour { uplink: uplink.name.clone(), address })
     };
-    let proxy = uplink.zip(endpoint.address6).map(proxy);
-    endpoint.addresses().map(of).chain(proxy).filter(|object| actual.has(object)).collect()
+    let is_shared = |address: &Ipv6Addr| {
+        let announces = |it: &&EndpointRecord| it.announced().contains((*address).into());
+        actual.records.endpoints.iter().filter(announces).any(&stays)
+    };
+    let announced = ipv6::of_ipv6(endpoint.announced()).filter(|address| !is_shared(address));
+    let own = endpoint.address6.filter(|_| network.treatment.routed6);
+    let proxies = own.into_iter().chain(announced).filter_map(|address| Some(proxy(uplink?, address)));
+    endpoint.addresses().map(of).chain(proxies).filter(|object| actual.has(object)).collect()
 }
 
 /// What `up` wrote for an endpoint's name resolution, unless another namespace has the same name.

@@ -12,7 +12,7 @@ use super::{
     subnet::{self, ipv4},
 };
 use crate::{
-    Actual, EndpointRecord, HardwareAddress, are_ends,
+    Actual, Announced, EndpointRecord, HardwareAddress, are_ends,
     desired::{Asked, policy},
     families::{both, main_of},
     names,
@@ -39,7 +39,8 @@ pub(super) fn existing(asked: &Asked, actual: &Actual, network: &Network, record
     if let Some(mac) = asked.options.mac.filter(|mac| mac.0 != record.mac) {
         return Err(refuse(format!("its hardware address is {}, not {mac}", HardwareAddress(record.mac))));
     }
-    if asked.options.announce && !record.announce {
+    let announce = Announced::asked(asked.options.announce, asked.options.source);
+    if asked.options.announce && !record.announce.any() || announce.and(record.announce) != record.announce {
         return Err(refuse("it was attached without --announce".into()));
     }
     if asked.options.allow_spoof && !record.allow_spoof {
@@ -83,7 +84,7 @@ pub(super) fn existing(asked: &Asked, actual: &Actual, network: &Network, record
 /// # Errors
 /// The words.
 fn exact(asked: &Asked, actual: &Actual, record: &EndpointRecord, network: &Network) -> Result<(), String> {
-    if record.announce && !asked.options.announce {
+    if record.announce.any() && !asked.options.announce {
         return Err("it was attached with --announce".into());
     }
     if record.allow_spoof && !asked.options.allow_spoof {
@@ -108,8 +109,13 @@ pub(super) fn new(asked: &Asked, actual: &Actual, network: &Network, former: &[E
     let addresses = kept.map(|record| (record.address, record.address6)).unwrap_or_default();
     // Of what is asked for to the last, nothing else is kept.
     let kept = kept.filter(|_| !asked.no_others);
-    let announce =
-        asked.options.announce || kept.is_some_and(|record| record.announce && asked.options.source.v4.is_none());
+    // What is asked for anew is not what was announced before.
+    let former = kept.map(|record| record.announce).unwrap_or_default();
+    let stays = Announced {
+        v4: former.v4 && asked.options.source.v4.is_none(),
+        v6: former.v6 && asked.options.source.v6.is_none(),
+    };
+    let announce = Announced::asked(asked.options.announce, asked.options.source).and(stays);
     let allow_spoof = asked.options.allow_spoof || kept.is_some_and(|record| record.allow_spoof);
     let source = source::settled(asked, actual, network, kept)?;
     let no_default_route = routes::has_no_default(asked, actual, network, kept);

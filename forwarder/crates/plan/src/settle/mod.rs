@@ -82,7 +82,7 @@ pub(super) fn settle(asked: &Asked, actual: &Actual, former: &[EndpointRecord]) 
         internal: network.treatment.internal,
         ipv4: network.gateway.is_some(),
         ipv6: network.gateway6.is_some(),
-        announced: endpoint.source.one_v4().filter(|_| endpoint.announce),
+        announced: endpoint.source.of(endpoint.announce),
     };
     published::check(&asked.options.publish, &publisher, actual)?;
     Ok(Settled { network, endpoint, publish: asked.options.publish.clone(), table })

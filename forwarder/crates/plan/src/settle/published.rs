@@ -4,7 +4,7 @@ pub(crate) mod host_address;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use crate::{Actual, Cgroup, Datapath, EndpointRecord, Listener, NetworkRecord, Object, Owner, object};
+use crate::{Actual, Cgroup, Datapath, EndpointRecord, Listener, NetworkRecord, Object, Owner, Sources, object};
 use fwd_base::{Cause, Error, Kind, Result};
 use fwd_dataplane::{Publication, PublishedPorts};
 use fwd_kernel::netlink::nft;
@@ -23,8 +23,8 @@ pub(crate) struct Publisher<'a> {
     pub(crate) ipv4: bool,
     /// It has IPv6.
     pub(crate) ipv6: bool,
-    /// The address that is announced for it, and which the host does not have.
-    pub(crate) announced: Option<Ipv4Addr>,
+    /// The addresses that are announced for it, and which the host does not have.
+    pub(crate) announced: Sources,
 }
 
 /// Refuses what cannot be published of the ports that are `asked` for.
@@ -107,7 +107,7 @@ fn check_address(ports: &PublishedPorts, publisher: &Publisher<'_>, actual: &Act
             "let programs of the host use the namespace's own address, or mount cgroup2 and name it by --cgroup",
         ));
     }
-    if publisher.announced.is_some_and(|announced| host == announced) {
+    if publisher.announced.contains(host) {
         return Ok(());
     }
     let option = if host.is_ipv4() { "-4" } else { "-6" };

@@ -8,7 +8,7 @@ use std::{
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::{
-    Actual, Concerned, Datapath, EndpointRecord, Limits, NS_IF, Sources, Treatment,
+    Actual, Announced, Concerned, Datapath, EndpointRecord, Limits, NS_IF, Sources, Treatment,
     families::{both, main_of},
     names,
     uplink::Uplink,
@@ -61,8 +61,8 @@ pub(crate) struct Endpoint {
     pub(crate) address: Option<Ipv4Addr>,
     pub(crate) address6: Option<Ipv6Addr>,
     pub(crate) mac: Mac,
-    /// The host answers for [`Self::source`], which it does not have.
-    pub(crate) announce: bool,
+    /// Families of which the host answers for [`Self::source`], which it does not have.
+    pub(crate) announce: Announced,
     pub(crate) allow_spoof: bool,
     /// Addresses of the host behind which its packets appear, where some were asked for.
     pub(crate) source: Sources,

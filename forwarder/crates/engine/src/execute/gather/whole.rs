@@ -35,7 +35,6 @@ pub(in crate::execute) fn for_whole(context: &HostContext, desired: &Desired) ->
     let named = desired.networks.values().any(|network| network.dns);
     gathered.actual.host.resolvers = if named { names::resolvers()? } else { Vec::new() };
     gathered.actual.host.surroundings = surroundings::read(true, true)?;
-    gathered.look_who_has(endpoints().filter(|it| it.announce).filter_map(|it| it.source.one_v4()))?;
     gathered.host_access(context, endpoints().any(|it| !it.publish.is_empty()))?;
     let by_kernel = |network: &Network| network.datapath == Some(Datapath::Kernel);
     gathered.actual.no_tc = no_tc(desired.networks.values().all(by_kernel), gathered.plane.as_ref())?;

@@ -9,7 +9,7 @@ use fwd_base::{HostName, Result};
 use fwd_dataplane::{Backend, Described, Rule, XdpHook};
 use fwd_kernel::{netlink::XdpMode, netns::Netns};
 use fwd_plan::{
-    EndpointSpec, Limits, TargetRef,
+    Announced, EndpointSpec, Limits, TargetRef,
     object::{
         EndpointAttach, EndpointBridge, EndpointHook, EndpointLimits, EndpointNames, EndpointNetns, EndpointPolicy,
         EndpointXdp,
@@ -137,7 +137,10 @@ impl Runner<'_> {
         plane.note_device(host_veth)?;
         let metadata = plane.put_metadata(&spec.metadata(ns.inode()?), cookie)?;
         let numbers = record::Numbers { network: bridge, counters, cookie, metadata };
-        plane.put_limited_endpoint(host_veth, &record::of_endpoint(spec, &numbers), &record::of_limits(spec.limits))
+        plane.put_limited_endpoint(host_veth, &record::of_endpoint(spec, &numbers), &record::of_limits(spec.limits))?;
+        // Those of IPv6 are told once the kernel answers for them.
+        self.tell(spec.uplink, spec.source.of(Announced { v6: false, ..spec.announce }).addresses());
+        Ok(())
     }
 
     /// Has what leaves wait inside, and what is delivered at the host-side veth. They go with the veth pair.

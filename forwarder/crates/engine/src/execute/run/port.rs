@@ -50,7 +50,10 @@ impl Execute for Neighbour {
 
 impl Execute for ProxyNeighbour {
     fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
-        runner.netlink.add_proxy(runner.number(&self.uplink)?, self.address)
+        let index = runner.number(&self.uplink)?;
+        runner.netlink.add_proxy(index, self.address)?;
+        runner.tell(index, [self.address.into()]);
+        Ok(())
     }
 
     fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {

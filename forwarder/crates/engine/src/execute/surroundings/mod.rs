@@ -63,10 +63,13 @@ pub(super) fn of_input() -> Result<Surroundings> {
 /// Tells the programs the MTUs that routes ask for, how uplinks check sources, which hardware addresses they have, which are guarded, where the host
 /// forwards for others than namespaces, and what is announced, as it is now.
 ///
+/// Returns the uplinks that have another hardware address than before, by their indexes.
+///
 /// # Errors
 /// The host cannot be read, or a map cannot be written.
-pub(super) fn follow_routes(plane: Option<&Dataplane>, netlink: &Netlink, log: &UndoLog) -> Result<()> {
-    let Some(plane) = plane.filter(|plane| plane.is_loaded()) else { return Ok(()) };
+pub(super) fn follow_routes(plane: Option<&Dataplane>, netlink: &Netlink, log: &UndoLog) -> Result<Vec<u32>> {
+    let mut changed = Vec::new();
+    let Some(plane) = plane.filter(|plane| plane.is_loaded()) else { return Ok(changed) };
     let transit = Transit::read(log)?;
     plane.set_route_mtus(&route_mtus(&netlink.routes()?))?;
     plane.follow_announced()?;
@@ -81,8 +84,11 @@ pub(super) fn follow_routes(plane: Option<&Dataplane>, netlink: &Netlink, log: &
         if (record.flags, record.mac) != (flags, mac) {
             plane.put_uplink(index, &Uplink { flags, mac, ..record })?;
         }
+        if record.mac != mac {
+            changed.push(index);
+        }
     }
-    Ok(())
+    Ok(changed)
 }
 
 /// Whether the host takes from an interface only what it would send by it: the larger of two settings holds (ip-sysctl, `rp_filter`).

@@ -35,7 +35,7 @@ pub(super) fn lost(netlink: &Netlink, records: &Records, network: &NetworkRecord
 /// The kernel refuses.
 pub(super) fn come(netlink: &Netlink, records: &Records, network: &NetworkRecord) -> Result<Option<String>> {
     let of_network = records.endpoints.iter().filter(|it| it.network == network.name);
-    let announced: BTreeSet<IpAddr> = of_network.filter_map(EndpointRecord::announced).map(IpAddr::from).collect();
+    let announced: BTreeSet<IpAddr> = of_network.flat_map(|it| it.announced().addresses()).collect();
     if announced.is_empty() {
         return Ok(None);
     }
@@ -53,6 +53,5 @@ pub(super) fn come(netlink: &Netlink, records: &Records, network: &NetworkRecord
 
 /// Those of an endpoint that the host is to have: what it announces it has not.
 fn of_host(endpoint: &EndpointRecord) -> impl Iterator<Item = IpAddr> {
-    let announced = endpoint.announced().map(IpAddr::from);
-    endpoint.source.addresses().filter(move |address| Some(*address) != announced)
+    endpoint.source.not_of(endpoint.announce).addresses()
 }

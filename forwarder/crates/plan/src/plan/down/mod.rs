@@ -212,7 +212,11 @@ impl Removal<'_> {
         for endpoint in endpoints {
             objects.extend(orphans::published(self.actual, endpoint));
             objects.extend(rules::of_record(self.actual, endpoint));
-            objects.extend(orphans::neighbours(self.actual, endpoint));
+            // Of those that go together, the last one has what they share.
+            let stays = |other: &EndpointRecord| {
+                other.index > endpoint.index || self.kept.iter().any(|it| it.index == other.index)
+            };
+            objects.extend(orphans::neighbours(self.actual, endpoint, stays));
             let records = orphans::record_objects(endpoint, self.actual.network_of(endpoint));
             objects.extend(records.into_iter().filter(|object| self.actual.has(object)));
         }

@@ -3,7 +3,7 @@
 use std::{fmt::Display, net::IpAddr};
 
 use super::announced;
-use crate::{Actual, EndpointRecord, Sources, desired::Asked, host_address, settled::Network};
+use crate::{Actual, Announced, EndpointRecord, Sources, desired::Asked, host_address, settled::Network};
 use fwd_base::{Error, Kind, Result};
 
 /// What was asked for is what an endpoint has.
@@ -55,7 +55,7 @@ pub(super) fn settled(
         possible(asked.options.source, network)?;
         announced::check(asked.options.source, actual, network)?;
     }
-    check(if asked.options.announce { Sources { v4: None, ..new } } else { new }, network, actual)?;
+    check(new.not_of(Announced::asked(asked.options.announce, asked.options.source)), network, actual)?;
     Ok(sources)
 }
 
@@ -100,8 +100,9 @@ fn possible(asked: Sources, network: &Network) -> Result<()> {
 fn of_host(source: IpAddr, actual: &Actual) -> Result<()> {
     host_address::check(source, actual).map_err(|(kind, why)| {
         let (length, family) = if source.is_ipv4() { (32, "-4") } else { (128, "-6") };
-        let announce = if source.is_ipv4() { "have it announced (--announce), " } else { "" };
-        let give = format!("give it to the host first (`ip addr add {source}/{length} dev INTERFACE`), {announce}or ");
+        let give = format!(
+            "give it to the host first (`ip addr add {source}/{length} dev INTERFACE`), have it announced (--announce), or "
+        );
         let give = if kind == Kind::NotFound { give.as_str() } else { "" };
         Error::new(kind, "use", format!("source {source}"), why)
             .remedy(format!("{give}name one that it has (`ip {family} address`)"))
