@@ -106,6 +106,8 @@ pub mod feature {
     pub const POLICY: u32 = 1 << 14;
     /// Some address is answered for that the host does not have: see `ANNOUNCED`.
     pub const ANNOUNCED: u32 = 1 << 21;
+    /// Multicast passes between some network and its uplink.
+    pub const MULTICAST: u32 = 1 << 26;
     /// Some network counts what its endpoints speak with neighbours.
     pub const EAST_WEST: u32 = 1 << 22;
 }

@@ -32,6 +32,8 @@ pub mod endpoint_flags {
     pub const EAST_WEST: u32 = 1 << 12;
     /// The host has not the addresses of IPv4 behind which it appears: the programs answer for them at its uplink (`--announce`).
     pub const ANNOUNCED: u32 = 1 << 13;
+    /// Multicast passes between it and its uplink (`--multicast`). Of the network.
+    pub const MULTICAST: u32 = 1 << 14;
     /// Connected by a netkit pair (`--datapath netkit`). Of the network.
     pub const NETKIT_DATAPATH: u32 = 1 << 15;
     /// Leaves by its uplink alone (`--uplink`), wherever the host's own routes lead. Of the network.

@@ -220,6 +220,8 @@ maps! {
         COUNTERS: Array<u32, CounterBlock>[COUNTER_BLOCKS as usize],
         /// Common verdicts by interface and CPU.
         TRAFFIC: PerCpuArray<u32, TrafficBlock>[COUNTER_BLOCKS as usize],
+        /// Packets to groups by endpoint: see [`admitted`](crate::decide::multicast::admitted).
+        MULTICAST_SENT: Array<u32, u64>[COUNTER_BLOCKS as usize],
         /// Limits by endpoint.
         LIMITS: Array<u32, Limits>[COUNTER_BLOCKS as usize],
         /// Endpoint, direction and prefix of the other end → rules.
@@ -307,6 +309,6 @@ maps! {
         /// Interfaces that XDP may send by.
         XDP_TARGETS: DevMapHash<u32, Device>[4096],
         /// The programs of the slow paths.
-        SLOW_PATH: ProgramArray<u32, u32>[8],
+        SLOW_PATH: ProgramArray<u32, u32>[9],
     }
 }

@@ -70,6 +70,9 @@ pub const SLOW_PATH_IPV6: u32 = 3;
 /// Where, in the same order, the slow paths of the first two of these are.
 pub const SLOW_PATH_IPV6_SLOW: u32 = 6;
 
+/// The place there of the program that copies what is for a group.
+pub const SLOW_PATH_MULTICAST: u32 = 8;
+
 impl Hook {
     /// The hook with this number, where a function takes integers only.
     #[inline(always)]

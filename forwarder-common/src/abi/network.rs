@@ -85,6 +85,8 @@ pub mod uplink_flags {
     pub const ASKED: u32 = 1 << 3;
     /// The host forwards what arrives there only because `fwd` has switched it on: for namespaces, and for nobody else.
     pub const NO_TRANSIT: u32 = 1 << 4;
+    /// `fwd` has had it take what is for any group (`IFF_ALLMULTI`).
+    pub const ALLMULTI: u32 = 1 << 5;
 }
 
 record! {
@@ -112,6 +114,9 @@ record! {
         pub mac: [u8; 6],
         /// Explicit padding.
         pub _pad: [u8; 2],
+        /// Its address of the link (`fe80::/10`), as it was at the last command that found a network with [`MULTICAST`](super::endpoint_flags::MULTICAST); zero where it has
+        /// none.
+        pub link_local: Addr,
         /// Name of the uplink.
         pub ifname: IfName,
     }

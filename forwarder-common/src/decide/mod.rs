@@ -6,6 +6,7 @@ pub mod forward;
 pub mod fragment;
 pub mod host_access;
 pub mod icmp_error;
+pub mod multicast;
 pub mod offload;
 pub mod policy;
 pub mod ports;

@@ -145,7 +145,7 @@ reasons! {
         /// ARP: the kernel answers for the gateway, and its bridge carries the rest.
         Arp = 2 => "Nothing: every namespace asks now and then.",
         /// Broadcast or multicast: the kernel gives it to the host and to the namespaces of the same network.
-        Multicast = 3 => "Nothing, if programs look for each other there (mDNS, DHCP): no uplink sends it on.",
+        Multicast = 3 => "Nothing, if programs look for each other there (mDNS, DHCP): no uplink sends it on without `--multicast`.",
         /// Addressed to the host itself (the gateway, or another of its addresses), or to where the host has no route at all.
         ToHost = 4 => "Nothing, if the host is meant; its firewall judges it (INPUT). `ip route get DESTINATION` there tells.",
         /// TTL at its end: the kernel answers with time exceeded. Inbound: already translated.
@@ -250,7 +250,7 @@ reasons! {
         /// To an address that is announced for a namespace (`--announce`), and of no flow: the host itself does not have it.
         Announced = 50 => "Nothing: only answers and published ports get to a namespace. Let it open the conversation, or publish a port.",
         /// Multicast that the host would route out of a network or into one from outside: groups stay in their network.
-        MulticastOutside = 51 => "`ip mroute` on the host shows what it routes. For names (mDNS), run a reflector on the host: what a program there sends itself passes.",
+        MulticastOutside = 51 => "`ip mroute` on the host shows what it routes. For names (mDNS) make the network with `--multicast`, or run a reflector on the host.",
         /// The host's route leaves by an interface that is no uplink of `fwd` yet: no program would see that nothing leaves untranslated. The
         /// sender is told that it is prohibited (RFC 1812 §5.2.7.1, RFC 4443 §3.1).
         UplinkUnguarded = 52 => "`fwd uplink add INTERFACE`, or any `fwd up`: it takes in what the routes of the host lead by. `ip route get DESTINATION` on the host names the interface.",
@@ -270,7 +270,8 @@ reasons! {
         NdRouter = 59 => "A namespace is no router of its network: stop radvd, or whatever else advertises there.",
         /// Extension headers of IPv6 that hide what kind of packet it is: too many, too long, or cut by a fragment (RFC 7112).
         ExtensionHeaders = 60 => "Somebody may try to pass by a filter: `tcpdump -v ip6` at the interface shows who.",
-        /// More than a limit lets through: sent past the queue inside that keeps to it, or come for a namespace (`to_ns`) whose queue is full.
+        /// More than a limit lets through: sent past the queue inside that keeps to it, or come for a namespace (`to_ns`) whose queue is full; at an uplink,
+        /// more to groups of multicast than one namespace may send.
         RateExceeded = 61 => "Nothing, if the limit is meant. `fwd up --rate-out` and `--rate-in` set another, or `none`, and the queue inside anew.",
         /// Would be forwarded by the host for somebody else: it forwards what comes in there for namespaces alone, since `fwd` has switched that
         /// on. Nobody but the programs that listen to the interface itself sees it.

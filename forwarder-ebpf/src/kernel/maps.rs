@@ -85,6 +85,10 @@ pub(crate) static PUBLISHED_PORTS: Array<u64, PUBLISHED_WORDS> = Array::new();
 #[btf_map]
 pub(crate) static PUBLISHED_TO: LpmTrie<SocketSender, u64, 16_384> = LpmTrie::new();
 
+/// Packets to groups by endpoint.
+#[btf_map]
+pub(crate) static MULTICAST_SENT: Array<u64, { COUNTER_BLOCKS as usize }> = Array::new();
+
 /// Address of the host → its interface that has it.
 #[btf_map]
 pub(crate) static HOST_ADDRESSES: HashMap<Addr, u32, 1024, LAZY> = HashMap::new();
@@ -283,7 +287,7 @@ pub(crate) static XDP_TARGETS: DevMapHash<4096> = DevMapHash::new();
 /// The programs of the slow paths, by [`forwarder_common::abi::Hook`], and behind them those of IPv6
 /// ([`forwarder_common::abi::SLOW_PATH_IPV6`]).
 #[btf_map]
-pub(crate) static SLOW_PATH: ProgramArray<8> = ProgramArray::new();
+pub(crate) static SLOW_PATH: ProgramArray<9> = ProgramArray::new();
 
 /// The secret of the hash: each word for itself, so that none of them goes by the stack.
 #[inline(always)]

@@ -2,7 +2,7 @@
 
 use aya_ebpf::{
     bindings::{BPF_F_INGRESS, bpf_redir_neigh, bpf_redir_neigh__bindgen_ty_1},
-    helpers::{bpf_redirect, bpf_redirect_neigh, bpf_redirect_peer},
+    helpers::{bpf_clone_redirect, bpf_redirect, bpf_redirect_neigh, bpf_redirect_peer},
 };
 use forwarder_common::abi::is_v4;
 
@@ -48,6 +48,13 @@ pub(crate) fn device(ifindex: u32) -> i32 {
 pub(crate) fn peer(ifindex: u32) -> i32 {
     // SAFETY: a helper without pointers.
     (unsafe { bpf_redirect_peer(ifindex, 0) }) as i32
+}
+
+/// A copy out by an interface as it is: at once, with the programs at its egress. Bytes taken before are stale.
+#[inline(always)]
+pub(crate) fn copy(skb: Skb, ifindex: u32) {
+    // SAFETY: the context is valid. Nothing can be done about a copy that there is no memory for.
+    unsafe { bpf_clone_redirect(skb.ptr(), ifindex, 0) };
 }
 
 /// Goes on in the program at this place of the map `SLOW_PATH`; comes back if there is none.

@@ -162,7 +162,8 @@ impl Shared<u64> {
     }
 
     /// Adds to a counter of this CPU, which no other one writes. Programs of one CPU do not interleave: the hooks of traffic control
-    /// and of drivers, and timers, run with softirqs off, which is also how `BPF_PROG_TEST_RUN` runs a program.
+    /// and of drivers, and timers, run with softirqs off, which is also how `BPF_PROG_TEST_RUN` runs a program. Only where a copy is sent does another
+    /// program run meanwhile, within that call (`path/multicast`).
     #[inline(always)]
     pub(crate) fn add_here(self, amount: u64) {
         self.write(self.read().wrapping_add(amount));

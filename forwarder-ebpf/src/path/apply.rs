@@ -34,6 +34,7 @@ pub(crate) struct Action {
 #[repr(u32)]
 enum Kind {
     Next,
+    Group,
     Drop,
     Peer,
     Device,
@@ -45,6 +46,8 @@ impl Action {
     pub(crate) const NEXT: Self = Self { kind: Kind::Next, ifindex: 0 };
     /// Drops it.
     pub(crate) const DROP: Self = Self { kind: Kind::Drop, ifindex: 0 };
+    /// As [`Self::NEXT`], and a copy to where it passes that is for a group: see [`super::multicast`].
+    pub(crate) const GROUP: Self = Self { kind: Kind::Group, ifindex: 0 };
 
     /// Out by an interface to a next hop (see [`FlowShared::next_hop`]). The kernel is told at once, so that the address does not stand
     /// in every action; a later action takes its place.
@@ -65,6 +68,12 @@ impl Action {
     #[inline(always)]
     pub(crate) fn is_next(self) -> bool {
         self.kind == Kind::Next
+    }
+
+    /// Whether it is [`Self::GROUP`].
+    #[inline(always)]
+    pub(crate) fn is_group(self) -> bool {
+        self.kind == Kind::Group
     }
 
     /// Whether it drops the packet.
@@ -95,7 +104,7 @@ impl Action {
     #[inline(always)]
     pub(crate) fn to_tc_action(self) -> i32 {
         match self.kind {
-            Kind::Next => TCX_NEXT,
+            Kind::Next | Kind::Group => TCX_NEXT,
             Kind::Drop => TC_ACT_SHOT,
             Kind::TcAction => self.ifindex as i32,
             Kind::Device => redirect::device(self.ifindex),

@@ -14,7 +14,7 @@ use crate::{
     },
     path::{
         apply::Action,
-        policy, rate,
+        multicast, policy, rate,
         route::{self, Resolution, prohibited},
         validate,
     },
@@ -34,7 +34,9 @@ pub(crate) fn punt(skb: Skb, reason: PuntReason) -> Action {
 /// To the kernel, and so to the bridge, unless it would learn somebody else's MAC from it.
 #[inline(always)]
 fn punt_code(skb: Skb, code: Code) -> Action {
-    counted(skb, validate::fwd_validate_punt(skb, code))
+    let code = validate::fwd_validate_punt(skb, code);
+    count_here(skb, code);
+    multicast::unsent(code)
 }
 
 /// Counts the verdict with this code, a punt or a drop.

@@ -181,7 +181,7 @@ pub(crate) fn departs_untouched(skb: Skb) -> bool {
 #[inline(always)]
 fn is_hosts(config: &Config, packet: &Packet) -> bool {
     let (source, destination) = (packet.addresses as u32, (packet.addresses >> 32) as u32);
-    let begins = config.features & (feature::EIF | feature::ANNOUNCED) != 0
+    let begins = config.features & (feature::EIF | feature::ANNOUNCED | feature::MULTICAST) != 0
         || publishes(config, packet.proto, (packet.ports >> 16) as u16);
     let outside = lies_outside(config, source) && lies_outside(config, destination);
     outside && !begins && !transit::is_possible(destination)

@@ -8,6 +8,7 @@ mod at_ns;
 mod at_uplink;
 pub(crate) mod fast;
 pub(crate) mod ipv6;
+pub(crate) mod multicast;
 mod networks;
 mod policy;
 pub(crate) mod published;

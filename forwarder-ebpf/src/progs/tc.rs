@@ -9,7 +9,7 @@ use crate::{
         trace,
     },
     path::{
-        ipv6,
+        ipv6, multicast,
         slow::{
             from_ns::{self, netkit},
             from_uplink, to_network, to_uplink,
@@ -32,7 +32,7 @@ pub fn from_netkit(ctx: TcContext) -> i32 {
 /// The slow path of [`from_ns`], and of [`from_netkit`].
 #[classifier]
 pub fn from_ns_slow(ctx: TcContext) -> i32 {
-    trace::tc(Skb::new(&ctx), TracePoint::FromNs, |skb| from_ns::slow(skb).to_tc_action())
+    trace::tc(Skb::new(&ctx), TracePoint::FromNs, |skb| multicast::finish(skb, from_ns::slow(skb)))
 }
 
 /// As [`from_ns`], which hands it IPv6.
@@ -50,7 +50,7 @@ pub fn from_uplink(ctx: TcContext) -> i32 {
 /// The slow path of [`from_uplink`].
 #[classifier]
 pub fn from_uplink_slow(ctx: TcContext) -> i32 {
-    trace::tc(Skb::new(&ctx), TracePoint::FromUplink, |skb| from_uplink::slow::<L3_OFF>(skb).to_tc_action())
+    trace::tc(Skb::new(&ctx), TracePoint::FromUplink, |skb| multicast::finish(skb, from_uplink::slow::<L3_OFF>(skb)))
 }
 
 /// Egress of an uplink: nothing leaves untranslated.
@@ -68,7 +68,7 @@ pub fn to_uplink_slow(ctx: TcContext) -> i32 {
 /// The slow path of [`from_ns_ipv6`].
 #[classifier]
 pub fn from_ns_ipv6_slow(ctx: TcContext) -> i32 {
-    trace::tc(Skb::new(&ctx), TracePoint::FromNs, |skb| ipv6::from_ns::slow(skb).to_tc_action())
+    trace::tc(Skb::new(&ctx), TracePoint::FromNs, |skb| multicast::finish(skb, ipv6::from_ns::slow(skb)))
 }
 
 /// As [`from_uplink`], which hands it IPv6.
@@ -80,13 +80,19 @@ pub fn from_uplink_ipv6(ctx: TcContext) -> i32 {
 /// The slow path of [`from_uplink_ipv6`].
 #[classifier]
 pub fn from_uplink_ipv6_slow(ctx: TcContext) -> i32 {
-    trace::tc(Skb::new(&ctx), TracePoint::FromUplink, |skb| ipv6::from_uplink::slow(skb).to_tc_action())
+    trace::tc(Skb::new(&ctx), TracePoint::FromUplink, |skb| multicast::finish(skb, ipv6::from_uplink::slow(skb)))
 }
 
 /// As [`to_uplink`], which hands it IPv6.
 #[classifier]
 pub fn to_uplink_ipv6(ctx: TcContext) -> i32 {
     trace::tc(Skb::new(&ctx), TracePoint::ToUplink, |skb| ipv6::to_uplink::to_uplink(skb).to_tc_action())
+}
+
+/// Where slow paths go on with what is for a group.
+#[classifier]
+pub fn multicast(ctx: TcContext) -> i32 {
+    multicast::pass(Skb::new(&ctx))
 }
 
 /// As [`from_uplink`], of an uplink without link-layer header.

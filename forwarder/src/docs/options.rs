@@ -111,6 +111,13 @@ const OPTIONS: &[Row] = &[
         default: || "the one that the host would take".into(),
     },
     Row {
+        options: &["multicast"],
+        what: || {
+            "lets [multicast](docs/networks.md#rules) pass between the network and its uplink: names (mDNS), services (SSDP), routed groups".into()
+        },
+        default: || "off".into(),
+    },
+    Row {
         options: &["announce"],
         what: || {
             "answers at the uplink for [the addresses of `--source` and `--source6`](docs/ways-out.md#sources), which the host does not have".into()

@@ -170,6 +170,7 @@ fn register(
         flags: 0,
         mac: [0; 6],
         _pad: [0; 2],
+        link_local: [0; 16],
         ifname,
     };
     dataplane.note_device(uplink)?;

@@ -307,7 +307,7 @@ impl Packet {
     /// port that is not published.
     #[inline(always)]
     fn is_hosts(&self, config: &Config) -> bool {
-        let begins = config.features & (feature::EIF | feature::ANNOUNCED) != 0;
+        let begins = config.features & (feature::EIF | feature::ANNOUNCED | feature::MULTICAST) != 0;
         is_outside_v6(self.source[0]) && is_outside_v6(self.destination[0]) && !begins
     }
 

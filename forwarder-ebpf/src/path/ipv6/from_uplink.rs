@@ -20,7 +20,7 @@ use crate::{
         apply::{Action, set_macs},
         arrival,
         at_uplink::{count_here, drop},
-        fast,
+        fast, multicast,
         networks::any_routed_v6,
         rate,
         slow::clamp,
@@ -56,7 +56,7 @@ pub(crate) fn from_uplink(skb: Skb) -> Action {
 /// The slow path.
 #[inline(always)]
 pub(crate) fn slow(skb: Skb) -> Action {
-    announced::kept_from_host(skb, sort(skb))
+    multicast::arrives(skb, announced::kept_from_host(skb, sort(skb)))
 }
 
 /// The same, but for what is for an address that the host does not have.

@@ -29,6 +29,7 @@ use crate::{
         at_uplink::{count_here, drop, source_routed},
         fast,
         ipv6::guard,
+        multicast,
         networks::in_fwd_network,
         rate,
         slow::{announced, clamp, fragments, icmp_error, unsolicited},
@@ -60,7 +61,8 @@ pub(crate) fn from_uplink(skb: Skb) -> Action {
 #[inline(always)]
 pub(crate) fn slow<const L3: usize>(skb: Skb) -> Action {
     let action = sort::<L3>(skb);
-    announced::kept_from_host::<L3>(skb, action)
+    let action = announced::kept_from_host::<L3>(skb, action);
+    if L3 == NO_HEADER { action } else { multicast::arrives(skb, action) }
 }
 
 /// The same, but for what is for an address that the host does not have.

@@ -24,6 +24,7 @@ use crate::{
     path::{
         apply::Action,
         ipv6::guard,
+        multicast,
         slow::fragments::{code, fwd_complete_tuple},
     },
     table::{
@@ -52,6 +53,7 @@ pub(crate) fn to_network(skb: Skb) -> Action {
     };
     let code: Code = match origin {
         Origin::Let => return Action::NEXT,
+        Origin::Group if multicast::comes_in(ingress, skb.ifindex()) => Code::DELIVERED,
         Origin::Other | Origin::Group if records::network(ingress).is_some() => DropReason::OtherNetwork.into(),
         Origin::Other => DropReason::FromOtherInterface.into(),
         Origin::Group => DropReason::MulticastOutside.into(),
@@ -59,7 +61,7 @@ pub(crate) fn to_network(skb: Skb) -> Action {
     };
     let Amount { packets, bytes } = Amount::whole(skb, L3_OFF);
     counters::fwd_count_at_network(skb.ifindex(), code, packets, bytes);
-    Action::DROP
+    if code == Code::DELIVERED { Action::NEXT } else { Action::DROP }
 }
 
 /// Whether a packet that came in by `ingress` is of the network itself: routed back into it, or (where bridges call netfilter) from one

@@ -54,6 +54,8 @@ pub struct NetworkView {
     pub no_icc: bool,
     /// Whether what endpoints of the network speak with each other has flows.
     pub east_west: bool,
+    /// Whether multicast passes between it and its uplink.
+    pub multicast: bool,
     /// Addresses of the host behind which its namespaces appear that ask for none: one, or a range; none where the host chooses.
     pub source: Option<String>,
     /// The same of IPv6.
@@ -103,6 +105,7 @@ impl NetworkView {
             (self.ignore_xfrm, "ignore-xfrm"),
             (self.no_icc, "no-icc"),
             (self.east_west, "flows east-west"),
+            (self.multicast, "multicast"),
             (self.name_server.is_some(), "dns"),
             (!self.kept, "goes with its last namespace"),
         ];

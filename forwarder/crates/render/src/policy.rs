@@ -21,6 +21,8 @@ pub struct PolicyView {
     pub no_icc: bool,
     /// Whether what endpoints of the network speak with each other has flows.
     pub east_west: bool,
+    /// Whether multicast passes between it and its uplink.
+    pub multicast: bool,
     /// Whether a default route was set inside.
     pub default_route: bool,
     /// Metric of the default route, where one was asked for.
@@ -87,6 +89,7 @@ impl PolicyView {
             (self.ignore_xfrm, "ignore-xfrm"),
             (self.no_icc, "no-icc"),
             (self.east_west, "flows east-west"),
+            (self.multicast, "multicast"),
         ]
         .into_iter();
         options.filter(|(given, _)| *given).map(|(_, option)| option.into())

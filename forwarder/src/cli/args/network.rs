@@ -67,6 +67,10 @@ pub(crate) struct NetworkArgs {
     /// NAME and NAME.NETWORK, and what is outside as the host does
     #[arg(long)]
     pub(crate) dns: bool,
+    /// Let multicast pass between the network and its uplink: names (mDNS), services (SSDP),
+    /// and groups that are routed
+    #[arg(long)]
+    pub(crate) multicast: bool,
 }
 
 impl NetworkArgs {
@@ -91,6 +95,7 @@ impl NetworkArgs {
             no_icc,
             flows,
             dns,
+            multicast,
         } = self;
         let gateway = gateway.as_deref();
         Ok(Network {
@@ -108,6 +113,7 @@ impl NetworkArgs {
             no_icc: *no_icc,
             flows: flows.unwrap_or_default(),
             dns: *dns,
+            multicast: *multicast,
             ..Network::default()
         })
     }

@@ -77,6 +77,9 @@ pub struct Network {
     /// A name server answers at its gateway.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub dns: bool,
+    /// Multicast passes between it and its uplink.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub multicast: bool,
     /// It stays when commands take its last namespace down.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub keep: bool,
@@ -114,6 +117,7 @@ impl Network {
             flows,
             allow_networks,
             dns,
+            multicast,
             keep,
             source,
             source6,
@@ -146,6 +150,7 @@ impl Network {
             allow_networks: allow_networks.iter().map(|other| other.get_ref().clone()).collect(),
             kept: *keep,
             dns: *dns,
+            multicast: *multicast,
             source: Sources { v4: *source, v6: *source6 },
         })
     }
@@ -169,6 +174,7 @@ impl Network {
             allow_networks,
             kept,
             dns,
+            multicast,
             source,
         } = network;
         Self {
@@ -188,6 +194,7 @@ impl Network {
             flows: Some(*flows).filter(|flows| *flows != Flows::default()),
             allow_networks: allow_networks.iter().cloned().map(anywhere).collect(),
             dns: *dns,
+            multicast: *multicast,
             keep: *kept,
             source: source.v4,
             source6: source.v6,

@@ -20,7 +20,9 @@ use aya::{
     maps::{Array, Map, MapData, ProgramArray},
     programs::{SchedClassifier, TestRun as _, TestRunOptions},
 };
-use forwarder_common::abi::{Config, FlowAlloc, Hook, SLOT_NONE, SLOW_PATH_IPV6, SLOW_PATH_IPV6_SLOW, Secret};
+use forwarder_common::abi::{
+    Config, FlowAlloc, Hook, SLOT_NONE, SLOW_PATH_IPV6, SLOW_PATH_IPV6_SLOW, SLOW_PATH_MULTICAST, Secret,
+};
 
 use crate::{
     Dataplane, Sizes,
@@ -39,7 +41,7 @@ pub(crate) const NEW_PROGRAMS: &str = "progs-new";
 pub(crate) const LINKS: &str = "links";
 
 /// Where the programs of the slow paths stand in the map `SLOW_PATH`.
-const SLOW_PATH: [(u32, &str); 8] = [
+const SLOW_PATH: [(u32, &str); 9] = [
     (Hook::FromNs as u32, programs::FROM_NS_SLOW),
     (Hook::FromUplink as u32, programs::FROM_UPLINK_SLOW),
     (Hook::ToUplink as u32, programs::TO_UPLINK_SLOW),
@@ -48,6 +50,7 @@ const SLOW_PATH: [(u32, &str); 8] = [
     (SLOW_PATH_IPV6 + Hook::ToUplink as u32, programs::TO_UPLINK_IPV6),
     (SLOW_PATH_IPV6_SLOW + Hook::FromNs as u32, programs::FROM_NS_IPV6_SLOW),
     (SLOW_PATH_IPV6_SLOW + Hook::FromUplink as u32, programs::FROM_UPLINK_IPV6_SLOW),
+    (SLOW_PATH_MULTICAST, programs::MULTICAST),
 ];
 
 /// What the programs know as constants.
@@ -110,6 +113,12 @@ impl Dataplane {
     pub(crate) fn load_ipv6(&self) -> Result<()> {
         self.create_ipv6_maps()?;
         self.load_missing(&programs::of(Role::Ipv6).collect::<Vec<_>>())?;
+        self.connect_slow_paths(PROGRAMS)
+    }
+
+    /// Loads the program that copies what is for a group, and lets the others go on to it.
+    pub(crate) fn load_multicast(&self) -> Result<()> {
+        self.load_missing(&programs::of(Role::Multicast).collect::<Vec<_>>())?;
         self.connect_slow_paths(PROGRAMS)
     }
 

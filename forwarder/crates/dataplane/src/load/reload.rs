@@ -180,8 +180,9 @@ impl Dataplane {
         let dir = self.dir.join(NEW_PROGRAMS);
         fs::create_dir(&dir).doing("create", dir.display().to_string())?;
         // Those that not every host needs are loaded where they are.
-        let further =
-            [Role::Xdp, Role::L3Uplink, Role::Ipv6, Role::Netkit, Role::Host].into_iter().flat_map(programs::of);
+        let further = [Role::Xdp, Role::L3Uplink, Role::Ipv6, Role::Netkit, Role::Multicast, Role::Host]
+            .into_iter()
+            .flat_map(programs::of);
         let wanted = further.filter(|name| self.program_pin(name).exists());
         let names: Vec<&str> = programs::always().chain(wanted).collect();
         let unfit = |mut error: Error| {

@@ -13,6 +13,8 @@ pub(crate) enum Role {
     Ipv6,
     /// At a netkit pair: loaded when there is one.
     Netkit,
+    /// Copies what is for a group: loaded when a network has multicast pass.
+    Multicast,
     /// At a cgroup: loaded when a port is published.
     Host,
     /// XDP in front of the hooks: loaded when it is wanted.
@@ -85,6 +87,10 @@ programs! {
         /// What the end inside of a netkit pair sends.
         FROM_NETKIT: "from_netkit",
     }
+    Multicast {
+        /// What goes on to it from the slow paths.
+        MULTICAST: "multicast",
+    }
     Host {
         /// A socket of the host connects over IPv4.
         HOST_CONNECT4: "host_connect4",
@@ -152,7 +158,7 @@ mod tests {
         let declared_kind = |role: Role| match role {
             Role::Xdp => "xdp",
             Role::Host => "cgroup",
-            Role::Hook | Role::Control | Role::L3Uplink | Role::Ipv6 | Role::Netkit => "tc",
+            Role::Hook | Role::Control | Role::L3Uplink | Role::Ipv6 | Role::Netkit | Role::Multicast => "tc",
         };
         let declared: BTreeMap<&str, &str> =
             DECLARED.iter().map(|program| (program.name, declared_kind(program.role))).collect();

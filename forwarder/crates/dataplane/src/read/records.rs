@@ -195,6 +195,9 @@ impl Dataplane {
                 self.trie_v6(maps::SUBNETS_V6)?.insert(&key, &bridge, 0).doing("write", maps::SUBNETS_V6)?;
             }
         }
+        if network.flags & abi::endpoint_flags::MULTICAST != 0 {
+            self.load_multicast()?;
+        }
         self.update_config()
     }
 
@@ -325,7 +328,8 @@ fn addresses(endpoint: &Endpoint) -> impl Iterator<Item = Addr> {
 }
 
 /// What [`features_of`] networks can be.
-const OF_NETWORKS: u32 = feature::EIM | feature::EIF | feature::IPV6 | feature::ROUTED_V6 | feature::EAST_WEST;
+const OF_NETWORKS: u32 =
+    feature::EIM | feature::EIF | feature::IPV6 | feature::ROUTED_V6 | feature::EAST_WEST | feature::MULTICAST;
 
 /// What a network needs of the programs.
 fn features_of(network: &Network) -> u32 {
@@ -334,6 +338,7 @@ fn features_of(network: &Network) -> u32 {
         (abi::endpoint_flags::NAT_EIF, feature::EIF),
         (abi::endpoint_flags::ROUTED_V6, feature::ROUTED_V6),
         (abi::endpoint_flags::EAST_WEST, feature::EAST_WEST),
+        (abi::endpoint_flags::MULTICAST, feature::MULTICAST),
     ];
     let ipv6 = if subnet_v6(network).is_some() { feature::IPV6 } else { 0 };
     features.into_iter().filter(|(flag, _)| network.flags & flag != 0).fold(ipv6, |all, (_, feature)| all | feature)

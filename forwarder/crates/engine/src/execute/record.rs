@@ -327,6 +327,7 @@ pub(super) fn of_uplink(
 ) -> Result<abi::Uplink> {
     // Before anybody has looked how it checks sources (`surroundings::follow_routes`), it checks strictly; its hardware address is noted then, too.
     let flags = uplink_flags::STRICT | if transit { 0 } else { uplink_flags::NO_TRANSIT };
-    let (mac, _pad) = ([0; 6], [0; 2]);
-    Ok(abi::Uplink { v4: address.octets(), counters_in, counters_out, flags, mac, _pad, ifname: name(ifname)? })
+    let (mac, _pad, link_local) = ([0; 6], [0; 2], [0; 16]);
+    let (v4, ifname) = (address.octets(), name(ifname)?);
+    Ok(abi::Uplink { v4, counters_in, counters_out, flags, mac, _pad, link_local, ifname })
 }

@@ -35,7 +35,8 @@ impl State {
         let allows = allows().cloned().map(Into::into).collect();
         let treatment = Treatment::of_flags(record.flags);
         let Sources { v4, v6 } = own.map(execute::sources_of).unwrap_or_default();
-        let Treatment { nat, clamp_mss, ignore_xfrm, internal, no_icc, flows, bound, dns, routed6: _ } = treatment;
+        let Treatment { nat, clamp_mss, ignore_xfrm, internal, no_icc, flows, bound, dns, multicast, routed6: _ } =
+            treatment;
         let datapath = Datapath::of_flags(record.flags);
         let gateways = execute::gateways(record);
         let subnets = gateways.iter().map(IpNet::trunc).collect();
@@ -68,6 +69,7 @@ impl State {
             internal,
             no_icc,
             east_west: flows == Flows::EastWest,
+            multicast,
             source: v4.map(|source| source.to_string()),
             source6: v6.map(|source| source.to_string()),
             allows,

@@ -218,8 +218,18 @@ impl State {
         let (default, others): (Vec<_>, Vec<_>) = routes.iter().partition(|route| route.to.prefix_len() == 0);
         let is_set = |flag| record.flags & flag != 0;
         let treatment = Treatment::of_flags(record.flags);
-        let Treatment { nat: _, clamp_mss, ignore_xfrm, internal, no_icc, flows, bound: _, dns: _, routed6: _ } =
-            treatment;
+        let Treatment {
+            nat: _,
+            clamp_mss,
+            ignore_xfrm,
+            internal,
+            no_icc,
+            flows,
+            bound: _,
+            dns: _,
+            multicast,
+            routed6: _,
+        } = treatment;
         let Limits { outbound, inbound } = execute::limits(&self.plane.limits(record)?);
         let (rules, refusals) = self.rules(record)?;
         let source = execute::source(record);
@@ -232,6 +242,7 @@ impl State {
             internal,
             no_icc,
             east_west: flows == Flows::EastWest,
+            multicast,
             default_route: !is_set(endpoint_flags::NO_DEFAULT_ROUTE),
             metric: default.first().and_then(|route| route.metric),
             routes: others.iter().map(|route| format!("{} via {}", route.to, route.via)).collect(),

@@ -55,6 +55,8 @@ pub struct Network {
     pub kept: bool,
     /// A name server answers at its gateway.
     pub dns: bool,
+    /// Multicast passes between it and its uplink.
+    pub multicast: bool,
     /// Addresses of the host behind which its endpoints appear that ask for none.
     pub source: Sources,
 }
@@ -78,6 +80,8 @@ pub struct Treatment {
     pub bound: bool,
     /// A name server answers at its gateway.
     pub dns: bool,
+    /// Multicast passes between it and its uplink.
+    pub multicast: bool,
     /// Addresses of IPv6 are not translated.
     pub routed6: bool,
 }
@@ -97,7 +101,7 @@ pub(crate) struct Switch {
 }
 
 /// Every option of a network that is on or off, but `--internal`, which is a choice of the uplink.
-pub(crate) const SWITCHES: [Switch; 5] = [
+pub(crate) const SWITCHES: [Switch; 6] = [
     Switch {
         option: "--clamp-mss",
         what: "MSS clamping",
@@ -133,6 +137,13 @@ pub(crate) const SWITCHES: [Switch; 5] = [
         asked: |network| network.dns,
         has: |treatment| treatment.dns,
     },
+    Switch {
+        option: "--multicast",
+        what: "multicast by the uplink",
+        states: ["off", "on"],
+        asked: |network| network.multicast,
+        has: |treatment| treatment.multicast,
+    },
 ];
 
 impl Network {
@@ -148,6 +159,7 @@ impl Network {
             flows: self.flows,
             bound: self.uplink.interface().is_some(),
             dns: self.dns,
+            multicast: self.multicast,
             // Of an internal network nothing comes to where it could be translated.
             routed6: self.ipv6 == Some(Ipv6::Route) && !internal,
         }
@@ -187,6 +199,7 @@ impl Treatment {
             flows: if is_set(endpoint_flags::EAST_WEST) { Flows::EastWest } else { Flows::Outside },
             bound: is_set(endpoint_flags::UPLINK_BOUND),
             dns: is_set(endpoint_flags::DNS),
+            multicast: is_set(endpoint_flags::MULTICAST),
             routed6: is_set(endpoint_flags::ROUTED_V6),
         }
     }
@@ -207,6 +220,7 @@ impl Treatment {
             | flag(self.flows == Flows::EastWest, endpoint_flags::EAST_WEST)
             | flag(self.bound, endpoint_flags::UPLINK_BOUND)
             | flag(self.dns, endpoint_flags::DNS)
+            | flag(self.multicast, endpoint_flags::MULTICAST)
             | flag(self.routed6, endpoint_flags::ROUTED_V6)
     }
 
@@ -222,8 +236,9 @@ impl Treatment {
 
     /// A network that would be treated so. What leads outside, and IPv6, is said elsewhere.
     pub(crate) fn as_asked(self) -> Network {
-        let Self { nat, clamp_mss, ignore_xfrm, no_icc, flows, dns, internal: _, bound: _, routed6: _ } = self;
-        Network { nat: Some(nat), clamp_mss, ignore_xfrm, no_icc, flows, dns, ..Network::default() }
+        let Self { nat, clamp_mss, ignore_xfrm, no_icc, flows, dns, multicast, internal: _, bound: _, routed6: _ } =
+            self;
+        Network { nat: Some(nat), clamp_mss, ignore_xfrm, no_icc, flows, dns, multicast, ..Network::default() }
     }
 
     /// The options by which a network is asked for that is treated so: those that are not the usual.
@@ -259,6 +274,10 @@ impl Treatment {
             let why = "fwd makes no rule for it in nftables";
             return Err(unsupported("--clamp-mss", why).remedy(remedy));
         }
+        if self.multicast {
+            let why = "no program copies what is for a group";
+            return Err(unsupported("--multicast", why).remedy(remedy));
+        }
         if self.flows == Flows::EastWest {
             let why = "the bridge passes on what namespaces speak with each other, and counts no flows";
             return Err(unsupported("--flows east-west", why).remedy(remedy));
@@ -274,6 +293,7 @@ impl Treatment {
             (self.clamp_mss, "--clamp-mss"),
             (self.ignore_xfrm, "--ignore-xfrm"),
             (datapath.has_xdp(), "--datapath xdp"),
+            (self.multicast, "--multicast"),
         ];
         match given.into_iter().find(|(given, _)| *given) {
             None => Ok(()),

@@ -22,6 +22,7 @@ pub(crate) fn network(name: &str, endpoints: usize) -> NetworkView {
         internal: false,
         no_icc: true,
         east_west: false,
+        multicast: false,
         source: None,
         source6: None,
         allows: vec!["app".into(), "db".into()],

@@ -5,7 +5,10 @@ use std::net::Ipv4Addr;
 use forwarder_common::abi::{self, uplink_flags};
 
 use super::{
-    super::{record, surroundings::Transit},
+    super::{
+        record,
+        surroundings::{Transit, multicast},
+    },
     Execute, Runner, unrecorded,
 };
 use fwd_base::{Kind, Result};
@@ -23,7 +26,11 @@ impl Execute for Uplink {
     }
 
     fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
-        runner.plane()?.remove_uplink(self.index)
+        let plane = runner.plane()?;
+        if let Some((index, record)) = plane.uplinks()?.into_iter().find(|(index, _)| *index == self.index) {
+            multicast::release(&runner.netlink, index, &record)?;
+        }
+        plane.remove_uplink(self.index)
     }
 }
 

@@ -3,6 +3,7 @@
 mod host_access;
 mod ipv6;
 mod listeners;
+pub(super) mod multicast;
 mod sources;
 mod transit;
 
@@ -79,12 +80,14 @@ pub(super) fn follow_routes(plane: Option<&Dataplane>, netlink: &Netlink, log: &
         let tunnel = if link.layer == LinkLayer::None { uplink_flags::TUNNEL } else { 0 };
         let guarded = if plane.is_uplink_attached(index)? { uplink_flags::GUARDED } else { 0 };
         let restrained = if transit.is_allowed(index) { 0 } else { uplink_flags::NO_TRANSIT };
-        let flags = strict | tunnel | guarded | restrained | record.flags & uplink_flags::ASKED;
-        let mac = link.mac.unwrap_or_default();
-        if (record.flags, record.mac) != (flags, mac) {
-            plane.put_uplink(index, &Uplink { flags, mac, ..record })?;
+        let kept = record.flags & (uplink_flags::ASKED | uplink_flags::ALLMULTI);
+        let flags = strict | tunnel | guarded | restrained | kept;
+        let now = Uplink { flags, mac: link.mac.unwrap_or_default(), ..record };
+        let now = multicast::follow(plane, netlink, &link, &now)?;
+        if record != now {
+            plane.put_uplink(index, &now)?;
         }
-        if record.mac != mac {
+        if record.mac != now.mac {
             changed.push(index);
         }
     }

@@ -108,6 +108,8 @@ pub struct Link {
     pub peer: Option<u32>,
     /// The namespace of `peer` by the id it has in this one.
     pub peer_netnsid: Option<i32>,
+    /// Takes what is for any group of multicast, because the administrator wants it to (`ip link set allmulticast on`).
+    pub allmulti: bool,
     /// Is `lo`.
     pub loopback: bool,
     /// The header of its packets.
@@ -202,6 +204,18 @@ impl Netlink {
     /// [`Kind::NotFound`] if it is absent.
     pub fn set_down(&self, index: u32) -> Result<()> {
         self.set(index, "set down", LinkMessageBuilder::down)
+    }
+
+    /// Has an interface take what is for any group of multicast, or for those alone that somebody has joined (`IFF_ALLMULTI`).
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] if it is absent.
+    pub fn set_allmulti(&self, index: u32, on: bool) -> Result<()> {
+        let mut message = LinkUnspec::new_with_index(index).build();
+        message.header.change_mask = LinkFlags::Allmulti;
+        message.header.flags = if on { LinkFlags::Allmulti } else { LinkFlags::empty() };
+        self.change(RouteNetlinkMessage::SetLink(message), 0)
+            .map_err(|failure| failure.doing("change what is taken for groups by", self.label(index)))
     }
 
     /// Sets the largest IP packet, bytes.
@@ -348,6 +362,7 @@ fn read(object: RouteNetlinkMessage) -> Option<Link> {
         index: message.header.index,
         up: flags.contains(LinkFlags::Up),
         running: flags.contains(LinkFlags::Running),
+        allmulti: flags.contains(LinkFlags::Allmulti),
         loopback: flags.contains(LinkFlags::Loopback),
         layer: message.header.link_layer_type.into(),
         ..Link::default()

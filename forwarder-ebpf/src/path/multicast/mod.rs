@@ -1,0 +1,75 @@
+//! Multicast between a network and its uplink (`--multicast`): a copy of what a namespace sends to a group leaves by the uplink, and a copy of what
+//! arrives there for one goes to the bridge, which gives it to all namespaces. The packet itself goes the way that it would go anyway.
+//!
+//! A program of its own, to which the slow paths go on: they are as large as the verifier takes. A copy is made of the packet as it stands,
+//! so it is changed, copied, and changed back. The programs at the egress of where a copy goes run meanwhile: nothing is kept in maps
+//! of this CPU.
+
+mod inward;
+mod outward;
+
+use forwarder_common::{
+    abi::{SLOW_PATH_MULTICAST, TracePoint, endpoint_flags, feature},
+    types::verdict::{Code, PuntReason, Verdict},
+};
+
+use crate::{
+    kernel::{maps::config, packet::skb::Skb, records, redirect, trace},
+    path::apply::Action,
+};
+
+/// What is left to the bridge because it is for a group.
+const MULTICAST: Code = Verdict::Punted(PuntReason::Multicast).code();
+
+/// Whether some network has it.
+#[inline(always)]
+fn any() -> bool {
+    config().is_some_and(|config| config.features & feature::MULTICAST != 0)
+}
+
+/// What becomes of a packet of a namespace that was judged with this code, and is not sent.
+#[inline(always)]
+pub(crate) fn unsent(code: Code) -> Action {
+    if code == MULTICAST && any() { Action::GROUP } else { Action::unsent(code) }
+}
+
+/// What becomes of a packet that arrived by an uplink with a link-layer header, and was to be treated so.
+#[inline(always)]
+pub(crate) fn arrives(skb: Skb, action: Action) -> Action {
+    if action.is_next() && any() && skb.is_for_many() { Action::GROUP } else { action }
+}
+
+/// What a slow path returns that has decided so: what is for a group goes on in the program for that. Where it is not there, the packet goes on alone.
+#[inline(always)]
+pub(crate) fn finish(skb: Skb, action: Action) -> i32 {
+    if action.is_group() {
+        redirect::slow_path(skb, SLOW_PATH_MULTICAST);
+    }
+    action.to_tc_action()
+}
+
+/// Whether what the host sends into the network of the bridge `network` for a group may come in, having come by `ingress`.
+#[inline(always)]
+pub(crate) fn comes_in(ingress: u32, network: u32) -> bool {
+    records::network(network)
+        .is_some_and(|network| network.flags & endpoint_flags::MULTICAST != 0 && network.uplink == ingress)
+}
+
+/// Copies a packet for a group to where it passes. What the program returns: the packet itself goes on.
+#[inline(always)]
+pub(crate) fn pass(skb: Skb) -> i32 {
+    match records::endpoint(skb.ifindex()) {
+        Some(endpoint) => {
+            outward::copy(skb, endpoint);
+            // Only now: the copy has been told of.
+            trace::tc(skb, TracePoint::FromNs, |_| {
+                trace::verdict(MULTICAST);
+                Action::NEXT.to_tc_action()
+            })
+        }
+        None => {
+            inward::copy(skb);
+            trace::tc(skb, TracePoint::FromUplink, |_| Action::NEXT.to_tc_action())
+        }
+    }
+}
