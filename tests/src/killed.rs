@@ -53,6 +53,11 @@ fn next_up_completes_a_killed_one_with_filters() {
     killed_up_is_completed("tc", &["--attach", "clsact", "-p", "8080-8089:80-89", "--dns"]);
 }
 
+#[test]
+fn next_up_completes_a_killed_one_without_a_bridge() {
+    killed_up_is_completed("tc", &["--bridge", "none", "--attach", "clsact", "-p", "8080-8089:80-89"]);
+}
+
 /// The addresses of the uplink, of both families.
 fn own_addresses(fwd: &Fwd) -> [String; 2] {
     let uplink = fwd.uplink(0);

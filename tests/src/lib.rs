@@ -23,6 +23,8 @@ mod bpf_ids;
 #[cfg(test)]
 mod bridged;
 #[cfg(test)]
+mod bridgeless;
+#[cfg(test)]
 mod capture;
 #[cfg(test)]
 mod chance;

@@ -18,12 +18,12 @@ use crate::{
 };
 
 /// A run of `fwd trace --json` that goes on until it is told to end.
-struct Trace(Process);
+pub(crate) struct Trace(Process);
 
 impl Trace {
     /// Starts it, and waits until all programs are traced ones.
     #[track_caller]
-    fn start(fwd: &Fwd, pod: &Pod, args: &[&str]) -> Self {
+    pub(crate) fn start(fwd: &Fwd, pod: &Pod, args: &[&str]) -> Self {
         let before = programs(fwd, pod)["object"].clone();
         let process = Process::spawn(fwd.command(&[&["trace", "--json"], args].concat())).expect("it starts");
         wait_until(PATIENCE, "the programs are traced", || Ok((programs(fwd, pod)["object"] != before).then_some(())))
@@ -33,14 +33,14 @@ impl Trace {
 
     /// Waits until it has shown a packet of which `wanted` holds.
     #[track_caller]
-    fn shows(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) fn shows(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         wait_until(PATIENCE, what, || Ok(lines(&self.0.stdout()).into_iter().find(|line| wanted(line))))
             .unwrap_or_else(|error| panic!("{error}: {}{}", self.0.stdout(), self.0.stderr()))
     }
 
     /// Ends it; what it has shown, and said besides.
     #[track_caller]
-    fn end(self, signal: Signal) -> (Vec<Value>, String) {
+    pub(crate) fn end(self, signal: Signal) -> (Vec<Value>, String) {
         self.0.signal(signal).expect("it runs");
         let output = self.0.wait(LIMIT).expect("it ends").success().expect("well");
         (lines(&output.stdout), output.stderr)

@@ -59,7 +59,7 @@ enum Command {
     Packets(Passed),
     /// Measure what fwd costs the host's own traffic (as root): [--json] [ROUNDS]
     HostCost(Passed),
-    /// Measure how long one apply takes for networks of a thousand namespaces (as root): [--json] [NETWORKS]
+    /// Measure how long one apply takes for networks of a thousand namespaces (as root): [--json] [--bridgeless] [NETWORKS]
     Thousand(Passed),
     /// Measure whether limits of rates are kept to within 5 % (as root): [--json] [--only WORDS] [ROUNDS]
     Rates(Passed),

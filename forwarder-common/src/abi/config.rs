@@ -110,4 +110,6 @@ pub mod feature {
     pub const MULTICAST: u32 = 1 << 26;
     /// Some network counts what its endpoints speak with neighbours.
     pub const EAST_WEST: u32 = 1 << 22;
+    /// The host-side veths of some network are no ports of its bridge.
+    pub const NO_BRIDGE: u32 = 1 << 28;
 }

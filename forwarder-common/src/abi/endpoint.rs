@@ -54,6 +54,8 @@ pub mod endpoint_flags {
     pub const KEPT: u32 = 1 << 25;
     /// The host has not the addresses of IPv6 behind which it appears: it speaks for them at its uplink (`--announce`).
     pub const ANNOUNCED_V6: u32 = 1 << 26;
+    /// Its host-side veths are no ports of its bridge: what that would do, programs do (`--bridge none`). Of the network.
+    pub const NO_BRIDGE: u32 = 1 << 27;
     /// A name server answers at the gateway (`--dns`). Of the network.
     pub const DNS: u32 = 1 << 30;
     /// It has rules about what it may begin with whom (`--allow-out`, `--deny-out`): see [`super::PolicyNode`].

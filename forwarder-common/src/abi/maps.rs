@@ -194,7 +194,7 @@ maps! {
         ENDPOINTS: Hash<u32, Endpoint>[4096],
         /// Host-side veths, by the low bits of their numbers.
         HOST_VETHS: Array<u32, u32>[HOST_VETH_PLACES],
-        /// Address of an endpoint, and the hardware address of one that has IPv6 ([`super::neighbour_key`]) → its host-side veth.
+        /// Address of an endpoint, and the hardware address of one that has IPv6 or no bridge ([`super::neighbour_key`]) → its host-side veth.
         ADDRESSES: Hash<Addr, u32>[12_288],
         /// Bridge → network.
         NETWORKS: Hash<u32, Network>[1024],

@@ -1,6 +1,7 @@
 //! Decisions about packets, as pure functions: what is refused, what is written where, which port is tried.
 
 pub mod address_only;
+pub mod bridgeless;
 pub mod clamp;
 pub mod forward;
 pub mod fragment;

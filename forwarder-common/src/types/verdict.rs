@@ -1,10 +1,10 @@
 //! What becomes of a packet, why, and how it is counted.
 //!
 //! A verdict stays a [`Verdict`], or the [`Code`] of one, until the last line of an entry point. A code below [`CODES`] is
-//! the index of its counter: 0 forwarded, 1 delivered, 2–15 punts, 16–63 drops.
+//! the index of its counter: 0 forwarded, 1 delivered, 2–15 punts, 16–79 drops.
 
 /// Codes are below this: counters in a block.
-pub const CODES: usize = 64;
+pub const CODES: usize = 80;
 
 /// What becomes of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -278,6 +278,9 @@ reasons! {
         Transit = 62 => "Nothing, if the host is to be no router. Otherwise `sysctl -w net.ipv4.ip_forward=1`, then any `fwd up`.",
         /// The address behind which it is to appear (`--source`, `--source6`) is none of the host's any more.
         SourceGone = 63 => "Give the host the address again (`ip addr add`; `fwd inspect` names it), or take the namespace out and attach it with another `--source`.",
+        /// In a network without a bridge (`--bridge none`): to a group or a broadcast, or to a hardware address that neither the gateway nor, of what the
+        /// host sends, an endpoint has.
+        NoBridge = 68 => "Nothing, if it is what interfaces send by themselves when they come up. Programs that look for each other by multicast (mDNS, DHCP) need a network that was made without `--bridge none`.",
     }
 }
 

@@ -22,8 +22,7 @@ pub(crate) const fn is_hairpin([a, b, c, d]: [u32; 4]) -> bool {
 #[inline(always)]
 pub(crate) fn neighbour(ifindex: u32, next_hop: [u32; 4]) -> i32 {
     if is_hairpin(next_hop) {
-        // SAFETY: a helper without pointers.
-        return (unsafe { bpf_redirect(ifindex, BPF_F_INGRESS.into()) }) as i32;
+        return inward(ifindex);
     }
     let [.., last] = next_hop;
     let v4 = is_v4(next_hop);
@@ -41,6 +40,13 @@ pub(crate) fn neighbour(ifindex: u32, next_hop: [u32; 4]) -> i32 {
 pub(crate) fn device(ifindex: u32) -> i32 {
     // SAFETY: a helper without pointers.
     (unsafe { bpf_redirect(ifindex, 0) }) as i32
+}
+
+/// In by an interface, as if it had come from outside: what the program is to return.
+#[inline(always)]
+pub(crate) fn inward(ifindex: u32) -> i32 {
+    // SAFETY: a helper without pointers.
+    (unsafe { bpf_redirect(ifindex, BPF_F_INGRESS.into()) }) as i32
 }
 
 /// Into the namespace behind a host-side veth: what the program is to return.

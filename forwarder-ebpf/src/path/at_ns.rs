@@ -14,7 +14,7 @@ use crate::{
     },
     path::{
         apply::Action,
-        multicast, policy, rate,
+        bridgeless, multicast, policy, rate,
         route::{self, Resolution, prohibited},
         validate,
     },
@@ -35,15 +35,25 @@ pub(crate) fn punt(skb: Skb, reason: PuntReason) -> Action {
 #[inline(always)]
 fn punt_code(skb: Skb, code: Code) -> Action {
     let code = validate::fwd_validate_punt(skb, code);
-    count_here(skb, code);
-    multicast::unsent(code)
+    let action = counted(skb, code);
+    if multicast::is_for_group(code) { Action::GROUP } else { action }
 }
 
 /// Counts the verdict with this code, a punt or a drop.
 #[inline(always)]
 pub(crate) fn counted(skb: Skb, code: Code) -> Action {
+    Action::from_tc_action(fwd_unsent(skb, code))
+}
+
+global_fn! {
+    /// See [`counted`].
+    fn fwd_unsent(skb: Skb, code: Code) -> i32 = unsent;
+}
+
+#[inline(always)]
+fn unsent(skb: Skb, code: Code) -> i32 {
     count_here(skb, code);
-    Action::unsent(code)
+    if code.is_drop() { Action::DROP } else { bridgeless::to_kernel(skb) }.to_tc_action()
 }
 
 #[inline(always)]

@@ -3,8 +3,8 @@
 //! that their callers' pointers stay good.
 
 use forwarder_common::{
-    abi::{Endpoint, endpoint_flags},
-    decide::{icmp_error, offload::ChecksumState, validate},
+    abi::{Endpoint, endpoint_flags, mapped},
+    decide::{bridgeless, icmp_error, offload::ChecksumState, validate},
     types::{
         checksum,
         verdict::{Code, DropReason},
@@ -16,15 +16,18 @@ use forwarder_common::{
     },
 };
 
-use crate::kernel::{
-    packet::{
-        bytes::Bytes,
-        l3_off,
-        options::{ABSENT, PRESENT, find},
-        skb::Skb,
-        verify_checksum::fwd_verify_checksum,
+use crate::{
+    kernel::{
+        packet::{
+            bytes::Bytes,
+            l3_off,
+            options::{ABSENT, PRESENT, find},
+            skb::Skb,
+            verify_checksum::fwd_verify_checksum,
+        },
+        records,
     },
-    records,
+    path::bridgeless::answers_for,
 };
 
 /// The first byte of an IPv4 header without options.
@@ -88,24 +91,28 @@ fn punt(skb: Skb, punt: Code) -> Code {
     if code != punt {
         return code;
     }
-    match to_bridge(&bytes, endpoint) {
-        Ok(()) => code,
+    match to_bridge(&bytes, endpoint, code) {
+        Ok(code) => code,
         Err(reason) => reason.into(),
     }
 }
 
-/// Addresses a frame to the bridge that is addressed to the gateway as the namespace sees it.
+/// Addresses a frame to the bridge that is addressed to the gateway as the namespace sees it. The code `punt`, or that of a drop where nobody else is at
+/// the bridge.
 #[inline(always)]
-fn to_bridge(bytes: &Bytes, endpoint: &Endpoint) -> Result<(), DropReason> {
-    let Some(network) = records::network(endpoint.network) else { return Ok(()) };
+fn to_bridge(bytes: &Bytes, endpoint: &Endpoint, punt: Code) -> Result<Code, DropReason> {
+    let Some(network) = records::network(endpoint.network) else { return Ok(punt) };
     let bridge = network.gateway_mac;
-    if bytes.load::<6>(ethernet::field::DST)? != endpoint.gateway_mac {
-        return Ok(());
+    let mut to = bytes.load::<6>(ethernet::field::DST)?;
+    if to == endpoint.gateway_mac {
+        bytes.store(ethernet::field::DST, bridge)?;
+        to = bridge;
     }
-    bytes.store(ethernet::field::DST, bridge)
+    Ok(if bridgeless::is_bridgeless(endpoint.flags) { bridgeless::to_host(to, bridge, punt) } else { punt })
 }
 
-/// Makes of a request for the gateway's hardware address the answer: the bridge would tell its own. Whether it did.
+/// Makes of a request for the gateway's hardware address the answer: the bridge would tell its own; and of one for a neighbour's, where there is no
+/// bridge. Whether it did.
 #[inline(always)]
 fn answer_arp(skb: Skb) -> bool {
     let bytes = skb.linear();
@@ -115,7 +122,9 @@ fn answer_arp(skb: Skb) -> bool {
     if bridge == endpoint.gateway_mac {
         return false;
     }
-    let answer = validate::arp_answer(&bytes, endpoint.gateway_mac, gateway);
+    let asked = bytes.load::<4>(validate::ARP_TARGET).unwrap_or_default();
+    let addr = if answers_for(skb, endpoint, mapped(asked)) { asked } else { gateway };
+    let answer = validate::arp_answer(&bytes, endpoint.gateway_mac, addr);
     answer.is_some_and(|answer| bytes.store(0, answer).is_ok())
 }
 

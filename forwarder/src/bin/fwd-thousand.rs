@@ -1,5 +1,5 @@
-//! `fwd-thousand [--json] [NETWORKS]`: how long one `fwd apply` takes for networks of a thousand namespaces each, and `fwd down --all` after
-//! it (`./x thousand`). Needs root.
+//! `fwd-thousand [--json] [--bridgeless] [NETWORKS]`: how long one `fwd apply` takes for networks of a thousand namespaces each, or for as many in one
+//! network without a bridge, and `fwd down --all` after it (`./x thousand`). Needs root.
 //!
 //! On a sandboxed host: the file is read, what there is is read and planned for, the operations are run, and all of it once more, when nothing
 //! is left to do. Of the operations it tells the kinds that take longest.
@@ -86,11 +86,13 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<()> {
-    let Arguments { json, rounds: networks, only: _ } =
-        Arguments::read("fwd-thousand [--json] [NETWORKS]", 1, std::env::args().skip(1))?;
+    let usage = "fwd-thousand [--json] [--bridgeless] [NETWORKS]";
+    let Arguments { json, rounds: networks, only: _ } = Arguments::read(usage, 1, std::env::args().skip(1))?;
+    let text: fn(&Testbed, usize) -> String =
+        if std::env::args().any(|word| word == "--bridgeless") { one_network } else { file };
     let testbed = Testbed::new(&unique_prefix())?;
     let context = HostContext::new(RunDir::new(testbed.run_dir().join("run")));
-    let source = Source { path: "thousand.toml".into(), text: file(&testbed, networks) };
+    let source = Source { path: "thousand.toml".into(), text: text(&testbed, networks) };
     let scope = Scope { declared: Some(Declared { prune: false }), ..Scope::default() };
     let apply = |clock: &mut Clock| {
         let desired: Desired = config::desired(std::slice::from_ref(&source))?;
@@ -118,6 +120,16 @@ fn file(testbed: &Testbed, networks: usize) -> String {
     for (network, number) in (0..networks).flat_map(|network| (0..NAMESPACES).map(move |number| (network, number))) {
         let ns = testbed.name(&format!("{network}-{number}"));
         _ = writeln!(text, "[[endpoints]]\nns = \"{ns}\"\nnetwork = \"net{network}\"");
+    }
+    text
+}
+
+/// The same namespaces in one network without a bridge.
+fn one_network(testbed: &Testbed, networks: usize) -> String {
+    let mut text = String::from("[networks.net0]\nbridge = \"none\"\nsubnet = \"10.100.0.0/16\"\n");
+    for number in 0..networks * NAMESPACES {
+        let ns = testbed.name(&format!("0-{number}"));
+        _ = writeln!(text, "[[endpoints]]\nns = \"{ns}\"\nnetwork = \"net0\"");
     }
     text
 }

@@ -7,7 +7,7 @@ use super::markdown::{code, table};
 use crate::{
     cli::{declaration, defaults},
     dataplane::Sizes,
-    reconcile::{Datapath, Flows, IDLE_TIMES, IdleTime, Nat, seconds},
+    reconcile::{Bridging, Datapath, Flows, IDLE_TIMES, IdleTime, Nat, seconds},
 };
 
 /// Every command with what it does.
@@ -92,6 +92,13 @@ const OPTIONS: &[Row] = &[
             "`east-west` shows [what namespaces speak with each other](docs/networks.md#flows-between-namespaces) as flows, too".into()
         },
         default: || code(Flows::default().name()),
+    },
+    Row {
+        options: &["bridge"],
+        what: || {
+            "`none` connects more namespaces than a bridge has ports for, [without multicast among them](docs/networks.md#without-a-bridge)".into()
+        },
+        default: || code(Bridging::default().name()),
     },
     Row {
         options: &["no-default-route"],

@@ -71,6 +71,8 @@ fn options<P: PacketBytes>(packet: &P, message: &Message, endpoint: &Endpoint) -
 
 /// Where the message begins in a frame without extension headers, bytes.
 pub const MESSAGE: usize = L3_OFF + ipv6::LEN;
+/// Where it says whose hardware address is asked for.
+pub const TARGET: usize = MESSAGE + 8;
 /// Where its option begins.
 pub const OPTION: usize = MESSAGE + ndisc::length(kind::NEIGHBOUR_SOLICITATION);
 
@@ -90,10 +92,10 @@ pub struct Answer {
 }
 
 /// The answer to the solicitation in `frame`, which was validated, for `addr`, which has the hardware address `mac`; `None` if it asks for
-/// nothing of the kind, or says more than common ones do.
+/// nothing of the kind, or says more than common ones do. `is_router` tells whether a router has the address.
 #[inline(always)]
 #[must_use]
-pub fn answer<P: PacketBytes>(frame: &P, mac: [u8; 6], addr: [u8; 16]) -> Option<Answer> {
+pub fn answer<P: PacketBytes>(frame: &P, mac: [u8; 6], addr: [u8; 16], is_router: bool) -> Option<Answer> {
     const BARE: u16 = ndisc::length(kind::NEIGHBOUR_SOLICITATION) as u16;
     const WITH_MAC: u16 = BARE + MAC_OPTION as u16;
     let ip = ipv6::parse(frame, L3_OFF).ok()?;
@@ -108,7 +110,8 @@ pub fn answer<P: PacketBytes>(frame: &P, mac: [u8; 6], addr: [u8; 16]) -> Option
     }
     let has_option = ip.payload_len == WITH_MAC;
     let to_mac = frame.load::<6>(crate::wire::ethernet::field::SRC).ok()?;
-    let flags = flag::ROUTER | flag::SOLICITED | flag::OVERRIDE;
+    let router = if is_router { flag::ROUTER } else { 0 };
+    let flags = router | flag::SOLICITED | flag::OVERRIDE;
     let (head, option) = advertisement((mac, addr), ip.src, flags, has_option);
     Some(Answer { to_mac, to: ip.src, head, option, has_option })
 }

@@ -16,7 +16,12 @@ use forwarder_common::{
         direction::Direction,
         verdict::{Code, DropReason, PuntReason, Verdict},
     },
-    wire::{ethernet, ipv6::field, l4::tcp_flag, packet::L3_OFF},
+    wire::{
+        ethernet,
+        ipv6::field,
+        l4::tcp_flag,
+        packet::{L3_OFF, PacketBytes as _},
+    },
 };
 
 use super::{
@@ -40,7 +45,7 @@ use crate::{
     path::{
         apply::{Action, set_macs},
         at_ns::{count_here, counted, deliver, drop, refuse},
-        fast, rate,
+        bridgeless, fast, rate,
         route::{self, Resolution},
         slow::clamp,
         tail_call::tail_call_ipv6_slow,
@@ -128,7 +133,8 @@ fn misplaces_checksum(skb: Skb) -> bool {
     state as u32 == ChecksumState::Misplaced as u32
 }
 
-/// Makes of a solicitation for the gateway's hardware address the answer: the bridge would tell its own. Whether it did.
+/// Makes of a solicitation for the gateway's hardware address the answer: the bridge would tell its own; and of one for a neighbour's, where there is
+/// no bridge. Whether it did.
 #[inline(always)]
 fn answer_solicitation(skb: Skb) -> bool {
     let Some(endpoint) = records::endpoint(skb.ifindex()) else { return false };
@@ -137,11 +143,14 @@ fn answer_solicitation(skb: Skb) -> bool {
     if network.gateway_mac == mac {
         return false;
     }
-    let Some(answer) = discovery::answer(&Anywhere(skb), mac, gateway) else { return false };
+    let asked = Anywhere(skb).load::<16>(discovery::TARGET).unwrap_or_default();
+    let is_neighbour = bridgeless::answers_for(skb, endpoint, asked);
+    let addr = if is_neighbour { asked } else { gateway };
+    let Some(answer) = discovery::answer(&Anywhere(skb), mac, addr, !is_neighbour) else { return false };
     let bytes = skb.all_headers();
     let stored = bytes.store(ethernet::field::DST, answer.to_mac).is_ok()
         && bytes.store(ethernet::field::SRC, mac).is_ok()
-        && bytes.store(L3_OFF.wrapping_add(field::SRC), gateway).is_ok()
+        && bytes.store(L3_OFF.wrapping_add(field::SRC), addr).is_ok()
         && bytes.store(L3_OFF.wrapping_add(field::DST), answer.to).is_ok()
         && bytes.store(discovery::MESSAGE, answer.head).is_ok();
     stored && (!answer.has_option || bytes.store(discovery::OPTION, answer.option).is_ok())

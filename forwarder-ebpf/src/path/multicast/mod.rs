@@ -27,10 +27,10 @@ fn any() -> bool {
     config().is_some_and(|config| config.features & feature::MULTICAST != 0)
 }
 
-/// What becomes of a packet of a namespace that was judged with this code, and is not sent.
+/// Whether a packet of a namespace that was judged with this code goes on in the program of groups.
 #[inline(always)]
-pub(crate) fn unsent(code: Code) -> Action {
-    if code == MULTICAST && any() { Action::GROUP } else { Action::unsent(code) }
+pub(crate) fn is_for_group(code: Code) -> bool {
+    code == MULTICAST && any()
 }
 
 /// What becomes of a packet that arrived by an uplink with a link-layer header, and was to be treated so.

@@ -7,6 +7,7 @@ pub(crate) mod inbound;
 use forwarder_common::{
     abi::{Addr, Endpoint, FlowVersion, Tuple, endpoint_flags, flow_kind, port_use, uplink_flags},
     decide::{
+        bridgeless::is_bridgeless,
         route::{self, Again, Lookup},
         source::Pool,
     },
@@ -33,7 +34,7 @@ use crate::{
         redirect::is_hairpin,
         scratch::{KEEPS, KEEPS_OR_NONE, Opening, Packet6, scratch},
     },
-    path::policy,
+    path::{bridgeless, policy},
     table::{
         create,
         ends::fwd_ends_compare,
@@ -121,9 +122,9 @@ fn decide(skb: Skb, host_veth: u32, word: u32) -> Resolved {
     const BY_KERNEL: Resolved = Resolved::refused(Verdict::Punted(PuntReason::KernelIpv6).code());
     let Some(packet) = scratch(&PACKET6) else { return Resolved::drop(DropReason::Contended) };
     let Some(endpoint) = records::endpoint_copy(host_veth) else { return Resolved::drop(DropReason::NoEndpoint) };
-    // On the link the bridge knows where.
+    // On the link the bridge knows where, if there is one.
     if ipv6::is_multicast(packet.dst) || ipv6::is_link_local(packet.dst) {
-        return BY_KERNEL;
+        return on_link(endpoint, packet.dst).unwrap_or(BY_KERNEL);
     }
     if let Some(resolved) = records::host_veth_with(&packet.dst).and_then(|peer| to_peer(endpoint, peer)) {
         return resolved;
@@ -148,6 +149,15 @@ fn decide(skb: Skb, host_veth: u32, word: u32) -> Resolved {
         Ok(_) => BY_KERNEL,
         Err(reason) => Resolved::drop(reason),
     }
+}
+
+/// What becomes of a packet to an address of the link, where no bridge knows whose it is; none if nobody has it.
+#[inline(always)]
+fn on_link(endpoint: &Endpoint, addr: Addr) -> Option<Resolved> {
+    if !is_bridgeless(endpoint.flags) {
+        return None;
+    }
+    to_peer(endpoint, records::host_veth_at(bridgeless::key_of(endpoint.network, addr))?)
 }
 
 /// Whether the rules of `endpoint` let it begin what the packet is of, or (`inbound`) the other end.

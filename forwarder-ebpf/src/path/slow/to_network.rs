@@ -23,6 +23,7 @@ use crate::{
     },
     path::{
         apply::Action,
+        bridgeless,
         ipv6::guard,
         multicast,
         slow::fragments::{code, fwd_complete_tuple},
@@ -41,7 +42,7 @@ const ETHERNET: u32 = L3_OFF as u32;
 pub(crate) fn to_network(skb: Skb) -> Action {
     let ingress = skb.ingress_ifindex();
     if ingress == 0 {
-        return Action::NEXT;
+        return bridgeless::into_network(skb);
     }
     let origin = if is_own(ingress, skb.ifindex()) {
         within(skb.ifindex())
@@ -52,7 +53,7 @@ pub(crate) fn to_network(skb: Skb) -> Action {
         classify(skb, ingress)
     };
     let code: Code = match origin {
-        Origin::Let => return Action::NEXT,
+        Origin::Let => return bridgeless::into_network(skb),
         Origin::Group if multicast::comes_in(ingress, skb.ifindex()) => Code::DELIVERED,
         Origin::Other | Origin::Group if records::network(ingress).is_some() => DropReason::OtherNetwork.into(),
         Origin::Other => DropReason::FromOtherInterface.into(),

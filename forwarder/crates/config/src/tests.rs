@@ -9,8 +9,8 @@ use super::{Source, desired, read, schema, text};
 use fwd_base::{Error, Kind, Result};
 use fwd_dataplane::{Backend, EndpointId, EndpointOwner, Rule};
 use fwd_plan::{
-    AskedLimits, Datapath, Desired, Endpoint, EndpointOptions, Flows, IDLE_TIMES, Ipv4, Ipv6, Nat, Network, RateLimit,
-    Sources, TableRequest, TargetRef, UplinkChoice,
+    AskedLimits, Bridging, Datapath, Desired, Endpoint, EndpointOptions, Flows, IDLE_TIMES, Ipv4, Ipv6, Nat, Network,
+    RateLimit, Sources, TableRequest, TargetRef, UplinkChoice,
 };
 
 fn source(text: &str) -> Source {
@@ -62,6 +62,7 @@ const EVERYTHING: &str = r#"
         ignore-xfrm = true
         no-icc = true
         flows = "east-west"
+        bridge = "none"
         allow-networks = ["vault"]
         dns = true
         keep = true
@@ -128,6 +129,7 @@ fn every_key_of_table_and_networks_arrives() {
         ignore_xfrm: true,
         no_icc: true,
         flows: Flows::EastWest,
+        bridging: Bridging::None,
         allow_networks: ["vault".to_owned()].into(),
         kept: true,
         dns: true,

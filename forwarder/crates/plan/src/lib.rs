@@ -19,17 +19,17 @@ mod tests;
 
 pub use actual::{
     ALL_FORWARDING, ALL_FORWARDING6, Actual, Cgroup, Concerned, DEFAULT_NETWORK, EndpointNetns, EndpointRecord, Host,
-    Interface, Listener, Marks, NS_IF, NetConfig, NetworkRecord, Owner, PROXY_NDP, Records, Refusal, ResolvConf,
-    Surroundings, SysctlRecord, Target, TargetNetns, Undo, UplinkRecord, accept_ra, arp_ignore, disable_ipv6,
-    endpoint_mac, forwarding, forwarding6, is_made, refuses_transit, route_mtus,
+    IGNORE_LINKDOWN, Interface, Listener, Marks, NS_IF, NetConfig, NetworkRecord, Owner, PROXY_NDP, Records, Refusal,
+    ResolvConf, Surroundings, SysctlRecord, Target, TargetNetns, Undo, UplinkRecord, accept_ra, arp_ignore,
+    disable_ipv6, endpoint_mac, forwarding, forwarding6, is_made, refuses_transit, route_mtus,
 };
 pub(crate) use actual::{are_ends, families, names, sysctls};
 pub use desired::written;
 pub use desired::{
-    Announced, AskedLimits, AskedRules, Caller, Datapath, Declared, Desired, DownRequest, Endpoint, EndpointOptions,
-    Flows, HardwareAddress, IDLE_TIMES, IdleTime, Ipv4, Ipv6, Limits, Nat, Network, NetworkRequest, NetworkScope,
-    Places, PortRequest, RateLimit, RouteRequest, Scope, SourceRange, Sources, TableRecord, TableRequest, TargetRef,
-    Treatment, UpRequest, UplinkChoice, UplinkRequest, range, seconds,
+    Announced, AskedLimits, AskedRules, Bridging, Caller, Datapath, Declared, Desired, DownRequest, Endpoint,
+    EndpointOptions, Flows, HardwareAddress, IDLE_TIMES, IdleTime, Ipv4, Ipv6, Limits, Nat, Network, NetworkRequest,
+    NetworkScope, Places, PortRequest, RateLimit, RouteRequest, Scope, SourceRange, Sources, TableRecord, TableRequest,
+    TargetRef, Treatment, UpRequest, UplinkChoice, UplinkRequest, range, seconds,
 };
 pub use object::{Acts, EndpointSpec, Managed, NetworkSpec, Object};
 pub(crate) use op::shell;

@@ -56,6 +56,8 @@ pub struct NetworkView {
     pub east_west: bool,
     /// Whether multicast passes between it and its uplink.
     pub multicast: bool,
+    /// Whether host-side veths are no ports of the network's bridge.
+    pub bridgeless: bool,
     /// Addresses of the host behind which its namespaces appear that ask for none: one, or a range; none where the host chooses.
     pub source: Option<String>,
     /// The same of IPv6.
@@ -106,6 +108,7 @@ impl NetworkView {
             (self.no_icc, "no-icc"),
             (self.east_west, "flows east-west"),
             (self.multicast, "multicast"),
+            (self.bridgeless, "bridge none"),
             (self.name_server.is_some(), "dns"),
             (!self.kept, "goes with its last namespace"),
         ];

@@ -23,6 +23,8 @@ pub struct PolicyView {
     pub east_west: bool,
     /// Whether multicast passes between it and its uplink.
     pub multicast: bool,
+    /// Whether host-side veths are no ports of the network's bridge.
+    pub bridgeless: bool,
     /// Whether a default route was set inside.
     pub default_route: bool,
     /// Metric of the default route, where one was asked for.
@@ -90,6 +92,7 @@ impl PolicyView {
             (self.no_icc, "no-icc"),
             (self.east_west, "flows east-west"),
             (self.multicast, "multicast"),
+            (self.bridgeless, "bridge none"),
         ]
         .into_iter();
         options.filter(|(given, _)| *given).map(|(_, option)| option.into())

@@ -12,7 +12,7 @@ use ipnet::IpNet;
 use super::{choice, defaults, parsed, told_apart};
 use crate::{
     Error, Kind, Result,
-    reconcile::{Datapath, Flows, Ipv4, Ipv6, Nat, Network, UplinkChoice},
+    reconcile::{Bridging, Datapath, Flows, Ipv4, Ipv6, Nat, Network, UplinkChoice},
 };
 
 /// What a network is to be.
@@ -63,6 +63,9 @@ pub(crate) struct NetworkArgs {
     #[arg(long, value_name = "KIND", value_parser = choice(&Flows::ALL, Flows::name))]
     #[arg(help = defaults::told(&format!("Of what there are flows; {}", told_apart(&Flows::ALL, Flows::name, Flows::what)), Flows::default().name()))]
     pub(crate) flows: Option<Flows>,
+    #[arg(long, value_name = "KIND", value_parser = choice(&Bridging::ALL, Bridging::name))]
+    #[arg(help = defaults::told(&format!("The network's bridge; {}", told_apart(&Bridging::ALL, Bridging::name, Bridging::what)), Bridging::default().name()))]
+    pub(crate) bridge: Option<Bridging>,
     /// Make the network one with a name server at its gateway: namespaces find one another by
     /// NAME and NAME.NETWORK, and what is outside as the host does
     #[arg(long)]
@@ -94,6 +97,7 @@ impl NetworkArgs {
             internal,
             no_icc,
             flows,
+            bridge,
             dns,
             multicast,
         } = self;
@@ -112,6 +116,7 @@ impl NetworkArgs {
             ignore_xfrm: *ignore_xfrm,
             no_icc: *no_icc,
             flows: flows.unwrap_or_default(),
+            bridging: bridge.unwrap_or_default(),
             dns: *dns,
             multicast: *multicast,
             ..Network::default()

@@ -231,13 +231,17 @@ fn the_gateway_is_answered_for() {
     const GATEWAY: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xf3d, 1, 0, 0, 0, 0, 1);
     const GATEWAY_MAC: [u8; 6] = [2, 0x67, 10, 77, 0, 1];
     let ethernet = Ethernet::new([0x33, 0x33, 0xff, 0, 0, 1], MAC);
-    let answer =
-        |packet: &Ipv6Packet| discovery::answer(&packet.in_frame(&ethernet).as_slice(), GATEWAY_MAC, GATEWAY.octets());
-    for options in [&[][..], &mac_option(option::SOURCE_MAC, MAC)] {
+    let of = |packet: &Ipv6Packet, is_router| {
+        discovery::answer(&packet.in_frame(&ethernet).as_slice(), GATEWAY_MAC, GATEWAY.octets(), is_router)
+    };
+    let answer = |packet: &Ipv6Packet| of(packet, true);
+    let cases = [(&[][..], true), (&mac_option(option::SOURCE_MAC, MAC), true), (&[][..], false)];
+    for (options, is_router) in cases {
         let asked = discovery_of(OWN, kind::NEIGHBOUR_SOLICITATION, GATEWAY, options);
-        let found = answer(&asked).expect("it is answered");
+        let found = of(&asked, is_router).expect("it is answered");
         let told = if options.is_empty() { vec![] } else { mac_option(option::TARGET_MAC, GATEWAY_MAC).to_vec() };
-        let flags = ndisc::flag::ROUTER | ndisc::flag::SOLICITED | ndisc::flag::OVERRIDE;
+        let router = if is_router { ndisc::flag::ROUTER } else { 0 };
+        let flags = router | ndisc::flag::SOLICITED | ndisc::flag::OVERRIDE;
         let message = Discovery { flags, ..Discovery::new(kind::NEIGHBOUR_ADVERTISEMENT, GATEWAY, &told) };
         let expected = Ipv6Packet::discovery(GATEWAY, OWN, &message).in_frame(&Ethernet::new(MAC, GATEWAY_MAC));
         let mut frame = asked.in_frame(&ethernet);

@@ -13,7 +13,7 @@ use toml::Spanned;
 
 use super::{anywhere, words};
 use fwd_base::{Error, Result};
-use fwd_plan::{self as plan, Datapath, Flows, Ipv4, Ipv6, Nat, SourceRange, Sources, UplinkChoice};
+use fwd_plan::{self as plan, Bridging, Datapath, Flows, Ipv4, Ipv6, Nat, SourceRange, Sources, UplinkChoice};
 
 /// A network. What is left out and depends on the host (uplink's MTU, free subnet, best data path, IPv6) is as it is, or as the host
 /// has it; everything else that is left out is not to be.
@@ -70,6 +70,10 @@ pub struct Network {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "words::flows")]
     pub flows: Option<Flows>,
+    /// What connects its namespaces with the host; without it, the ports of a bridge.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "words::bridge")]
+    pub bridge: Option<Bridging>,
     /// Networks that may reach it: they do once each has allowed the other.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     #[schemars(with = "BTreeSet<String>")]
@@ -115,6 +119,7 @@ impl Network {
             ignore_xfrm,
             no_icc,
             flows,
+            bridge,
             allow_networks,
             dns,
             multicast,
@@ -147,6 +152,7 @@ impl Network {
             ignore_xfrm: *ignore_xfrm,
             no_icc: *no_icc,
             flows: flows.unwrap_or_default(),
+            bridging: bridge.unwrap_or_default(),
             allow_networks: allow_networks.iter().map(|other| other.get_ref().clone()).collect(),
             kept: *keep,
             dns: *dns,
@@ -171,6 +177,7 @@ impl Network {
             ignore_xfrm,
             no_icc,
             flows,
+            bridging,
             allow_networks,
             kept,
             dns,
@@ -192,6 +199,7 @@ impl Network {
             ignore_xfrm: *ignore_xfrm,
             no_icc: *no_icc,
             flows: Some(*flows).filter(|flows| *flows != Flows::default()),
+            bridge: Some(*bridging).filter(|bridging| *bridging != Bridging::default()),
             allow_networks: allow_networks.iter().cloned().map(anywhere).collect(),
             dns: *dns,
             multicast: *multicast,

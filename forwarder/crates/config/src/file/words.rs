@@ -3,7 +3,7 @@
 use schemars::{Schema, SchemaGenerator, json_schema};
 
 use fwd_dataplane::Backend;
-use fwd_plan::{Datapath, Flows, IDLE_TIMES, Ipv4, Ipv6, Nat};
+use fwd_plan::{Bridging, Datapath, Flows, IDLE_TIMES, Ipv4, Ipv6, Nat};
 
 fn one_of(names: &[&str]) -> Schema {
     json_schema!({ "type": "string", "enum": names })
@@ -11,6 +11,10 @@ fn one_of(names: &[&str]) -> Schema {
 
 pub(super) fn attach(_: &mut SchemaGenerator) -> Schema {
     one_of(&Backend::CHOICES.map(Backend::name))
+}
+
+pub(super) fn bridge(_: &mut SchemaGenerator) -> Schema {
+    one_of(&Bridging::ALL.map(Bridging::name))
 }
 
 pub(super) fn datapath(_: &mut SchemaGenerator) -> Schema {

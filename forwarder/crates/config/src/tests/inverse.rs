@@ -9,8 +9,8 @@ use crate::text;
 use fwd_dataplane::Backend;
 use fwd_kernel::netns::Name;
 use fwd_plan::{
-    AskedLimits, Datapath, Desired, Endpoint, EndpointOptions, Flows, HardwareAddress, IDLE_TIMES, Ipv4, Ipv6, Nat,
-    Network, RateLimit, Sources, TableRequest, TargetRef, UplinkChoice,
+    AskedLimits, Bridging, Datapath, Desired, Endpoint, EndpointOptions, Flows, HardwareAddress, IDLE_TIMES, Ipv4,
+    Ipv6, Nat, Network, RateLimit, Sources, TableRequest, TargetRef, UplinkChoice,
 };
 
 fn limit() -> impl Strategy<Value = RateLimit> {
@@ -43,6 +43,7 @@ fn networks() -> impl Strategy<Value = BTreeMap<String, Network>> {
             ignore_xfrm,
             no_icc,
             flows: if dns && kept { Flows::EastWest } else { Flows::Outside },
+            bridging: if dns && !kept { Bridging::None } else { Bridging::Ports },
             allow_networks: Default::default(),
             kept,
             dns,

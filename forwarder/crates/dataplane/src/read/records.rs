@@ -322,14 +322,20 @@ pub(crate) fn absent_or(removed: Result<(), MapError>) -> Result<(), MapError> {
 fn addresses(endpoint: &Endpoint) -> impl Iterator<Item = Addr> {
     let v4 = (endpoint.v4 != [0; 4]).then(|| mapped(endpoint.v4));
     let v6 = (endpoint.v6 != [0; 16]).then_some(endpoint.v6);
-    // Addresses of the link are whosever: who has one is found by the hardware address.
-    let on_link = v6.map(|_| neighbour_key(endpoint.network, endpoint.mac));
+    // Addresses of the link are whosever: who has one is found by the hardware address. So is everybody where no bridge knows who has which.
+    let by_mac = v6.is_some() || endpoint.flags & abi::endpoint_flags::NO_BRIDGE != 0;
+    let on_link = by_mac.then(|| neighbour_key(endpoint.network, endpoint.mac));
     v4.into_iter().chain(v6).chain(on_link)
 }
 
 /// What [`features_of`] networks can be.
-const OF_NETWORKS: u32 =
-    feature::EIM | feature::EIF | feature::IPV6 | feature::ROUTED_V6 | feature::EAST_WEST | feature::MULTICAST;
+const OF_NETWORKS: u32 = feature::EIM
+    | feature::EIF
+    | feature::IPV6
+    | feature::ROUTED_V6
+    | feature::EAST_WEST
+    | feature::MULTICAST
+    | feature::NO_BRIDGE;
 
 /// What a network needs of the programs.
 fn features_of(network: &Network) -> u32 {
@@ -339,6 +345,7 @@ fn features_of(network: &Network) -> u32 {
         (abi::endpoint_flags::ROUTED_V6, feature::ROUTED_V6),
         (abi::endpoint_flags::EAST_WEST, feature::EAST_WEST),
         (abi::endpoint_flags::MULTICAST, feature::MULTICAST),
+        (abi::endpoint_flags::NO_BRIDGE, feature::NO_BRIDGE),
     ];
     let ipv6 = if subnet_v6(network).is_some() { feature::IPV6 } else { 0 };
     features.into_iter().filter(|(flag, _)| network.flags & flag != 0).fold(ipv6, |all, (_, feature)| all | feature)

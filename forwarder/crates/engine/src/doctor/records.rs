@@ -5,7 +5,7 @@ use crate::execute::{self, hosts};
 use fwd_base::Result;
 use fwd_dataplane::{Hook, Programs};
 use fwd_kernel::netlink::{Netlink, nft};
-use fwd_plan::{EndpointRecord, NetworkRecord, reference};
+use fwd_plan::{Bridging, EndpointRecord, NetworkRecord, reference};
 use fwd_render::units::counted;
 
 pub(super) const PROGRAMS: Check = Check {
@@ -147,11 +147,17 @@ fn wrong_with_endpoint(subject: &Subject<'_>, endpoint: &EndpointRecord) -> Resu
     if !host_veth.up {
         wrong.push(format!("{} is down", shown(&host_veth.name)));
     }
-    if host_veth.controller != Some(endpoint.network_index) {
-        wrong.push(format!("{} is no port of its bridge", shown(&host_veth.name)));
+    let network = records.networks.iter().find(|it| it.name == endpoint.network);
+    match network.map_or(Bridging::Ports, |it| it.treatment.bridging) {
+        Bridging::Ports if host_veth.controller != Some(endpoint.network_index) => {
+            wrong.push(format!("{} is no port of its bridge", shown(&host_veth.name)));
+        }
+        Bridging::None if host_veth.controller.is_some() => {
+            wrong.push(format!("{} is a port, and its network has no bridge", shown(&host_veth.name)));
+        }
+        Bridging::Ports | Bridging::None => {}
     }
-    let by_program =
-        subject.actual.records.networks.iter().any(|it| it.name == endpoint.network && it.datapath.is_ebpf());
+    let by_program = network.is_some_and(|it| it.datapath.is_ebpf());
     if let Some(state) = subject.state.as_ref().filter(|_| by_program)
         && !state.plane.is_attached(Hook::FromNs, endpoint.index)?
     {

@@ -83,7 +83,14 @@ struct Seen<'a> {
 
 impl Seen<'_> {
     fn bridge(&self, link: &Link, default: &BTreeSet<u32>) -> Result<GraphBridge> {
-        let ports: Vec<&Link> = self.net.links.iter().filter(|port| port.controller == Some(link.index)).collect();
+        // Where a network has no bridge, its namespaces are shown at the interface in that place.
+        let of_network = |it: &EndpointView, port: &Link| {
+            it.policy.bridgeless && it.bridge.exact() == link.name && it.host_if.exact() == port.name
+        };
+        let is_port = |port: &&Link| {
+            port.controller == Some(link.index) || self.endpoints.iter().any(|endpoint| of_network(endpoint, port))
+        };
+        let ports: Vec<&Link> = self.net.links.iter().filter(is_port).collect();
         let network = self.networks.iter().find(|it| !it.gone && it.bridge.exact() == link.name);
         let member = self.endpoints.iter().find(|it| it.bridge.exact() == link.name);
         let by_default = default.iter().filter_map(|index| self.net.by_index(*index));

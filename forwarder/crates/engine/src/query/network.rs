@@ -9,7 +9,7 @@ use super::State;
 use crate::execute;
 use fwd_base::Result;
 use fwd_dataplane::{NetworkMetadata, name_of};
-use fwd_plan::{Datapath, Flows, Ipv4, Sources, Treatment};
+use fwd_plan::{Bridging, Datapath, Flows, Ipv4, Sources, Treatment};
 use fwd_render::{NetworkView, UPLINK_STATES};
 
 impl State {
@@ -35,8 +35,19 @@ impl State {
         let allows = allows().cloned().map(Into::into).collect();
         let treatment = Treatment::of_flags(record.flags);
         let Sources { v4, v6 } = own.map(execute::sources_of).unwrap_or_default();
-        let Treatment { nat, clamp_mss, ignore_xfrm, internal, no_icc, flows, bound, dns, multicast, routed6: _ } =
-            treatment;
+        let Treatment {
+            nat,
+            clamp_mss,
+            ignore_xfrm,
+            internal,
+            no_icc,
+            flows,
+            bridging,
+            bound,
+            dns,
+            multicast,
+            routed6: _,
+        } = treatment;
         let datapath = Datapath::of_flags(record.flags);
         let gateways = execute::gateways(record);
         let subnets = gateways.iter().map(IpNet::trunc).collect();
@@ -70,6 +81,7 @@ impl State {
             no_icc,
             east_west: flows == Flows::EastWest,
             multicast,
+            bridgeless: bridging == Bridging::None,
             source: v4.map(|source| source.to_string()),
             source6: v6.map(|source| source.to_string()),
             allows,

@@ -19,7 +19,7 @@ use fwd_kernel::{
     netlink::{Link, Netlink},
     netns::{self, Name},
 };
-use fwd_plan::{Datapath, Flows, Ipv4, Limits, Owner, RateLimit, TargetRef, Treatment};
+use fwd_plan::{Bridging, Datapath, Flows, Ipv4, Limits, Owner, RateLimit, TargetRef, Treatment};
 use fwd_render::{EndpointView, FlowCounts, PolicyView, RateView, RuleView, UPLINK_STATES, XdpView};
 
 /// The records of one host.
@@ -225,6 +225,7 @@ impl State {
             internal,
             no_icc,
             flows,
+            bridging,
             bound: _,
             dns: _,
             multicast,
@@ -243,6 +244,7 @@ impl State {
             no_icc,
             east_west: flows == Flows::EastWest,
             multicast,
+            bridgeless: bridging == Bridging::None,
             default_route: !is_set(endpoint_flags::NO_DEFAULT_ROUTE),
             metric: default.first().and_then(|route| route.metric),
             routes: others.iter().map(|route| format!("{} via {}", route.to, route.via)).collect(),

@@ -60,6 +60,10 @@ pub fn disable_ipv6(interface: &str) -> String {
     format!("net/ipv6/conf/{interface}/disable_ipv6")
 }
 
+/// The sysctls by which a host goes by no route of an interface without a carrier, of either family: a bridge without ports has none.
+pub const IGNORE_LINKDOWN: [&str; 2] =
+    ["net/ipv4/conf/all/ignore_routes_with_linkdown", "net/ipv6/conf/all/ignore_routes_with_linkdown"];
+
 /// The sysctl that lets a host answer by neighbour discovery for the addresses of which it is told that it is to (`ip neigh add proxy`):
 /// that of all interfaces, for it alone is asked about the questions that go to such an address itself (net/ipv6/ip6_output.c).
 pub const PROXY_NDP: &str = "net/ipv6/conf/all/proxy_ndp";

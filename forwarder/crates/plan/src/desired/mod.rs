@@ -28,7 +28,7 @@ pub use self::{
     datapath::Datapath,
     endpoint::{AskedLimits, AskedRules, Endpoint, EndpointOptions, HardwareAddress, Limits, RateLimit, RouteRequest},
     network::{Ipv4, Ipv6, Network, Treatment, UplinkChoice},
-    options::{Flows, IDLE_TIMES, IdleTime, Nat, TableRecord, TableRequest, range, seconds},
+    options::{Bridging, Flows, IDLE_TIMES, IdleTime, Nat, TableRecord, TableRequest, range, seconds},
     place::Places,
     request::{Caller, NetworkRequest, PortRequest, UpRequest, UplinkRequest},
     scope::{Declared, DownRequest, NetworkScope, Scope},

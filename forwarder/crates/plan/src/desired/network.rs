@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::{options::unsupported, source::Sources};
 
 pub use self::{ipv4::Ipv4, ipv6::Ipv6, uplink::UplinkChoice};
-use crate::{Datapath, Flows, Nat};
+use crate::{Bridging, Datapath, Flows, Nat};
 use fwd_base::{Error, Kind, Result};
 
 /// A network. It may have no endpoint yet.
@@ -49,6 +49,8 @@ pub struct Network {
     pub no_icc: bool,
     /// Of what its endpoints speak there are flows.
     pub flows: Flows,
+    /// What connects its endpoints with the host.
+    pub bridging: Bridging,
     /// Networks that may reach it: they do once each has allowed the other.
     pub allow_networks: BTreeSet<String>,
     /// It stays when its last endpoint goes; one in which none is desired does in any case, unless a pool keeps it.
@@ -76,6 +78,8 @@ pub struct Treatment {
     pub no_icc: bool,
     /// Of what its endpoints speak there are flows.
     pub flows: Flows,
+    /// What connects its endpoints with the host.
+    pub bridging: Bridging,
     /// It leaves by its uplink alone, wherever the host's own routes lead.
     pub bound: bool,
     /// A name server answers at its gateway.
@@ -131,6 +135,13 @@ pub(crate) const SWITCHES: [Switch; 6] = [
         has: |treatment| treatment.flows == Flows::EastWest,
     },
     Switch {
+        option: "--bridge none",
+        what: "bridge between namespaces",
+        states: ["on", "off"],
+        asked: |network| network.bridging == Bridging::None,
+        has: |treatment| treatment.bridging == Bridging::None,
+    },
+    Switch {
         option: "--dns",
         what: "name server",
         states: ["off", "on"],
@@ -157,6 +168,7 @@ impl Network {
             internal,
             no_icc: self.no_icc,
             flows: self.flows,
+            bridging: self.bridging,
             bound: self.uplink.interface().is_some(),
             dns: self.dns,
             multicast: self.multicast,
@@ -197,6 +209,7 @@ impl Treatment {
             internal: is_set(endpoint_flags::INTERNAL),
             no_icc: is_set(endpoint_flags::NO_ICC),
             flows: if is_set(endpoint_flags::EAST_WEST) { Flows::EastWest } else { Flows::Outside },
+            bridging: if is_set(endpoint_flags::NO_BRIDGE) { Bridging::None } else { Bridging::Ports },
             bound: is_set(endpoint_flags::UPLINK_BOUND),
             dns: is_set(endpoint_flags::DNS),
             multicast: is_set(endpoint_flags::MULTICAST),
@@ -218,6 +231,7 @@ impl Treatment {
             | flag(self.internal, endpoint_flags::INTERNAL)
             | flag(self.no_icc, endpoint_flags::NO_ICC)
             | flag(self.flows == Flows::EastWest, endpoint_flags::EAST_WEST)
+            | flag(self.bridging == Bridging::None, endpoint_flags::NO_BRIDGE)
             | flag(self.bound, endpoint_flags::UPLINK_BOUND)
             | flag(self.dns, endpoint_flags::DNS)
             | flag(self.multicast, endpoint_flags::MULTICAST)
@@ -236,9 +250,30 @@ impl Treatment {
 
     /// A network that would be treated so. What leads outside, and IPv6, is said elsewhere.
     pub(crate) fn as_asked(self) -> Network {
-        let Self { nat, clamp_mss, ignore_xfrm, no_icc, flows, dns, multicast, internal: _, bound: _, routed6: _ } =
-            self;
-        Network { nat: Some(nat), clamp_mss, ignore_xfrm, no_icc, flows, dns, multicast, ..Network::default() }
+        let Self {
+            nat,
+            clamp_mss,
+            ignore_xfrm,
+            no_icc,
+            flows,
+            bridging,
+            dns,
+            multicast,
+            internal: _,
+            bound: _,
+            routed6: _,
+        } = self;
+        Network {
+            nat: Some(nat),
+            clamp_mss,
+            ignore_xfrm,
+            no_icc,
+            flows,
+            bridging,
+            dns,
+            multicast,
+            ..Network::default()
+        }
     }
 
     /// The options by which a network is asked for that is treated so: those that are not the usual.
@@ -262,6 +297,7 @@ impl Treatment {
         if self.internal {
             self.check_internal(datapath)?;
         }
+        self.check_bridging(datapath)?;
         if datapath.is_ebpf() {
             return Ok(());
         }
@@ -283,6 +319,23 @@ impl Treatment {
             return Err(unsupported("--flows east-west", why).remedy(remedy));
         }
         Ok(())
+    }
+
+    /// Refuses to go without a bridge where no program is in its place, or none that has been tried there.
+    fn check_bridging(self, datapath: Datapath) -> Result<()> {
+        if self.bridging == Bridging::None && self.multicast {
+            let why = "what is for a group comes to namespaces by the ports of a bridge";
+            return Err(Error::new(Kind::Usage, "use", "--multicast with --bridge none", why)
+                .remedy("leave one of the two out"));
+        }
+        let why = match (self.bridging, datapath) {
+            (Bridging::Ports, _) | (Bridging::None, Datapath::Tc | Datapath::Xdp) => return Ok(()),
+            (Bridging::None, Datapath::Kernel) => "the bridge is what connects namespaces there",
+            (Bridging::None, Datapath::Netkit) => "what a netkit pair leaves to the kernel arrives by a bridge",
+        };
+        let option = format!("--bridge {}", Bridging::None.name());
+        let error = Error::new(Kind::Unsupported, "use", format!("{option} with --datapath {}", datapath.name()), why);
+        Err(error.remedy(format!("leave out {option}, or use --datapath {}", Datapath::Tc.name())))
     }
 
     /// Refuses what is about a way out, of which an internal network has none.

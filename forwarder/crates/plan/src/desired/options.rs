@@ -1,4 +1,4 @@
-//! How ports are mapped, of what there are flows, and options of the flow table, as they are asked for and as they are found.
+//! How ports are mapped, of what there are flows, whether there is a bridge, and options of the flow table, as they are asked for and as they are found.
 
 use forwarder_common::abi::Timeout;
 use serde::{Deserialize, Serialize};
@@ -74,6 +74,40 @@ impl Flows {
         match self {
             Self::Outside => "of what is spoken with the outside",
             Self::EastWest => "between namespaces as well",
+        }
+    }
+}
+
+/// What connects the endpoints of a network with their host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Bridging {
+    /// Host-side veths are ports of the network's bridge.
+    #[default]
+    Ports,
+    /// They are no ports: the programs bring packets where a bridge would.
+    None,
+}
+
+impl Bridging {
+    /// Every kind.
+    pub const ALL: [Self; 2] = [Self::Ports, Self::None];
+
+    /// `ports` or `none`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ports => "ports",
+            Self::None => "none",
+        }
+    }
+
+    /// What it is, for the help and the README.
+    #[must_use]
+    pub const fn what(self) -> &'static str {
+        match self {
+            Self::Ports => "namespaces are its ports, up to 1023",
+            Self::None => "as many as there are addresses, without multicast among them",
         }
     }
 }

@@ -29,7 +29,7 @@ pub use self::{
     netns::{NamedNetns, ResolvConf},
     network::{NameServer, NetworkAllows, NetworkHook, NetworkKept, NetworkSource, NetworkSpec, NetworkUplink},
     nftables::{Counted, Isolation, KernelPolicy, Masquerade, Rules6, SourceNat, kernel_counts},
-    port::{Fdb, Neighbour, Port, ProxyNeighbour},
+    port::{Fdb, HostSide, Neighbour, Port, ProxyNeighbour},
     publish::{HostAccess, KernelPorts, Published},
     uplink::{Uplink, UplinkAddress, UplinkAsked, UplinkHooks, UplinkName, UplinkXdp},
     veth::Veth,
@@ -191,6 +191,8 @@ objects! {
     Published(Published),
     /// A host-side veth is a port of the bridge.
     Port(Port),
+    /// A host-side veth is no port of a bridge, and takes up nothing for itself.
+    HostSide(HostSide),
     /// A static forwarding entry of the bridge.
     Fdb(Fdb),
     /// A permanent neighbour of the host.

@@ -1,10 +1,11 @@
 //! A host-side veth as a port of the bridge, and what is told of it beforehand, so that nobody has to ask.
 
+mod host_side;
 mod proxy;
 
 use std::{fmt, net::IpAddr};
 
-pub use self::proxy::ProxyNeighbour;
+pub use self::{host_side::HostSide, proxy::ProxyNeighbour};
 use super::{super::shell, Acts, Handling, Managed, sysctl::key};
 use crate::{Actual, disable_ipv6};
 use fwd_base::text::{mac, word};

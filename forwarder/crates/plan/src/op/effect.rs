@@ -78,6 +78,7 @@ impl Actual {
             | Object::LinkUp(_)
             | Object::Veth(_)
             | Object::Port(_)
+            | Object::HostSide(_)
             | Object::Fdb(_)
             | Object::Neighbour(_)
             | Object::ProxyNeighbour(_) => self.make_link(object),
@@ -240,6 +241,8 @@ impl Actual {
                 let ports = self.host.net.links.iter_mut().filter(|link| link.name == *host_if);
                 ports.for_each(|link| link.controller = bridge);
             }
+            // What is said of such an interface nobody reads: it is a neighbour next.
+            Object::HostSide(_) => {}
             Object::Fdb(object::Fdb { host_if, mac }) => {
                 let entry = index(host_if).map(|port| FdbEntry { port, mac: *mac, fixed: true });
                 self.host.fdb.extend(entry);
@@ -317,6 +320,7 @@ impl Actual {
             | Object::GatewayAddress(_)
             | Object::LinkUp(_)
             | Object::Port(_)
+            | Object::HostSide(_)
             | Object::Fdb(_)
             | Object::NsIpv6(_)
             | Object::NsAddress(_)

@@ -6,7 +6,7 @@ use std::{
     net::IpAddr,
 };
 
-use crate::{Actual, EndpointRecord};
+use crate::{Actual, Bridging, EndpointRecord};
 use fwd_kernel::netlink::Mac;
 
 /// The endpoints that may be gone, or lack something at the bridge of their network. While others come, nobody is added to them.
@@ -29,25 +29,31 @@ impl Others {
     }
 }
 
-/// Tells the endpoints that have their host-side veth, and all that makes it a port of their bridge.
+/// Tells the endpoints that have their host-side veth, and all that makes it a port of their bridge, or else a neighbour there.
 fn whole(actual: &Actual) -> impl Fn(&EndpointRecord) -> bool + use<'_> {
     let host = &actual.host;
     let networks = actual.records.networks.iter().filter_map(|network| {
         let bridge = actual.bridge_of(network).filter(|link| host.net.link(&network.bridge) == Some(link))?;
-        Some((network.name.as_str(), bridge.index))
+        Some((network.name.as_str(), (bridge.index, network.treatment.bridging)))
     });
-    let bridges: BTreeMap<&str, u32> = networks.collect();
+    let bridges: BTreeMap<&str, (u32, Bridging)> = networks.collect();
     let fdb: HashSet<(u32, Mac)> =
         host.fdb.iter().filter(|entry| entry.fixed).map(|entry| (entry.port, entry.mac)).collect();
     let permanent = host.net.neighbours.iter().filter(|neighbour| neighbour.permanent);
     let neighbours: HashSet<(u32, IpAddr, Option<Mac>)> =
         permanent.map(|neighbour| (neighbour.ifindex, neighbour.address, neighbour.mac)).collect();
     move |endpoint| {
-        let Some(&bridge) = bridges.get(endpoint.network.as_str()) else { return false };
-        let port = host.net.by_index(endpoint.index).is_some_and(|link| link.controller == Some(bridge));
-        port && actual.is_live(endpoint)
+        let Some(&(bridge, bridging)) = bridges.get(endpoint.network.as_str()) else { return false };
+        let is_port = match (host.net.by_index(endpoint.index), bridging) {
+            (None, _) => false,
+            (Some(link), Bridging::Ports) => {
+                link.controller == Some(bridge) && fdb.contains(&(endpoint.index, endpoint.mac))
+            }
+            (Some(link), Bridging::None) => link.controller.is_none(),
+        };
+        is_port
+            && actual.is_live(endpoint)
             && bridge == endpoint.network_index
-            && fdb.contains(&(endpoint.index, endpoint.mac))
             && endpoint.addresses().all(|address| neighbours.contains(&(bridge, address, Some(endpoint.mac))))
     }
 }

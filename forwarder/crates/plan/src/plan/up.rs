@@ -7,8 +7,8 @@ use ipnet::IpNet;
 use super::{clearing, ipv6, name_server, others::Others, pool, ports, rules};
 
 use crate::{
-    Actual, Attachment, Datapath, EndpointRecord, EndpointSpec, Ipv4, Marks, NetworkSpec, Object, Op, ResolvConf,
-    SysctlRecord, TableRequest, Target, TargetRef, Undo, advice,
+    Actual, Attachment, Bridging, Datapath, EndpointRecord, EndpointSpec, Ipv4, Marks, NetworkSpec, Object, Op,
+    ResolvConf, SysctlRecord, TableRequest, Target, TargetRef, Treatment, Undo, advice,
     desired::{Asked, AskedNetwork},
     forwarding, names, object, published, refuse,
     settle::{self, Joiner},
@@ -204,38 +204,42 @@ fn up_again(actual: &Actual, name: &str) -> Option<Object> {
 
 /// What the network's other endpoints lose when its bridge is deleted by hand.
 fn neighbours_healed(actual: &Actual, others: &Others, settled: &Settled) -> Vec<Object> {
-    let (network, isolated) = (&settled.network.name, settled.network.treatment.no_icc);
+    let (network, treatment) = (&settled.network.name, settled.network.treatment);
     let endpoints = others.suspects(actual);
     let others =
         endpoints.filter(|endpoint| endpoint.network == *network && endpoint.host_if != settled.endpoint.host_if);
     let seen = others.filter(|endpoint| actual.is_live(endpoint) && !actual.is_out_of_scope(endpoint));
-    seen.flat_map(|endpoint| on_bridge(actual, &settled.network.bridge, endpoint, isolated)).collect()
+    seen.flat_map(|endpoint| on_bridge(actual, &settled.network.bridge, endpoint, treatment)).collect()
 }
 
 /// An endpoint as it is to be at a bridge.
-fn on_bridge(actual: &Actual, bridge: &str, endpoint: &EndpointRecord, isolated: bool) -> Vec<Object> {
+fn on_bridge(actual: &Actual, bridge: &str, endpoint: &EndpointRecord, treatment: Treatment) -> Vec<Object> {
     // The interface may have been renamed.
     let host_if = actual.host.net.name_of(endpoint.index);
     let (bridge, from) = (bridge.to_owned(), endpoint.network_index);
-    let mut objects = port(&host_if, &bridge, (endpoint.addresses(), endpoint.mac), endpoint.allow_spoof, isolated);
+    let mut objects = port(&host_if, &bridge, (endpoint.addresses(), endpoint.mac), endpoint.allow_spoof, treatment);
     // Last: where the record names the bridge, the rest is taken for granted by commands about other endpoints.
     objects.push(Object::EndpointBridge(object::EndpointBridge { host_if: endpoint.host_if.clone(), from, bridge }));
     objects
 }
 
-/// The host-side veth as a port of the bridge. Other hardware addresses than its own are behind it only where that is allowed.
+/// The host-side veth as a port of the bridge, or as none; and the endpoint as a neighbour there. Other hardware addresses than its own are behind a port
+/// only where that is allowed.
 fn port(
     host_if: &str,
     bridge: &str,
     (addresses, mac): (impl Iterator<Item = IpAddr>, Mac),
     learns: bool,
-    isolated: bool,
+    treatment: Treatment,
 ) -> Vec<Object> {
-    let (host_if, bridge) = (host_if.to_owned(), bridge.to_owned());
-    let mut objects = vec![
-        Object::Port(object::Port { host_if: host_if.clone(), bridge: bridge.clone(), learns, isolated }),
-        Object::Fdb(object::Fdb { host_if, mac }),
-    ];
+    let (host_if, bridge, isolated) = (host_if.to_owned(), bridge.to_owned(), treatment.no_icc);
+    let mut objects = match treatment.bridging {
+        Bridging::Ports => vec![
+            Object::Port(object::Port { host_if: host_if.clone(), bridge: bridge.clone(), learns, isolated }),
+            Object::Fdb(object::Fdb { host_if, mac }),
+        ],
+        Bridging::None => vec![Object::HostSide(object::HostSide { host_if, bridge: bridge.clone(), mac })],
+    };
     let neighbour = |address| Object::Neighbour(object::Neighbour { bridge: bridge.clone(), address, mac });
     objects.extend(addresses.map(neighbour));
     objects
@@ -282,9 +286,8 @@ fn host_veth(asked: &Asked, actual: &Actual, settled: &Settled, former: &[Endpoi
         let from = actual.attached().map(|record| record.attach);
         objects.extend(from.map(|from| Object::EndpointAttach(object::EndpointAttach { host_if, from, to: attach })));
     }
-    let isolated = network.treatment.no_icc;
     let ends = (endpoint.addresses(), endpoint.mac);
-    objects.extend(port(&endpoint.host_if, &network.bridge, ends, endpoint.allow_spoof, isolated));
+    objects.extend(port(&endpoint.host_if, &network.bridge, ends, endpoint.allow_spoof, network.treatment));
     objects
 }
 

@@ -1,12 +1,12 @@
 //! What users ought to know of an `up` that works.
 
 use crate::{
-    Actual, Concerned, Datapath, Object, ResolvConf, Target,
+    Actual, Bridging, Concerned, Datapath, Object, ResolvConf, Target,
     desired::Asked,
     forwarding, ipv6, name_server, overlap, published,
-    settled::{MOST_PORTS, Network, Settled},
+    settled::{Network, Settled},
     subnet,
-    sysctls::{ALL_FORWARDING6, ON},
+    sysctls::{ALL_FORWARDING6, IGNORE_LINKDOWN, ON},
     ways,
 };
 
@@ -19,7 +19,7 @@ pub(crate) fn room(actual: &Actual, settled: &Settled) -> usize {
     let others = actual.records.endpoints.iter();
     let others =
         others.filter(|it| it.network == network.name && it.main_address() != settled.endpoint.main_address()).count();
-    places(network).min(MOST_PORTS).saturating_sub(others + 1)
+    places(network).min(network.most_endpoints()).saturating_sub(others + 1)
 }
 
 /// How many endpoints its subnets have room for.
@@ -68,6 +68,7 @@ pub(crate) fn warnings(asked: &Asked, actual: &Actual, settled: &Settled) -> Vec
             asked.id.ifname
         ));
     }
+    warnings.extend(without_carrier(actual, network));
     warnings.extend(switched_off(actual, settled).filter(|_| !is_new));
     if let Some(concerned) = network.concerned(actual) {
         let concerned = Concerned { published: !settled.publish.is_empty(), ..concerned };
@@ -109,6 +110,16 @@ fn by_address(asked: &Asked, settled: &Settled) -> Option<String> {
          in: use --datapath tc where whoever is root inside of one is not trusted"
             .into()
     })
+}
+
+/// Why the host sends nothing to the namespaces of a network without a bridge.
+fn without_carrier(actual: &Actual, network: &Network) -> Option<String> {
+    let is_on = |path: &&&str| actual.host.sysctls.get(**path).is_some_and(|value| value == ON);
+    let sysctl = IGNORE_LINKDOWN.iter().find(is_on).filter(|_| network.treatment.bridging == Bridging::None)?;
+    let (name, key) = (&network.name, sysctl.replace('/', "."));
+    Some(format!(
+        "the host does not answer the namespaces of network {name}: it goes by no route without a carrier, which a bridge without ports has not (sysctl -w {key}=0)"
+    ))
 }
 
 /// Interfaces of a network that had forwarded, and which somebody has told not to: what is planned mends them.

@@ -7,12 +7,8 @@ use ipnet::IpNet;
 
 use super::endpoint::routes;
 use crate::{
-    Actual, EndpointOptions, NetworkScope, TargetRef, UpRequest,
-    desired::Asked,
-    orphans, overlap,
-    settled::{MOST_PORTS, Network},
-    subnet,
-    ways::ways,
+    Actual, EndpointOptions, NetworkScope, TargetRef, UpRequest, desired::Asked, orphans, overlap, settled::Network,
+    subnet, ways::ways,
 };
 use fwd_base::{Cause, Error, Kind, Result, text::word};
 use fwd_dataplane::{Backend, INTERFACE_BLOCKS, TCX};
@@ -183,12 +179,14 @@ pub(crate) fn awaited(asked: &Asked, network: &Network) -> Result<()> {
 pub(crate) fn without_ports(actual: &Actual, network: &Network) -> Result<()> {
     let Network { name, bridge, .. } = network;
     let ports = actual.records.endpoints.iter().filter(|endpoint| endpoint.network == *name).count();
-    if ports < MOST_PORTS {
+    if ports < network.most_endpoints() {
         return Ok(());
     }
     let why = format!("its bridge {bridge} has {ports} ports, and takes no more");
-    Err(Error::new(Kind::Failed, "join", format!("network {name}"), why)
-        .remedy(format!("use another: --network {}", free_name(actual))))
+    Err(Error::new(Kind::Failed, "join", format!("network {name}"), why).remedy(format!(
+        "use another: --network {}, or one made with --bridge none, which takes more",
+        free_name(actual)
+    )))
 }
 
 /// Refuses what there are no counters for.

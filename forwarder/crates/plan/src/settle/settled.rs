@@ -8,7 +8,7 @@ use std::{
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::{
-    Actual, Announced, Concerned, Datapath, EndpointRecord, Limits, NS_IF, Sources, Treatment,
+    Actual, Announced, Bridging, Concerned, Datapath, EndpointRecord, Limits, NS_IF, Sources, Treatment,
     families::{both, main_of},
     names,
     uplink::Uplink,
@@ -18,7 +18,7 @@ use fwd_dataplane::{Backend, PublishedPorts, Rule, Sizes};
 use fwd_kernel::netlink::{Interface, Mac, nft::Leaving};
 
 /// Ports of one bridge (`BR_MAX_PORTS`, without port 0).
-pub(crate) const MOST_PORTS: usize = 1_023;
+const MOST_PORTS: usize = 1_023;
 
 /// An endpoint and its network.
 #[derive(Clone, Debug)]
@@ -117,6 +117,14 @@ impl Network {
     /// Hardware address that namespaces see the gateway have.
     pub(crate) fn seen_mac(&self) -> Mac {
         if self.datapath.is_ebpf() { names::virtual_gateway_mac(self.main_gateway()) } else { self.mac }
+    }
+
+    /// How many endpoints it takes, whatever its subnets have room for.
+    pub(crate) fn most_endpoints(&self) -> usize {
+        match self.treatment.bridging {
+            Bridging::Ports => MOST_PORTS,
+            Bridging::None => usize::MAX,
+        }
     }
 
     /// Whether its addresses of IPv6 are a part of the prefix on the link of its uplink.

@@ -96,6 +96,7 @@ impl World {
             whole.records.endpoints.iter().filter(|it| scoped.host.out_of_scope.contains(&it.index)).collect();
         all.retain(|op| match &op.object {
             Object::Port(object::Port { host_if, .. })
+            | Object::HostSide(object::HostSide { host_if, .. })
             | Object::Fdb(object::Fdb { host_if, .. })
             | Object::EndpointBridge(object::EndpointBridge { host_if, .. }) => {
                 others.iter().all(|it| it.host_if != *host_if)

@@ -1,7 +1,7 @@
 //! Networks that are there whoever is in them.
 
 use super::super::{
-    Datapath, DownRequest, Nat, Network, NetworkScope, Object, Plan, UpRequest, UplinkChoice, export,
+    Bridging, Datapath, DownRequest, Nat, Network, NetworkScope, Object, Plan, UpRequest, UplinkChoice, export,
     testing::{World, name, named},
 };
 use fwd_base::{Kind, Result};
@@ -22,11 +22,12 @@ fn rm(world: &mut World, name: &str, force: bool) {
 }
 
 /// One of each kind.
-fn kinds() -> [Network; 4] {
+fn kinds() -> [Network; 5] {
     [
         Network::default(),
         Network { uplink: UplinkChoice::None, ..Network::default() },
         Network { datapath: Some(Datapath::Kernel), ..Network::default() },
+        Network { bridging: Bridging::None, ..Network::default() },
         Network { uplink: UplinkChoice::Interface("eth1".into()), nat: Some(Nat::Eim), ..Network::default() },
     ]
 }
@@ -202,4 +203,19 @@ fn what_cannot_be_allowed_is_refused() {
     refused(&world, "web", kernel, Kind::Unsupported, "nftables");
     world.add_network("db", Network { datapath: Some(Datapath::Kernel), ..Network::default() });
     refused(&world, "web", allowing(&["db"]), Kind::Unsupported, "network db");
+}
+
+#[test]
+fn network_is_without_a_bridge_only_where_programs_are_in_its_place() {
+    let asked = |datapath| Network { bridging: Bridging::None, datapath: Some(datapath), ..Network::default() };
+    for datapath in [Datapath::Tc, Datapath::Xdp] {
+        World::new().plan_network("web", asked(datapath)).expect("they are");
+    }
+    for datapath in [Datapath::Kernel, Datapath::Netkit] {
+        let error = World::new().plan_network("web", asked(datapath)).expect_err("there are none");
+        assert_eq!(error.kind, Kind::Unsupported, "{error}");
+        assert!(error.remedy.expect("a remedy").contains("--datapath tc"));
+    }
+    let groups = Network { multicast: true, ..asked(Datapath::Tc) };
+    refused(&World::new(), "web", groups, Kind::Usage, "--bridge none");
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::super::{
-    Datapath, DownRequest, Network, Op, TargetRef, UpRequest,
+    Bridging, Datapath, DownRequest, Network, Op, TargetRef, UpRequest,
     testing::{World, down, name, named},
 };
 use fwd_dataplane::Backend;
@@ -84,7 +84,9 @@ fn up(world: &mut World, request: &UpRequest, steps: Steps) {
 /// The world, and the names of namespaces that the user made.
 fn options(network: usize, datapath: Datapath) -> Network {
     let uplink = UPLINKS[network].into();
-    Network { uplink, datapath: Some(datapath), dns: network == 1, ..Network::default() }
+    let without = network == 2 && matches!(datapath, Datapath::Tc | Datapath::Xdp);
+    let bridging = if without { Bridging::None } else { Bridging::Ports };
+    Network { uplink, datapath: Some(datapath), dns: network == 1, bridging, ..Network::default() }
 }
 
 fn play(world: &mut World, theirs: &mut BTreeSet<&'static str>, event: &Event) {

@@ -23,6 +23,7 @@ pub(crate) fn network(name: &str, endpoints: usize) -> NetworkView {
         no_icc: true,
         east_west: false,
         multicast: false,
+        bridgeless: false,
         source: None,
         source6: None,
         allows: vec!["app".into(), "db".into()],

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use fwd_base::Result;
 use fwd_kernel::{netlink::Link, sysctl};
 use fwd_plan::{
-    ALL_FORWARDING, ALL_FORWARDING6, NetConfig, PROXY_NDP, Undo, accept_ra, arp_ignore, disable_ipv6, forwarding,
-    forwarding6, is_made,
+    ALL_FORWARDING, ALL_FORWARDING6, IGNORE_LINKDOWN, NetConfig, PROXY_NDP, Undo, accept_ra, arp_ignore, disable_ipv6,
+    forwarding, forwarding6, is_made,
 };
 
 /// Forwarding at every interface that is no host-side veth, and whatever was changed.
@@ -15,6 +15,7 @@ pub(in crate::execute) fn sysctls(net: &NetConfig, undo: &[Undo]) -> Result<BTre
     let now = changed.filter_map(|record| record.now(net));
     let mut paths: BTreeSet<String> = now.map(|record| record.path).collect();
     paths.insert(ALL_FORWARDING.into());
+    paths.extend(IGNORE_LINKDOWN.map(Into::into));
     paths.extend(
         net.links.iter().filter(|link| !is_made(link) || !link.is_of_pair()).map(|link| forwarding(&link.name)),
     );

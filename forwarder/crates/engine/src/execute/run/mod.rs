@@ -122,6 +122,7 @@ fn of(object: &Object) -> &dyn Execute {
         Object::HostAccess(it) => it,
         Object::Published(it) => it,
         Object::Port(it) => it,
+        Object::HostSide(it) => it,
         Object::Fdb(it) => it,
         Object::Neighbour(it) => it,
         Object::ProxyNeighbour(it) => it,
@@ -336,6 +337,7 @@ impl<'a> Runner<'a> {
     fn is_about_gone(&self, object: &Object) -> bool {
         match object {
             Object::Port(object::Port { host_if, .. })
+            | Object::HostSide(object::HostSide { host_if, .. })
             | Object::Fdb(object::Fdb { host_if, .. })
             | Object::EndpointBridge(object::EndpointBridge { host_if, .. }) => {
                 matches!(self.link(host_if), Err(error) if error.kind == Kind::NotFound)

@@ -4,18 +4,15 @@ use super::{Execute, Runner};
 use fwd_base::{Kind, Result};
 use fwd_kernel::sysctl;
 use fwd_plan::{
-    disable_ipv6,
-    object::{Fdb, Neighbour, Port, ProxyNeighbour},
+    disable_ipv6, forwarding,
+    object::{Fdb, HostSide, Neighbour, Port, ProxyNeighbour},
 };
 
 impl Execute for Port {
     fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
         let (port, bridge) = (runner.number(&self.host_if)?, runner.number(&self.bridge)?);
-        // Before anything comes by it. A kernel without IPv6, or a link too small for it, has no such setting.
-        match sysctl::write(&disable_ipv6(&self.host_if), "1") {
-            Err(error) if error.kind != Kind::NotFound => return Err(error),
-            _ => {}
-        }
+        // Before anything comes by it.
+        take_ipv6_from(&self.host_if)?;
         runner.netlink.set_controller(port, Some(bridge))?;
         if self.isolated {
             runner.netlink.isolate_port(port)?;
@@ -25,6 +22,29 @@ impl Execute for Port {
 
     fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
         runner.netlink.set_controller(runner.number(&self.host_if)?, None)
+    }
+}
+
+/// A kernel without IPv6, or a link too small for it, has no such setting.
+fn take_ipv6_from(host_if: &str) -> Result<()> {
+    match sysctl::write(&disable_ipv6(host_if), "1") {
+        Err(error) if error.kind != Kind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+impl Execute for HostSide {
+    fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
+        take_ipv6_from(&self.host_if)?;
+        sysctl::write(&forwarding(&self.host_if), "0")?;
+        // It may have been a port of the network that was there under this name before.
+        let link = runner.link(&self.host_if)?;
+        if link.controller.is_some() { runner.netlink.set_controller(link.index, None) } else { Ok(()) }
+    }
+
+    /// It goes with the interface.
+    fn remove(&self, _: &mut Runner<'_>) -> Result<()> {
+        Ok(())
     }
 }
 

@@ -233,6 +233,7 @@ fn goes_along(object: &Object) -> bool {
     matches!(
         object,
         Object::Port(_)
+            | Object::HostSide(_)
             | Object::Fdb(_)
             | Object::LinkUp(_)
             | Object::NsAddress(_)

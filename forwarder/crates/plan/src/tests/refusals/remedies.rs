@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use crate::{
-    UpRequest,
+    Bridging, UpRequest,
     testing::{World, name, named},
 };
 use fwd_kernel::netlink::{Link, Route, TABLE_MAIN};
@@ -113,6 +113,10 @@ fn of_a_bridge_without_ports() {
     add(&mut world, 1);
     let error = world.plan_up(&UpRequest::new(named("b"))).expect_err("there is none");
     assert!(error.why.contains("1023 ports"), "{error}");
+    assert!(error.remedy.is_some_and(|remedy| remedy.contains("--bridge none")), "which has none");
+    let mut without = world.clone();
+    without.records.networks[0].treatment.bridging = Bridging::None;
+    without.plan_up(&UpRequest::new(named("b"))).expect("there is room for as many as there are addresses");
     assert_eq!(follow(&mut world, &UpRequest::new(named("b"))).network, Some(name("fwd1")));
 }
 
