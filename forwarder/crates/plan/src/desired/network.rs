@@ -105,7 +105,7 @@ pub(crate) struct Switch {
 }
 
 /// Every option of a network that is on or off, but `--internal`, which is a choice of the uplink.
-pub(crate) const SWITCHES: [Switch; 6] = [
+pub(crate) const SWITCHES: [Switch; 7] = [
     Switch {
         option: "--clamp-mss",
         what: "MSS clamping",
