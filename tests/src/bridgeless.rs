@@ -188,7 +188,11 @@ fn what_cannot_be_without_a_bridge_is_refused() {
     fwd.expect_error(&up_by_kernel, 5, &["--bridge none", "kernel", "--datapath tc"]);
     fwd.up("c2", &[]);
     assert_eq!(fwd.list(&["ls"])[0]["bridgeless"], false);
-    fwd.expect_error(&["up", "--ns", &name, "--bridge", "none"], 4, &["--bridge none", "fwd0"]);
+    fwd.expect_error(
+        &["up", "--ns", &name, "--bridge", "none"],
+        4,
+        &["its bridge between namespaces is on", "leave the option out", "fwd0"],
+    );
     assert_eq!(fwd.list(&["ls"]).len(), 1);
     let key = "net.ipv4.conf.all.ignore_routes_with_linkdown";
     fwd.on_host(&["sysctl", "-w", &format!("{key}=1")]);

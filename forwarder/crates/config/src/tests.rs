@@ -5,7 +5,7 @@ mod json;
 
 use std::{fs, net::Ipv4Addr, path::PathBuf};
 
-use super::{Source, desired, read, schema, text};
+use super::{Source, desired, read, schema};
 use fwd_base::{Error, Kind, Result};
 use fwd_dataplane::{Backend, EndpointId, EndpointOwner, Rule};
 use fwd_plan::{
@@ -63,6 +63,7 @@ const EVERYTHING: &str = r#"
         no-icc = true
         flows = "east-west"
         bridge = "none"
+        multicast = true
         allow-networks = ["vault"]
         dns = true
         keep = true
@@ -130,6 +131,7 @@ fn every_key_of_table_and_networks_arrives() {
         no_icc: true,
         flows: Flows::EastWest,
         bridging: Bridging::None,
+        multicast: true,
         allow_networks: ["vault".to_owned()].into(),
         kept: true,
         dns: true,

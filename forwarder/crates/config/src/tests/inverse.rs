@@ -44,6 +44,7 @@ fn networks() -> impl Strategy<Value = BTreeMap<String, Network>> {
             no_icc,
             flows: if dns && kept { Flows::EastWest } else { Flows::Outside },
             bridging: if dns && !kept { Bridging::None } else { Bridging::Ports },
+            multicast: no_icc && kept,
             allow_networks: Default::default(),
             kept,
             dns,

@@ -190,7 +190,10 @@ impl World {
                 let link = self.host.net.links.iter_mut().find(|link| link.name == host_if).expect("the port exists");
                 assert_ne!(std::mem::replace(&mut link.controller, bridge), bridge);
             }
-            Object::HostSide(object::HostSide { host_if, .. }) => assert_eq!(self.link(&host_if).controller, None),
+            Object::HostSide(object::HostSide { host_if, .. }) => {
+                let link = self.host.net.links.iter().find(|link| link.name == host_if).expect("the interface exists");
+                assert_eq!(link.controller, None);
+            }
             Object::Fdb(object::Fdb { host_if, mac }) => {
                 let port = self.index(&host_if);
                 insert(&mut self.host.fdb, FdbEntry { port, mac, fixed: true });

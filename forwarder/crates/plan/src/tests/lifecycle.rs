@@ -90,6 +90,7 @@ fn options_are_recorded_and_shown() {
         bridging: Bridging::None,
         bound: false,
         dns: false,
+        multicast: false,
         routed6: false,
     };
     assert_eq!(world.records.networks[0].treatment, treatment);

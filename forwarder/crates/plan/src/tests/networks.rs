@@ -217,5 +217,6 @@ fn network_is_without_a_bridge_only_where_programs_are_in_its_place() {
         assert!(error.remedy.expect("a remedy").contains("--datapath tc"));
     }
     let groups = Network { multicast: true, ..asked(Datapath::Tc) };
-    refused(&World::new(), "web", groups, Kind::Usage, "--bridge none");
+    let error = World::new().plan_network("web", groups).expect_err("groups come by ports");
+    assert!(error.kind == Kind::Usage && error.to_string().contains("--bridge none"), "{error}");
 }
