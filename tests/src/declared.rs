@@ -197,24 +197,9 @@ fn what_cannot_change_in_place_is_made_anew_and_the_plan_says_so() {
 fn what_is_up_is_exported_and_applied_elsewhere() {
     let fwd = Fwd::new();
     let before = snapshot(&fwd);
-    fwd.up(
-        "a",
-        &[
-            "--network",
-            "web",
-            "-p",
-            "8080:80",
-            "--rate-in",
-            "10M",
-            "--alias",
-            "www",
-            "--dns",
-            "--attach",
-            "clsact",
-            "--max-flows",
-            "4096",
-        ],
-    );
+    let published = ["--network", "web", "-p", "8080:80", "--alias", "www", "--dns"];
+    let limited = ["--rate-in", "10M", "--attach", "clsact", "--max-flows", "4096"];
+    fwd.up("a", &[&published[..], &limited].concat());
     fwd.up("b", &["--network", "web", "--mac", "02:00:00:00:00:09", "--allow-spoof"]);
     let own = fwd.uplink(0).address.to_string();
     fwd.up("c", &["--network", "old", "--datapath", "kernel", "--no-default-route", "--source", &own]);

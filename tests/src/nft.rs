@@ -356,7 +356,7 @@ fn guard_of_an_endpoint_is_shown_as_one_would_write_it() {
     let port = "lo";
     for addresses in [vec!["10.77.0.2"], vec!["fd00:1::2"], vec!["10.77.0.2", "fd00:1::2"]] {
         let addresses = addresses.into_iter().map(|address| address.parse().unwrap()).collect();
-        let guard = nft::Guard { network: "default".into(), port: port.into(), index: 1, addresses };
+        let guard = nft::PortGuard { network: "default".into(), port: port.into(), index: 1, addresses };
         // Again is the same.
         for _ in 0..2 {
             host.run(|| nft::ensure_guard(&guard)).unwrap();

@@ -4,7 +4,10 @@
 //! Of groups of one link those of names alone pass: by the others routers speak with each other (HSRP, VRRP, OSPF, RIP), and no namespace is to do that in
 //! the host's name.
 
-use crate::wire::{icmpv6, ipv4, ipv6};
+use crate::{
+    types::direction::Direction,
+    wire::{icmpv6, ipv4, ipv6},
+};
 
 /// Whether a packet passes, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,15 +19,6 @@ pub enum Passage {
     AsItIs = 1,
     /// One router further.
     OneHop = 2,
-}
-
-/// Where a packet goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
-    /// From a namespace out by the uplink.
-    Out,
-    /// From the uplink into the network.
-    In,
 }
 
 /// Types of IGMP (RFC 3376 §4, RFC 2236 §2).
@@ -42,17 +36,17 @@ const UDP: u8 = 17;
 /// What passes of the packet of IPv4 with the header `ip`, behind which stands the byte `kind`.
 #[inline(always)]
 #[must_use]
-pub const fn of_v4(way: Way, ip: &ipv4::Header, kind: u8) -> Passage {
+pub const fn of_v4(direction: Direction, ip: &ipv4::Header, kind: u8) -> Passage {
     let [first, second, third, last] = ip.dst;
     if first & 0xf0 != 0xe0 {
         return Passage::Stays;
     }
     if ip.proto == igmp::PROTO {
-        let passes = match way {
+        let passes = match direction {
             // A namespace is no router that asks who listens.
-            Way::Out => matches!(kind, igmp::REPORT_V1 | igmp::REPORT_V2 | igmp::LEAVE | igmp::REPORT_V3),
+            Direction::Outbound => matches!(kind, igmp::REPORT_V1 | igmp::REPORT_V2 | igmp::LEAVE | igmp::REPORT_V3),
             // What others want to hear would keep a namespace from saying the same (RFC 2236 §3).
-            Way::In => kind == igmp::QUERY,
+            Direction::Inbound => kind == igmp::QUERY,
         };
         return if passes { Passage::AsItIs } else { Passage::Stays };
     }
@@ -71,16 +65,16 @@ pub const fn of_v4(way: Way, ip: &ipv4::Header, kind: u8) -> Passage {
 /// Out go groups of the link alone: to them belongs the one address of the uplink that every source can be replaced by.
 #[inline(always)]
 #[must_use]
-pub const fn of_v6(way: Way, ip: &ipv6::Header, proto: u8, kind: u8) -> Passage {
+pub const fn of_v6(direction: Direction, ip: &ipv6::Header, proto: u8, kind: u8) -> Passage {
     let [first, flags_and_scope, ..] = ip.dst;
     let scope = flags_and_scope & 0x0f;
     if first != 0xff || scope < LINK {
         return Passage::Stays;
     }
     if proto == icmpv6::PROTO {
-        let passes = match way {
-            Way::Out => icmpv6::is_listener_report(kind),
-            Way::In => kind == icmpv6::kind::LISTENER_QUERY,
+        let passes = match direction {
+            Direction::Outbound => icmpv6::is_listener_report(kind),
+            Direction::Inbound => kind == icmpv6::kind::LISTENER_QUERY,
         };
         return if passes { Passage::AsItIs } else { Passage::Stays };
     }
@@ -91,8 +85,8 @@ pub const fn of_v6(way: Way, ip: &ipv6::Header, proto: u8, kind: u8) -> Passage 
         let named = ipv6::is_same(ip.dst, MDNS) || ipv6::is_same(ip.dst, LLMNR) || ipv6::is_same(ip.dst, SSDP);
         return if named { Passage::AsItIs } else { Passage::Stays };
     }
-    match way {
-        Way::In if ip.hop_limit > 1 => Passage::OneHop,
+    match direction {
+        Direction::Inbound if ip.hop_limit > 1 => Passage::OneHop,
         _ => Passage::Stays,
     }
 }
@@ -121,63 +115,66 @@ pub const fn admitted(noted: u64, now: u32, packets: u32) -> Option<u64> {
 mod tests {
     use super::*;
 
-    fn v4(way: Way, dst: [u8; 4], proto: u8, ttl: u8, kind: u8) -> Passage {
+    fn v4(direction: Direction, dst: [u8; 4], proto: u8, ttl: u8, kind: u8) -> Passage {
         let packet = [&[0x45, 0, 0, 20, 0, 0, 0, 0, ttl, proto, 0, 0, 192, 0, 2, 7][..], &dst].concat();
-        of_v4(way, &ipv4::parse(&packet.as_slice(), 0).expect("a header"), kind)
+        of_v4(direction, &ipv4::parse(&packet.as_slice(), 0).expect("a header"), kind)
     }
 
-    fn v6(way: Way, dst: &str, proto: u8, hops: u8, kind: u8) -> Passage {
+    fn v6(direction: Direction, dst: &str, proto: u8, hops: u8, kind: u8) -> Passage {
         let dst: std::net::Ipv6Addr = dst.parse().expect("an address");
         let packet = [&[0x60, 0, 0, 0, 0, 0, proto, hops][..], &[0xfe; 16], &dst.octets()].concat();
-        of_v6(way, &ipv6::parse(&packet.as_slice(), 0).expect("a header"), proto, kind)
+        of_v6(direction, &ipv6::parse(&packet.as_slice(), 0).expect("a header"), proto, kind)
     }
 
     #[test]
     fn names_pass_as_they_are_and_what_routers_speak_by_stays() {
-        for way in [Way::Out, Way::In] {
+        for direction in [Direction::Outbound, Direction::Inbound] {
             for ttl in [1, 255] {
-                assert_eq!(v4(way, [224, 0, 0, 251], UDP, ttl, 0), Passage::AsItIs);
-                assert_eq!(v4(way, [224, 0, 0, 252], UDP, ttl, 0), Passage::AsItIs);
+                assert_eq!(v4(direction, [224, 0, 0, 251], UDP, ttl, 0), Passage::AsItIs);
+                assert_eq!(v4(direction, [224, 0, 0, 252], UDP, ttl, 0), Passage::AsItIs);
                 // HSRP, RIP, VRRP, all hosts.
                 for (last, proto) in [(2, UDP), (9, UDP), (18, 112), (1, UDP), (5, 89)] {
-                    assert_eq!(v4(way, [224, 0, 0, last], proto, ttl, 0), Passage::Stays, "{last}");
+                    assert_eq!(v4(direction, [224, 0, 0, last], proto, ttl, 0), Passage::Stays, "{last}");
                 }
             }
             for group in ["ff02::fb", "ff02::1:3", "ff02::c"] {
-                assert_eq!(v6(way, group, UDP, 255, 0), Passage::AsItIs, "{group}");
+                assert_eq!(v6(direction, group, UDP, 255, 0), Passage::AsItIs, "{group}");
             }
             for group in ["ff02::1", "ff02::66", "ff02::1:2", "ff01::fb", "ff00::fb", "2001:db8::fb"] {
-                assert_eq!(v6(way, group, UDP, 255, 0), Passage::Stays, "{group}");
+                assert_eq!(v6(direction, group, UDP, 255, 0), Passage::Stays, "{group}");
             }
-            assert_eq!(v4(way, [198, 51, 100, 251], UDP, 255, 0), Passage::Stays);
-            assert_eq!(v4(way, [255; 4], UDP, 255, 0), Passage::Stays, "a broadcast");
+            assert_eq!(v4(direction, [198, 51, 100, 251], UDP, 255, 0), Passage::Stays);
+            assert_eq!(v4(direction, [255; 4], UDP, 255, 0), Passage::Stays, "a broadcast");
         }
     }
 
     #[test]
     fn routed_groups_pass_one_router_further() {
-        for way in [Way::Out, Way::In] {
+        for direction in [Direction::Outbound, Direction::Inbound] {
             let ssdp = [239, 255, 255, 250];
-            assert_eq!((v4(way, ssdp, UDP, 2, 0), v4(way, ssdp, UDP, 1, 0)), (Passage::OneHop, Passage::Stays));
-            assert_eq!(v4(way, ssdp, 6, 9, 0), Passage::Stays, "no protocol but UDP");
+            assert_eq!(
+                (v4(direction, ssdp, UDP, 2, 0), v4(direction, ssdp, UDP, 1, 0)),
+                (Passage::OneHop, Passage::Stays)
+            );
+            assert_eq!(v4(direction, ssdp, 6, 9, 0), Passage::Stays, "no protocol but UDP");
         }
-        assert_eq!(v6(Way::In, "ff05::c", UDP, 2, 0), Passage::OneHop);
-        assert_eq!(v6(Way::In, "ff05::c", UDP, 1, 0), Passage::Stays);
-        assert_eq!(v6(Way::Out, "ff05::c", UDP, 2, 0), Passage::Stays);
+        assert_eq!(v6(Direction::Inbound, "ff05::c", UDP, 2, 0), Passage::OneHop);
+        assert_eq!(v6(Direction::Inbound, "ff05::c", UDP, 1, 0), Passage::Stays);
+        assert_eq!(v6(Direction::Outbound, "ff05::c", UDP, 2, 0), Passage::Stays);
     }
 
     #[test]
     fn reports_go_out_and_questions_who_listens_come_in() {
         for kind in 0..=u8::MAX {
             let (report, query) = (matches!(kind, 0x12 | 0x16 | 0x17 | 0x22), kind == 0x11);
-            for (way, passes) in [(Way::Out, report), (Way::In, query)] {
+            for (direction, passes) in [(Direction::Outbound, report), (Direction::Inbound, query)] {
                 let expected = if passes { Passage::AsItIs } else { Passage::Stays };
-                assert_eq!(v4(way, [224, 0, 0, 22], 2, 1, kind), expected, "{way:?} {kind:#x}");
+                assert_eq!(v4(direction, [224, 0, 0, 22], 2, 1, kind), expected, "{direction:?} {kind:#x}");
             }
             let (report, query) = (matches!(kind, 131 | 132 | 143), kind == 130);
-            for (way, passes) in [(Way::Out, report), (Way::In, query)] {
+            for (direction, passes) in [(Direction::Outbound, report), (Direction::Inbound, query)] {
                 let expected = if passes { Passage::AsItIs } else { Passage::Stays };
-                assert_eq!(v6(way, "ff02::16", icmpv6::PROTO, 1, kind), expected, "{way:?} {kind}");
+                assert_eq!(v6(direction, "ff02::16", icmpv6::PROTO, 1, kind), expected, "{direction:?} {kind}");
             }
         }
     }

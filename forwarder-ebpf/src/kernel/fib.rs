@@ -1,5 +1,7 @@
 //! Queries the kernel's routing tables (`bpf_fib_lookup`).
 
+mod local;
+
 use core::ptr;
 
 use aya_ebpf::{
@@ -20,11 +22,13 @@ use forwarder_common::{
 };
 
 use crate::kernel::{
-    maps::{FIB_QUERY, HOST_ADDRESSES, PACKET6, ROUTE_MTUS, secret},
+    maps::{FIB_QUERY, PACKET6, ROUTE_MTUS, secret},
     packet::skb::Skb,
-    records,
     scratch::scratch,
 };
+
+use local::{comes_here, is_local_ipv6, is_own_ipv6};
+pub(crate) use local::{is_local, is_own};
 
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
@@ -311,64 +315,6 @@ pub(crate) fn words([a, b, c, d, e, f, g, h, i, j, k, l]: [u8; 12]) -> [u32; 3] 
     [u32::from_ne_bytes([a, b, c, d]), u32::from_ne_bytes([e, f, g, h]), u32::from_ne_bytes([i, j, k, l])]
 }
 
-/// As [`fwd_is_local`], of the address in the map `PACKET6` behind which a flow's packets appear.
-#[inline(always)]
-fn is_local_ipv6(skb: Skb, input: u32) -> bool {
-    let Some(packet) = scratch(&PACKET6) else { return false };
-    records::announced_with(&packet.to).is_some() || fwd_is_own6(skb, input)
-}
-
-/// As [`fwd_is_own`], of the same address.
-#[inline(always)]
-fn is_own_ipv6(skb: Skb, input: u32) -> bool {
-    // Nobody has an address of the prefix whose packets are thrown away (RFC 6666).
-    const NOBODY: [u32; 4] = [u32::from_ne_bytes([1, 0, 0, 0]), 0, 0, u32::from_ne_bytes([0, 0, 0, 8])];
-    const NOT_FWDED: i64 = BPF_FIB_LKUP_RET_NOT_FWDED as i64;
-    let (Some(packet), Some(query)) = (scratch(&PACKET6), scratch(&FIB_QUERY)) else { return false };
-    clear(query);
-    query.family = AF_INET6;
-    query.ifindex = input;
-    query.__bindgen_anon_4.ipv6_dst = ipv6::words(packet.to);
-    if ask(skb, query, 0) != NOT_FWDED {
-        return false;
-    }
-    // What the helper wrote is set anew.
-    query.ifindex = input;
-    query.__bindgen_anon_4.ipv6_dst = NOBODY;
-    ask(skb, query, 0) != NOT_FWDED
-}
-
-/// Whether packets to `addr` (an address in network byte order) come here: it is the host's own, or announced.
-#[inline(always)]
-fn is_local(skb: Skb, addr: u32, input: u32) -> bool {
-    records::announced_at(addr.to_ne_bytes()).is_some() || fwd_is_own(skb, addr, input)
-}
-
-/// Whether `addr` (an address in network byte order) is the host's own: packets to it are not forwarded, though others are.
-///
-/// The kernel answers the same for what is its own and for what it knows no way to. So the last command must have found it among the host's,
-/// or an address that nobody has (RFC 7600 §6) must be forwarded: without a default route no other passes for the host's.
-#[inline(always)]
-fn is_own(skb: Skb, addr: u32, input: u32) -> bool {
-    const NOBODY: [u8; 4] = [192, 0, 0, 8];
-    const NOT_FWDED: i64 = BPF_FIB_LKUP_RET_NOT_FWDED as i64;
-    // SAFETY: all zero is a valid record of integers.
-    let mut query: bpf_fib_lookup = unsafe { core::mem::zeroed() };
-    query.family = AF_INET;
-    query.ifindex = input;
-    query.__bindgen_anon_4.ipv4_dst = addr;
-    if ask(skb, &mut query, 0) != NOT_FWDED {
-        return false;
-    }
-    if HOST_ADDRESSES.get_ptr(&mapped(addr.to_ne_bytes())).is_some() {
-        return true;
-    }
-    // What the helper wrote is set anew.
-    query.ifindex = input;
-    query.__bindgen_anon_4.ipv4_dst = u32::from_ne_bytes(NOBODY);
-    ask(skb, &mut query, 0) != NOT_FWDED
-}
-
 /// What goes at once by the interface `out_if` to where the packet in the map `PACKET6` is sent, bytes: no more than the interface takes, a router
 /// asks for on its link, and the route asks for. The helper that looked the route up has `told` an MTU.
 #[inline(always)]
@@ -392,10 +338,8 @@ global_fn! {
     fn fwd_fib_look_up(skb: Skb, tuple: &Tuple, interface: u32, source: u32) -> i32 = ask_for;
     /// See [`Route::mtu`].
     fn fwd_route_mtu(skb: Skb, out_if: u32, addr: u32) -> u32 = mtu_of;
-    /// See [`is_local`].
-    pub(crate) fn fwd_is_local(skb: Skb, addr: u32, input: u32) -> bool = is_local;
-    /// See [`is_own`].
-    pub(crate) fn fwd_is_own(skb: Skb, addr: u32, input: u32) -> bool = is_own;
+    /// See [`comes_here`].
+    fn fwd_comes_here(skb: Skb, addr: u32, input: u32, announced: bool) -> bool = comes_here;
     /// See [`is_local_ipv6`].
     pub(crate) fn fwd_is_local6(skb: Skb, input: u32) -> bool = is_local_ipv6;
     /// See [`is_own_ipv6`].

@@ -10,7 +10,7 @@ use forwarder_common::{
 
 use crate::kernel::{
     devices,
-    fib::{fwd_is_own, fwd_is_own6},
+    fib::{fwd_is_own6, is_own},
     maps::{HOST_ADDRESSES, PUBLISHED, PUBLISHED_TO, SOUGHT},
     packet::skb::Skb,
     records,
@@ -32,7 +32,7 @@ pub(crate) fn find(skb: Skb, tuple: &Tuple, at_all: bool) -> Option<Found> {
         records::uplink(endpoint.uplink).is_some_and(|uplink| uplink.v4 == tuple.daddr)
             || HOST_ADDRESSES.get_ptr(&ipv4(tuple.daddr)).is_some()
             || publish::announces(endpoint, tuple.daddr)
-            || fwd_is_own(skb, u32::from_ne_bytes(tuple.daddr), endpoint.network)
+            || is_own(skb, u32::from_ne_bytes(tuple.daddr), endpoint.network)
     })
 }
 

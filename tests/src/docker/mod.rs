@@ -259,7 +259,7 @@ fn what_is_no_call_is_told_and_the_connection_stays() {
     dockerd.refused(
         "CreateEndpoint",
         &json!({ "NetworkID": network.id, "EndpointID": "e1", "Interface": {} }),
-        &["IPv4"],
+        &["no address"],
     );
     // Many at once, each on a connection of its own, which all stay open.
     let mut connections: Vec<_> = (0..40).map(|_| dockerd.connect()).collect();

@@ -5,7 +5,8 @@ use core::ffi::c_void;
 use aya_ebpf::helpers::bpf_for_each_map_elem;
 use forwarder_common::{
     abi::{Network, endpoint_flags},
-    decide::multicast::{self, Passage, Way},
+    decide::multicast::{self, Passage},
+    types::direction::Direction,
     wire::{
         ethernet::ethertype,
         extension, header_words, ipv4, ipv6,
@@ -57,7 +58,7 @@ fn copy_v4(skb: Skb) {
         return;
     }
     let kind = bytes.load::<1>(ip.payload_off()).map_or(0, |[kind]| kind);
-    let passage = multicast::of_v4(Way::In, &ip, kind) as u32;
+    let passage = multicast::of_v4(Direction::Inbound, &ip, kind) as u32;
     if passage == Passage::Stays as u32 {
         return;
     }
@@ -82,7 +83,7 @@ fn copy_v6(skb: Skb) {
         return;
     }
     let kind = packet.load::<1>(upper.off).map_or(0, |[kind]| kind);
-    let passage = multicast::of_v6(Way::In, &ip, upper.proto, kind) as u32;
+    let passage = multicast::of_v6(Direction::Inbound, &ip, upper.proto, kind) as u32;
     if passage == Passage::Stays as u32 {
         return;
     }

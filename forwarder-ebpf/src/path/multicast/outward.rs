@@ -4,12 +4,13 @@
 use forwarder_common::{
     abi::{Endpoint, endpoint_flags, uplink_flags},
     decide::{
-        multicast::{self, Passage, Way, admitted},
+        multicast::{self, Passage, admitted},
         offload::check_field,
         rewrite::{Side, Ttl},
     },
     types::{
         checksum,
+        direction::Direction,
         verdict::{Code, DropReason},
     },
     wire::{
@@ -97,7 +98,7 @@ fn copy_v4(skb: Skb, uplink: u32, block: u32) {
     let bytes = skb.all_headers();
     let Ok(ip) = ipv4::parse(&bytes, L3_OFF) else { return };
     let kind = bytes.load::<1>(ip.payload_off()).map_or(0, |[kind]| kind);
-    let passage = multicast::of_v4(Way::Out, &ip, kind) as u32;
+    let passage = multicast::of_v4(Direction::Outbound, &ip, kind) as u32;
     if passage == Passage::Stays as u32 {
         return;
     }
@@ -129,7 +130,7 @@ fn copy_v6(skb: Skb, uplink: u32, block: u32) {
     let Ok(ip) = ipv6::parse(&packet, L3_OFF) else { return };
     let Ok(upper) = extension::walk(&packet, &ip, ip.end()) else { return };
     let kind = packet.load::<1>(upper.off).map_or(0, |[kind]| kind);
-    if upper.fragment || multicast::of_v6(Way::Out, &ip, upper.proto, kind) as u32 == Passage::Stays as u32 {
+    if upper.fragment || multicast::of_v6(Direction::Outbound, &ip, upper.proto, kind) as u32 == Passage::Stays as u32 {
         return;
     }
     let Some(record) = records::uplink(uplink) else { return };

@@ -26,7 +26,7 @@ use self::{
 };
 use crate::{
     kernel::{
-        fib::{Route, fwd_is_local, words},
+        fib::{Route, is_local, words},
         global::Answer,
         maps::OPENING,
         packet::skb::Skb,
@@ -223,7 +223,7 @@ fn prepare(skb: Skb, tuple: &Tuple, tcp_flags: u32) -> Result<(), Code> {
     let asked = fwd_source(endpoint).to_ne_bytes();
     let nat_addr = route::nat_address(tcp_flags as u8, asked, way.source(), uplink)?;
     let begins_inside = tcp_flags & INBOUND == 0;
-    if begins_inside && !route::is_unset(asked) && !fwd_is_local(skb, u32::from_ne_bytes(asked), endpoint.network) {
+    if begins_inside && !route::is_unset(asked) && !is_local(skb, u32::from_ne_bytes(asked), endpoint.network) {
         return Err(DropReason::SourceGone.into());
     }
     begin(opening, tuple.ifindex, endpoint, out_if, [counters_in, counters_out]);

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     kernel::{
-        fib::{Route, Sender, fwd_is_local, look_up, words},
+        fib::{Route, Sender, is_local, look_up, words},
         maps::config,
         packet::skb::Skb,
         records,
@@ -68,8 +68,8 @@ fn look_again(skb: Skb, tuple: &Tuple, index: u32, now: u32) -> Resolved {
     let source = if asked { u32::from_ne_bytes(hit.addr) } else { 0 };
     let RouteChoice { lookup, egress, diverted } = fwd_way_out(skb, tuple, endpoint, only, source);
     let Some(route) = Route::found() else { return GONE };
-    let is_local = || fwd_is_local(skb, u32::from_ne_bytes(hit.addr), endpoint.network);
-    match route::again(lookup, egress, (route.out_if(), uplink), (route.source(), hit.addr), is_local) {
+    let comes_here = || is_local(skb, u32::from_ne_bytes(hit.addr), endpoint.network);
+    match route::again(lookup, egress, (route.out_if(), uplink), (route.source(), hit.addr), comes_here) {
         Again::Waits => return Resolved::refused(egress),
         Again::Ends => {
             slot::fwd_flow_end(index, hit.version);

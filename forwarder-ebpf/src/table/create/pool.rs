@@ -10,7 +10,7 @@ use forwarder_common::{
 use super::search;
 use crate::{
     kernel::{
-        fib::{fwd_is_local, fwd_is_local6},
+        fib::{fwd_is_local6, is_local},
         maps::{OPENING, PACKET6, secret},
         packet::skb::Skb,
         records,
@@ -31,7 +31,7 @@ global_fn! {
 fn next(skb: Skb, slot: Making) -> bool {
     advance(slot, |opening, pool, network| {
         opening.nat_addr = pool.address();
-        fwd_is_local(skb, u32::from_ne_bytes(pool.address()), network)
+        is_local(skb, u32::from_ne_bytes(pool.address()), network)
     })
 }
 

@@ -13,6 +13,7 @@ mod network;
 mod publish;
 mod rules;
 mod state;
+mod traffic;
 mod uplink;
 
 pub use self::{

@@ -5,12 +5,12 @@ use std::net::IpAddr;
 use forwarder_common::abi::{Network, endpoint_flags};
 use ipnet::IpNet;
 
-use super::State;
+use super::{State, state::uplink_state};
 use crate::execute;
 use fwd_base::Result;
 use fwd_dataplane::{NetworkMetadata, name_of};
 use fwd_plan::{Bridging, Datapath, Flows, Ipv4, Sources, Treatment};
-use fwd_render::{NetworkView, UPLINK_STATES};
+use fwd_render::NetworkView;
 
 impl State {
     /// All networks, by name.
@@ -54,7 +54,6 @@ impl State {
         let gateways: Vec<IpAddr> = gateways.iter().map(IpNet::addr).collect();
         let uplink = self.uplinks.get(&record.uplink).map(|uplink| name_of(&uplink.ifname)).unwrap_or_default();
         let link = self.links.get(&record.uplink);
-        let [up, down, gone, none] = UPLINK_STATES;
         NetworkView {
             network: name.into(),
             bridge: name_of(&record.bridge).into(),
@@ -64,12 +63,7 @@ impl State {
             gateways,
             uplink: uplink.into(),
             uplink_now: link.map(|link| link.name.clone().into()),
-            uplink_state: match link {
-                None if internal || record.uplink == 0 => none.into(),
-                None => gone.into(),
-                Some(link) if link.up => up.into(),
-                Some(_) => down.into(),
-            },
+            uplink_state: uplink_state(link, internal || record.uplink == 0).into(),
             bound,
             datapath: datapath.name().into(),
             ipv4: Ipv4::of(record.gateway_v4 != [0; 4]).name().into(),

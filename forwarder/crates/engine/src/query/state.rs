@@ -7,13 +7,12 @@ use std::{
 
 use forwarder_common::abi::{Endpoint, Network, Uplink, endpoint_flags};
 
-use super::HostNetns;
+use super::{HostNetns, traffic::interface_traffic};
 use crate::execute;
-use fwd_base::{Context, Error, Kind, Result};
+use fwd_base::{Error, Kind, Result};
 use fwd_container::docker_sandboxes;
 use fwd_dataplane::{
-    Dataplane, Described, EndpointOwner, Metadata, NetnsMetadata, Occupancy, Publication, RouteMetadata, Traffic,
-    Usage, name_of,
+    Dataplane, Described, EndpointOwner, Metadata, NetnsMetadata, Occupancy, Publication, RouteMetadata, Usage, name_of,
 };
 use fwd_kernel::{
     netlink::{Link, Netlink},
@@ -169,7 +168,6 @@ impl State {
         let uplink = self.uplinks.get(&record.uplink);
         let usage = self.occupancy.endpoints.get(&ifindex).copied().unwrap_or_default();
         let treatment = Treatment::of_flags(record.flags);
-        let [up, down, gone, none] = UPLINK_STATES;
         Ok(EndpointView {
             network: network_name.into(),
             owner: id.owner.name().into(),
@@ -189,12 +187,7 @@ impl State {
             gateways: gateways(&routes, network),
             uplink: uplink.map(|uplink| name_of(&uplink.ifname)).unwrap_or_default().into(),
             uplink_now: self.uplink(endpoint).map(|link| link.name.clone().into()),
-            uplink_state: match self.uplink(endpoint) {
-                None if treatment.internal || record.uplink == 0 => none.into(),
-                None => gone.into(),
-                Some(link) if link.up => up.into(),
-                Some(_) => down.into(),
-            },
+            uplink_state: uplink_state(self.uplink(endpoint), treatment.internal || record.uplink == 0).into(),
             bound: treatment.bound,
             leaves_by: self.ways(record),
             datapath: Datapath::of_flags(record.flags).name().into(),
@@ -328,6 +321,17 @@ fn gateways(routes: &[RouteMetadata], network: Option<&Network>) -> Vec<IpAddr> 
     network.map(execute::gateways).into_iter().flatten().map(|gateway| gateway.addr()).take(1).collect()
 }
 
+/// How an uplink is now, of which there is this link; or that there `is_none` by rights.
+pub(super) const fn uplink_state(link: Option<&Link>, is_none: bool) -> &'static str {
+    let [up, down, gone, none] = UPLINK_STATES;
+    match link {
+        None if is_none => none,
+        None => gone,
+        Some(link) if link.up => up,
+        Some(_) => down,
+    }
+}
+
 /// What programs read of these endpoints.
 fn records(endpoints: &[(u32, Described)]) -> Vec<(u32, Endpoint)> {
     endpoints.iter().map(|(ifindex, endpoint)| (*ifindex, endpoint.record)).collect()
@@ -351,31 +355,6 @@ pub fn not_up(target: &TargetRef, state: Option<&State>) -> Error {
     })
 }
 
-/// What the kernel counted at a host-side veth of the calling thread's namespace: its rx is the namespace's tx. Zero if it is gone.
-fn interface_traffic(host_if: &str) -> Result<Traffic> {
-    const PATH: &str = "/proc/thread-self/net/dev";
-    let table = std::fs::read_to_string(PATH).doing("read", PATH)?;
-    Ok(parse_traffic(&table, host_if).unwrap_or_default())
-}
-
-/// The line of `host_if` in /proc/net/dev (net/core/net-procfs.c): rx bytes and packets first, tx bytes and packets in columns 8 and
-/// 9. The Ethernet headers are taken off.
-fn parse_traffic(table: &str, host_if: &str) -> Option<Traffic> {
-    const ETHERNET: u64 = 14;
-    let line = table.lines().find_map(|line| line.split_once(':').filter(|(name, _)| name.trim() == host_if))?.1;
-    let columns: Vec<u64> = line.split_whitespace().filter_map(|column| column.parse().ok()).collect();
-    let ip_bytes = |bytes: u64, packets: u64| bytes.saturating_sub(packets.saturating_mul(ETHERNET));
-    match columns[..] {
-        [rx_bytes, rx_packets, _, _, _, _, _, _, tx_bytes, tx_packets, ..] => Some(Traffic {
-            tx_packets: rx_packets,
-            tx_bytes: ip_bytes(rx_bytes, rx_packets),
-            rx_packets: tx_packets,
-            rx_bytes: ip_bytes(tx_bytes, tx_packets),
-        }),
-        _ => None,
-    }
-}
-
 /// What to say of interfaces that are there without records, where nothing seems to be up: the pins were removed, or the bpffs was
 /// unmounted. A copy of the mount in another namespace may keep their programs.
 ///
@@ -391,19 +370,4 @@ pub fn lost(at: &HostNetns) -> Result<Vec<String>> {
     let what = format!("the records of {} are lost, as when the bpffs was unmounted", names.join(", "));
     let remedy = "`fwd up` for a namespace makes its records anew, `fwd down --all` takes everything down";
     Ok(if names.is_empty() { Vec::new() } else { vec![format!("{what}: {remedy}")] })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::parse_traffic;
-
-    #[test]
-    fn kernel_counters_are_turned_round_and_lose_their_ethernet_headers() {
-        let table =
-            "Inter-|   Receive  |  Transmit\n face |bytes packets\n  veth0: 1140 10 0 0 0 0 0 0 2280 20 0 0 0 0 0 0\n";
-        let traffic = parse_traffic(table, "veth0").expect("the line is there");
-        let all = (traffic.tx_packets, traffic.tx_bytes, traffic.rx_packets, traffic.rx_bytes);
-        assert_eq!(all, (10, 1000, 20, 2000));
-        assert!(parse_traffic(table, "veth").is_none());
-    }
 }

@@ -279,12 +279,10 @@ impl Actual {
             | Object::KernelPolicy(_)
             | Object::Masquerade(_)
             | Object::SourceNat(_)
-            | Object::Rules6(_) => {
-                self.unmake_rules(object);
-            }
+            | Object::Rules6(_) => self.unmake_rules(object),
             Object::NameServer(it) => drop(self.host.served.remove(&it.network)),
             Object::Uplink(_) | Object::UplinkAsked(_) | Object::UplinkHooks(_) | Object::UplinkXdp(_) => {
-                self.unmake_uplink(object);
+                self.unmake_uplink(object)
             }
             Object::Network(spec) => records.networks.retain(|network| Some(network.index) != spec.index),
             Object::NetworkHook(it) => it.index.iter().for_each(|index| _ = records.network_hooks.remove(index)),
@@ -298,10 +296,7 @@ impl Actual {
             Object::Veth(object::Veth { spec, .. }) => self.drop_link(&spec.host_if),
             Object::Neighbour(it) => self.host.net.drop_neighbour(&it.bridge, it.address),
             Object::ProxyNeighbour(it) => self.host.net.proxies.retain(|(_, address)| *address != it.address),
-            Object::Loopback(object::Loopback { ns }) => {
-                let known = self.namespaces.iter_mut().filter(|known| known.reference == *ns);
-                known.flat_map(|known| &mut known.links).filter(|link| link.loopback).for_each(|link| link.up = false);
-            }
+            Object::Loopback(it) => self.unmake_loopback(it),
             // Plans remove them with what they belong to, or look no more at what is left.
             Object::ResolvConf(_)
             | Object::UplinkAddress(_)
@@ -330,6 +325,11 @@ impl Actual {
             | Object::NsRoute(_)
             | Object::NsNeighbour(_) => {}
         }
+    }
+
+    fn unmake_loopback(&mut self, object::Loopback { ns }: &object::Loopback) {
+        let known = self.namespaces.iter_mut().filter(|known| known.reference == *ns);
+        known.flat_map(|known| &mut known.links).filter(|link| link.loopback).for_each(|link| link.up = false);
     }
 
     /// What is removed of an uplink.

@@ -80,18 +80,25 @@ pub(crate) fn warnings(asked: &Asked, actual: &Actual, settled: &Settled) -> Vec
     warnings.extend(
         published::without_access(actual).filter(|_| !settled.publish.is_empty() && settled.network.datapath.is_ebpf()),
     );
-    let (endpoint, gateway) = (&settled.endpoint, network.main_gateway());
+    let endpoint = &settled.endpoint;
     let at = (asked.id.ifname.as_str(), endpoint.main_address());
-    warnings.extend(published::answered_elsewhere(&settled.publish, endpoint.no_default_route, at, gateway));
+    let (without_route, gateway) = (endpoint.no_default_route, network.main_gateway());
+    warnings.extend(published::answered_elsewhere(&settled.publish, without_route, at, gateway));
     warnings.extend(by_address(asked, settled));
     warnings.extend(name_server::warnings(actual, settled));
-    if *actual.resolv_conf() == ResolvConf::Unreachable && actual.attached().is_none() {
-        let label = actual.target.as_ref().map(Target::label).unwrap_or_default();
-        warnings.push(format!(
-            "the host's /etc/resolv.conf names a resolver on loopback, which cannot be reached from inside: write /etc/netns/{label}/resolv.conf"
-        ));
-    }
+    warnings.extend(without_resolver(actual));
     warnings
+}
+
+/// Why names are not resolved inside.
+fn without_resolver(actual: &Actual) -> Option<String> {
+    let is_new = *actual.resolv_conf() == ResolvConf::Unreachable && actual.attached().is_none();
+    is_new.then(|| {
+        let label = actual.target.as_ref().map(Target::label).unwrap_or_default();
+        format!(
+            "the host's /etc/resolv.conf names a resolver on loopback, which cannot be reached from inside: write /etc/netns/{label}/resolv.conf"
+        )
+    })
 }
 
 /// Why the kernel forwards where nobody has asked for that.

@@ -6,6 +6,7 @@ mod fdb;
 mod netnsid;
 mod offload;
 mod pair;
+mod read;
 mod xdp;
 
 pub use self::{
@@ -20,10 +21,7 @@ use rtnetlink::{
     packet_core::DefaultNla,
     packet_route::{
         RouteNetlinkMessage,
-        link::{
-            AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoBridge, InfoData, LinkAttribute, LinkExtentMask, LinkFlags,
-            LinkInfo, LinkLayerType, LinkMessage, LinkXdp, Prop, XdpAttached,
-        },
+        link::{AfSpecInet6, AfSpecUnspec, In6AddrGenMode, LinkAttribute, LinkExtentMask, LinkFlags, LinkMessage},
     },
 };
 
@@ -131,7 +129,7 @@ impl Netlink {
     pub fn links(&self) -> Result<Vec<Link>> {
         let objects = self.dump(&RouteNetlinkMessage::GetLink(query()));
         let objects = objects.map_err(|failure| failure.doing("list", "the interfaces"))?;
-        Ok(objects.into_iter().filter_map(read).collect())
+        Ok(objects.into_iter().filter_map(read::link).collect())
     }
 
     /// The interface of this name, which may be an alternative one.
@@ -309,7 +307,7 @@ impl Netlink {
 
     fn one(&self, message: LinkMessage) -> Result<Option<Link>, Failure> {
         match self.get(RouteNetlinkMessage::GetLink(message)) {
-            Ok(objects) => Ok(objects.into_iter().find_map(read)),
+            Ok(objects) => Ok(objects.into_iter().find_map(read::link)),
             Err(failure) if failure.is_absence() => Ok(None),
             Err(failure) => Err(failure),
         }
@@ -343,68 +341,4 @@ fn alias_attribute(alias: &str) -> Result<LinkAttribute> {
         return Err(Error::new(Kind::Usage, "use", format!("alias {alias:?}"), why));
     }
     Ok(LinkAttribute::Other(DefaultNla::new(IFLA_IFALIAS, alias.as_bytes().to_vec())))
-}
-
-impl From<LinkLayerType> for LinkLayer {
-    fn from(layer: LinkLayerType) -> Self {
-        match layer {
-            LinkLayerType::Ether => Self::Ethernet,
-            LinkLayerType::None | LinkLayerType::Rawip | LinkLayerType::Ppp => Self::None,
-            other => Self::Other(other.into()),
-        }
-    }
-}
-
-fn read(object: RouteNetlinkMessage) -> Option<Link> {
-    let RouteNetlinkMessage::NewLink(message) = object else { return None };
-    let flags = message.header.flags;
-    let mut link = Link {
-        index: message.header.index,
-        up: flags.contains(LinkFlags::Up),
-        running: flags.contains(LinkFlags::Running),
-        allmulti: flags.contains(LinkFlags::Allmulti),
-        loopback: flags.contains(LinkFlags::Loopback),
-        layer: message.header.link_layer_type.into(),
-        ..Link::default()
-    };
-    for attribute in message.attributes {
-        match attribute {
-            LinkAttribute::IfName(name) => link.name = name,
-            LinkAttribute::PropList(properties) => {
-                let altname = |property| if let Prop::AltIfName(name) = property { Some(name) } else { None };
-                link.altnames.extend(properties.into_iter().filter_map(altname));
-            }
-            LinkAttribute::Mtu(mtu) => link.mtu = mtu,
-            LinkAttribute::Address(address) => link.mac = address.try_into().ok(),
-            LinkAttribute::IfAlias(alias) => link.alias = Some(alias),
-            LinkAttribute::Group(group) => link.group = group,
-            LinkAttribute::Controller(index) => link.controller = Some(index),
-            LinkAttribute::Link(index) => link.peer = Some(index),
-            LinkAttribute::LinkNetNsId(id) => link.peer_netnsid = Some(id),
-            LinkAttribute::Xdp(attributes) => link.xdp = xdp(&attributes),
-            LinkAttribute::LinkInfo(infos) => {
-                for info in infos {
-                    match info {
-                        LinkInfo::Kind(kind) => link.kind = Some(kind.to_string()),
-                        LinkInfo::Data(InfoData::Bridge(data)) => {
-                            let calls = [InfoBridge::NfCallIpTables(true), InfoBridge::NfCallIp6Tables(true)];
-                            link.filtered = calls.iter().all(|call| data.contains(call));
-                        }
-                        _ => {}
-                    }
-                }
-            }
-            _ => {}
-        }
-    }
-    Some(link)
-}
-
-fn xdp(attributes: &[LinkXdp]) -> Option<XdpProgram> {
-    let id = attributes.iter().find_map(|attribute| match attribute {
-        LinkXdp::ProgId(id) => Some(*id),
-        _ => None,
-    })?;
-    let generic = attributes.contains(&LinkXdp::Attached(XdpAttached::SocketBuffer));
-    Some(XdpProgram { mode: if generic { XdpMode::Generic } else { XdpMode::Native }, id })
 }

@@ -30,8 +30,8 @@ pub use self::{
     ipv6::{Rules6, ensure_rules6, networks_with_rules6, remove_rules6},
     isolation::{Separation, ensure_isolation, isolated_networks, remove_isolation},
     policy::{
-        Guard, PolicyDirection, PolicyRule, PolicyRules, ensure_guard, ensure_policy_rules, guard_rules, policy_counts,
-        policy_rules, remove_guard, remove_policy_rules,
+        PolicyDirection, PolicyRule, PolicyRules, PortGuard, ensure_guard, ensure_policy_rules, guard_rules,
+        policy_counts, policy_rules, remove_guard, remove_policy_rules,
     },
     ports::{PORT_NAME_MAX, PortRules, ensure_port_rules, port_rules, remove_port_rules},
     source::{SourceRules, ensure_source_rules, remove_source_rules, source_rules},

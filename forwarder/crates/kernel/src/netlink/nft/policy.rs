@@ -27,7 +27,7 @@ use super::{
 };
 use fwd_base::Result;
 
-pub use self::guard::{Guard, ensure_guard, guard_rules, remove_guard};
+pub use self::guard::{PortGuard, ensure_guard, guard_rules, remove_guard};
 
 /// The chain about what an endpoint begins, and that about what others begin with it.
 const CHAINS: [&str; 2] = ["rules_out", "rules_in"];

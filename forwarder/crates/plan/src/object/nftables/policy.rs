@@ -11,7 +11,7 @@ use super::{Acts, Handling, Managed, removal, shell};
 use crate::{Actual, EndpointRecord, NetworkRecord};
 use fwd_base::text::word;
 use fwd_dataplane::{CountedRule, Refusals, Rule};
-use fwd_kernel::netlink::nft::{Guard, PolicyDirection, PolicyRule, PolicyRules, SourceRules, TABLE};
+use fwd_kernel::netlink::nft::{PolicyDirection, PolicyRule, PolicyRules, PortGuard, SourceRules, TABLE};
 
 /// `IPPROTO_ICMP` and `IPPROTO_ICMPV6`, which rules know as the same.
 const ICMP: u8 = 1;
@@ -72,9 +72,9 @@ impl KernelPolicy {
 
     /// The guard of its port, which has the number `index`, in a `network` that is called so in nftables.
     #[must_use]
-    pub fn guard(&self, network: String, index: u32) -> Option<Guard> {
+    pub fn guard(&self, network: String, index: u32) -> Option<PortGuard> {
         let (port, addresses) = (self.host_if.clone()?, self.addresses.clone());
-        Some(Guard { network, port, index, addresses })
+        Some(PortGuard { network, port, index, addresses })
     }
 
     /// Whether any of its rules is there.
@@ -182,7 +182,7 @@ impl Managed for KernelPolicy {
         }
         if let Some(guard) = self.guard(self.network.clone(), 0) {
             lines.push(format!("nft add table bridge {TABLE}"));
-            lines.extend(Guard::chains().map(|chain| shell::nft(&format!("add chain bridge {TABLE} {chain}"))));
+            lines.extend(PortGuard::chains().map(|chain| shell::nft(&format!("add chain bridge {TABLE} {chain}"))));
             let rules = guard.rules().into_iter();
             lines.extend(rules.map(|(chain, rule)| shell::nft(&format!("add rule bridge {TABLE} {chain} {rule}"))));
         }

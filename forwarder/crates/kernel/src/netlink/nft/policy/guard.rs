@@ -35,7 +35,7 @@ const ICMPV6: u8 = 58;
 
 /// An endpoint, as its port of the bridge is guarded.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Guard {
+pub struct PortGuard {
     /// Name of the network.
     pub network: String,
     /// Name of the port, the endpoint's host-side veth.
@@ -46,7 +46,7 @@ pub struct Guard {
     pub addresses: Vec<IpAddr>,
 }
 
-impl Guard {
+impl PortGuard {
     /// The comment of the rules; none of an endpoint without addresses.
     #[must_use]
     pub fn comment(&self) -> Option<String> {
@@ -134,7 +134,7 @@ fn groups() -> IpNet {
 ///
 /// # Errors
 /// [`fwd_base::Kind::Unsupported`] where the kernel has no nf_tables for bridges, or without root.
-pub fn ensure_guard(wanted: &Guard) -> Result<()> {
+pub fn ensure_guard(wanted: &PortGuard) -> Result<()> {
     let Some(comment) = wanted.comment() else { return Ok(()) };
     let object = format!("nftables guard of {}", wanted.port);
     checked(&comment, &wanted.port, &object)?;
