@@ -57,7 +57,9 @@ pub const fn of_v4(direction: Direction, ip: &ipv4::Header, kind: u8) -> Passage
         // mDNS (RFC 6762 §3), LLMNR (RFC 4795 §2).
         return if matches!(last, 251 | 252) { Passage::AsItIs } else { Passage::Stays };
     }
-    if ip.ttl_expires() { Passage::Stays } else { Passage::OneHop }
+    // By the internetwork control block (RFC 5771 §5) routers find one another (Auto-RP), and clocks agree (NTP, PTP).
+    let is_control = first == 224 && second == 0 && third == 1;
+    if is_control || ip.ttl_expires() { Passage::Stays } else { Passage::OneHop }
 }
 
 /// What passes of the packet of IPv6 with the header `ip`, whose last header is of the protocol `proto` and begins with the byte `kind`.
@@ -158,6 +160,11 @@ mod tests {
             );
             assert_eq!(v4(direction, ssdp, 6, 9, 0), Passage::Stays, "no protocol but UDP");
         }
+        assert_eq!(
+            v4(Direction::Outbound, [224, 0, 1, 40], UDP, 8, 0),
+            Passage::Stays,
+            "by which routers find one another"
+        );
         assert_eq!(v6(Direction::Inbound, "ff05::c", UDP, 2, 0), Passage::OneHop);
         assert_eq!(v6(Direction::Inbound, "ff05::c", UDP, 1, 0), Passage::Stays);
         assert_eq!(v6(Direction::Outbound, "ff05::c", UDP, 2, 0), Passage::Stays);

@@ -13,7 +13,7 @@ use aya_ebpf::{
     helpers::{bpf_check_mtu, bpf_fib_lookup as fib_lookup},
 };
 use forwarder_common::{
-    abi::{Addr, ROUTE_INTERFACE_BITS, ROUTE_OF_IPV6, Tuple, mapped, mapped_words},
+    abi::{Addr, ROUTE_INTERFACE_BITS, ROUTE_OF_IPV6, Tuple, mapped_words},
     decide::route::Lookup,
     wire::{
         icmpv6, ipv4, ipv6,
