@@ -59,7 +59,6 @@ fn options_are_recorded_and_shown() {
         it.clamp_mss = true;
         it.no_icc = true;
         it.flows = Flows::EastWest;
-        it.bridging = Bridging::None;
     });
     let request = request
         .with_endpoint(|it| {
@@ -72,7 +71,7 @@ fn options_are_recorded_and_shown() {
     for line in [
         "# flow table: 1000 flows, 100 of a namespace, ports 2000-3000, ",
         "udp-half-open 1m30s",
-        "# with --nat eim-eif, --clamp-mss, --ignore-xfrm, --no-icc, --flows east-west, --bridge none",
+        "# with --nat eim-eif, --clamp-mss, --ignore-xfrm, --no-icc, --flows east-west",
         " isolated on",
         "# 10.77.0.2 may send from other addresses (--allow-spoof)",
         "# 10.77.0.2 gets no default route (--no-default-route)",
@@ -87,7 +86,7 @@ fn options_are_recorded_and_shown() {
         internal: false,
         no_icc: true,
         flows: Flows::EastWest,
-        bridging: Bridging::None,
+        bridging: Bridging::Ports,
         bound: false,
         dns: false,
         multicast: false,
