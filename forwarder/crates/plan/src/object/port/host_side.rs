@@ -7,7 +7,8 @@ use crate::{Actual, disable_ipv6, forwarding};
 use fwd_kernel::netlink::Mac;
 
 /// A host-side veth that is no port takes up nothing for itself: its program hands on whatever comes by it. Were that gone, root inside could speak
-/// to it as to a router, and advertise himself as one: so of its own it has no IPv6, and forwards nothing.
+/// to it as to a router, and advertise himself as one: so of its own it has no IPv6, and forwards nothing. What is for the host's own IPv4 it would still
+/// take up, as a port's bridge would.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostSide {
     /// Its name.
