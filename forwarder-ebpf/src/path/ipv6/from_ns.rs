@@ -89,7 +89,7 @@ pub(crate) fn slow(skb: Skb) -> Action {
     if code != VALID {
         return refuse(skb, code);
     }
-    if fwd_answer_solicitation(skb) {
+    if fwd_answer_solicitation(skb, fwd_asks_for_neighbour(skb)) {
         count_here(skb, code);
         return Action::device(skb.ifindex());
     }
@@ -106,7 +106,9 @@ global_fn! {
     /// See [`misplaces_checksum`].
     fn fwd_misplaces_checksum6(skb: Skb) -> bool = misplaces_checksum;
     /// See [`answer_solicitation`].
-    fn fwd_answer_solicitation(skb: Skb) -> bool = answer_solicitation;
+    fn fwd_answer_solicitation(skb: Skb, is_neighbour: bool) -> bool = answer_solicitation;
+    /// See [`asks_for_neighbour`].
+    fn fwd_asks_for_neighbour(skb: Skb) -> bool = asks_for_neighbour;
     /// See [`decide`].
     fn fwd_decide6_out(skb: Skb, slot: u32, version: FlowVersion) -> Code = decide;
     /// See [`send`].
@@ -133,19 +135,26 @@ fn misplaces_checksum(skb: Skb) -> bool {
     state as u32 == ChecksumState::Misplaced as u32
 }
 
+/// Whether a solicitation is for a neighbour that the gateway answers for, because there is no bridge.
+#[inline(always)]
+fn asks_for_neighbour(skb: Skb) -> bool {
+    let Some(endpoint) = records::endpoint(skb.ifindex()) else { return false };
+    let Ok(asked) = Anywhere(skb).load::<16>(discovery::TARGET) else { return false };
+    bridgeless::answers_for(skb, endpoint, asked)
+}
+
 /// Makes of a solicitation for the gateway's hardware address the answer: the bridge would tell its own; and of one for a neighbour's, where there is
 /// no bridge. Whether it did.
 #[inline(always)]
-fn answer_solicitation(skb: Skb) -> bool {
+fn answer_solicitation(skb: Skb, is_neighbour: bool) -> bool {
     let Some(endpoint) = records::endpoint(skb.ifindex()) else { return false };
     let Some(network) = records::network(endpoint.network) else { return false };
     let (mac, gateway) = (endpoint.gateway_mac, network.gateway_v6);
     if network.gateway_mac == mac {
         return false;
     }
-    let asked = Anywhere(skb).load::<16>(discovery::TARGET).unwrap_or_default();
-    let is_neighbour = bridgeless::answers_for(skb, endpoint, asked);
-    let addr = if is_neighbour { asked } else { gateway };
+    let asked = if is_neighbour { Anywhere(skb).load::<16>(discovery::TARGET) } else { Ok(gateway) };
+    let Ok(addr) = asked else { return false };
     let Some(answer) = discovery::answer(&Anywhere(skb), mac, addr, !is_neighbour) else { return false };
     let bytes = skb.all_headers();
     let stored = bytes.store(ethernet::field::DST, answer.to_mac).is_ok()
