@@ -63,7 +63,9 @@ fn greet(listener: &Listener, user: &str, limits: Limits, duration: Option<Durat
     let host = if address.ip().is_unspecified() { "HOST".to_owned() } else { address.ip().to_string() };
     let until = duration.map_or_else(String::new, |time| format!(", or in {}", humantime::format_duration(time)));
     let rate = limits.rate.map_or_else(String::new, |rate| format!(" and {} Mbit/s", rate as f64 / 1e6));
-    tell(&format!("serving on {address} as {user}, loads on port {}; end with Ctrl-C{until}", listener.data_port()));
+    let loads =
+        Some(listener.data_port()).filter(|it| *it != 0).map_or_else(|| "any port".into(), |it| format!("port {it}"));
+    tell(&format!("serving on {address} as {user}, loads on {loads}; end with Ctrl-C{until}"));
     tell(&format!("one client at a time, for {}{rate} at most", humantime::format_duration(limits.time)));
     tell(&format!("to measure: fwd bench --target {host}:{} --token {}", address.port(), listener.token()));
 }

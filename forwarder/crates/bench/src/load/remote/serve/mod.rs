@@ -41,23 +41,26 @@ impl Default for Limits {
 pub struct Listener {
     listener: TcpListener,
     address: SocketAddrV4,
+    data_port: u16,
     cpus: LoadCpus,
     token: Token,
     limits: Limits,
 }
 
 impl Listener {
-    /// Listens in the network namespace of the calling thread; port 0 for any two.
+    /// Listens in the network namespace of the calling thread; port 0 for any, and any for each load: the one after it may be given to
+    /// a connection of this host meanwhile.
     ///
     /// # Errors
     /// The address is taken or not there.
-    pub fn bind(address: SocketAddrV4, limits: Limits) -> Result<Self> {
-        let (listener, bound) = socket::listen(address.into()).map_err(|error| {
+    pub fn bind(asked: SocketAddrV4, limits: Limits) -> Result<Self> {
+        let (listener, bound) = socket::listen(asked.into()).map_err(|error| {
             error.remedy(format!("give another address: fwd bench --serve {}:{PORT}", Ipv4Addr::UNSPECIFIED))
         })?;
         socket::bound(&listener, INTERVAL).doing("listen on", socket::tcp(bound))?;
-        let address = SocketAddrV4::new(*address.ip(), bound.port());
-        Ok(Self { listener, address, cpus: LoadCpus::of_one_end()?, token: Token::random()?, limits })
+        let address = SocketAddrV4::new(*asked.ip(), bound.port());
+        let data_port = if asked.port() == 0 { 0 } else { address.port().checked_add(1).unwrap_or(0) };
+        Ok(Self { listener, address, data_port, cpus: LoadCpus::of_one_end()?, token: Token::random()?, limits })
     }
 
     /// Makes sure that loads will find their port: it is opened with each.
@@ -65,7 +68,7 @@ impl Listener {
     /// # Errors
     /// It is taken, or this user may not open it.
     pub fn check_data_port(&self) -> Result<()> {
-        let address = SocketAddrV4::new(*self.address.ip(), self.data_port());
+        let address = SocketAddrV4::new(*self.address.ip(), self.data_port);
         let remedy = || {
             let port = PORT.max(self.address.port().saturating_add(2));
             format!("give another port, from 1023 on: fwd bench --serve {}:{port}", address.ip())
@@ -84,7 +87,7 @@ impl Listener {
     /// Where loads go; 0 for any.
     #[must_use]
     pub fn data_port(&self) -> u16 {
-        self.address.port().checked_add(1).unwrap_or(0)
+        self.data_port
     }
 
     /// What clients have to know.
@@ -123,7 +126,7 @@ impl Listener {
                 };
                 let Some(visitor) = door.open(stream, peer) else { continue };
                 let session = Session { door: &door, token: &self.token, limits: self.limits, cpus: self.cpus };
-                let port = self.data_port();
+                let port = self.data_port;
                 let attend = move || session.attend(visitor, port);
                 // No thread: whoever came is sent away by the end of its connection.
                 drop(thread::Builder::new().name("client".into()).spawn_scoped(scope, attend));

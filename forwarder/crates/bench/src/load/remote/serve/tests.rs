@@ -80,6 +80,17 @@ fn a_server_takes_part_in_all_loads_of_one_client() {
 }
 
 #[test]
+fn a_taken_port_disturbs_no_load_where_any_will_do() {
+    while_served(Limits::default(), |served| {
+        let next = SocketAddrV4::new(*LOCAL.ip(), served.address.port().checked_add(1).unwrap_or(1));
+        // Taken by the listener here, or by whatever else was there before.
+        let _taken =
+            served.ns.run(|| Ok((TcpListener::bind(next).ok(), UdpSocket::bind(next).ok()))).expect("a namespace");
+        assert!(served.connect().expect("it serves").run(&WORK).expect("another port does").per_second > 100.0);
+    });
+}
+
+#[test]
 fn a_second_client_is_sent_away_until_the_first_is_gone() {
     while_served(Limits::default(), |served| {
         let first = served.connect().expect("it serves");
@@ -367,8 +378,10 @@ fn a_listening_address_may_lack_either_part() {
 #[test]
 fn a_data_port_that_is_taken_is_told_before_anybody_comes() {
     let ns = namespace();
-    let listener = ns.run(|| Listener::bind(LOCAL, Limits::default())).expect("loopback");
-    let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, listener.data_port());
+    let listener =
+        ns.run(|| Listener::bind(SocketAddrV4::new(*LOCAL.ip(), PORT), Limits::default())).expect("loopback");
+    let address = SocketAddrV4::new(*LOCAL.ip(), PORT + 1);
+    assert_eq!(listener.data_port(), address.port());
     assert!(ns.run(|| listener.check_data_port()).is_ok());
     let taken = ns.run(|| UdpSocket::bind(address).doing("bind", "loopback"));
     let error = ns.run(|| listener.check_data_port()).expect_err("it is taken");
