@@ -144,7 +144,7 @@ mod tests {
     use super::*;
     use crate::{
         abi::ZONE_MAIN,
-        flow::{self, inbound, outbound_reply},
+        flow::{self, inbound, outbound_reply, secrets::secrets},
     };
 
     const UDP: u8 = Proto::Udp as u8;
@@ -161,6 +161,41 @@ mod tests {
         tuple(Direction::Outbound, (internal, remote), ([0x90, 1], [1, 0xbb]), 7, UDP, secret)
     }
 
+    /// An address inside.
+    const INTERNAL: Addr = [0xfd, 0, 0x0f, 0x3d, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2];
+
+    /// 2¹⁶ remote ends share a fingerprint of 47 bits with one secret of 65,000.
+    #[test]
+    fn remote_ends_in_a_row_are_told_apart() {
+        for secret in secrets() {
+            let remotes = (0..32_u16).flat_map(|subnet| (1..=2048).map(move |host| remote(subnet, host)));
+            let tuples: HashSet<Tuple> = remotes.map(|remote| outbound(INTERNAL, remote, &secret)).collect();
+            assert_eq!(tuples.len(), 32 * 2048, "{secret:x?}");
+        }
+    }
+
+    /// By chance 4,096 tuples share 124 of 65,536 values.
+    #[test]
+    fn they_spread_over_the_flow_cache() {
+        for secret in secrets() {
+            let mut seen = HashSet::new();
+            let tuples = (0..4096).map(|host| outbound(INTERNAL, remote(0, host), &secret));
+            let collisions = tuples.filter(|tuple| !seen.insert(flow::hash(tuple, &secret) & 0xffff)).count();
+            assert!(collisions < 250, "{collisions} collisions with {secret:x?}");
+        }
+    }
+
+    /// What shares its fingerprint with one secret is told apart by another.
+    #[test]
+    fn nobody_chooses_a_fingerprint_without_the_secret() {
+        for (secret, other) in secrets().zip(secrets().skip(1)) {
+            let same = |addr: &Addr| u32::from_ne_bytes(fingerprint(*addr, &secret)).is_multiple_of(256);
+            let alike = (0..u32::from(u16::MAX)).map(|host| remote(0, host)).filter(same).take(200);
+            let values: HashSet<u32> = alike.map(|addr| u32::from_ne_bytes(fingerprint(addr, &other)) % 256).collect();
+            assert!(values.len() > 80, "200 addresses that were alike share {} of 256 values", values.len());
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(32))]
 
@@ -175,34 +210,6 @@ mod tests {
             prop_assert_eq!(outbound_reply(&out, ZONE_MAIN, fingerprint(external, &secret), port), back);
             prop_assert_ne!(out.family, 0, "never taken for IPv4");
             prop_assert_eq!(super::number(out.proto), number);
-        }
-
-        /// 2¹⁶ remote ends share a fingerprint of 47 bits once in 65,000 secrets.
-        #[test]
-        fn remote_ends_in_a_row_are_told_apart(secret: Secret, internal: Addr) {
-            let remotes = (0..32_u16).flat_map(|subnet| (1..=2048).map(move |host| remote(subnet, host)));
-            let tuples: HashSet<Tuple> = remotes.map(|remote| outbound(internal, remote, &secret)).collect();
-            prop_assert_eq!(tuples.len(), 32 * 2048);
-        }
-
-        /// By chance 4,096 tuples share 124 of 65,536 values.
-        #[test]
-        fn they_spread_over_the_flow_cache(secret: Secret, internal: Addr) {
-            let mut seen = HashSet::new();
-            let tuples = (0..4096).map(|host| outbound(internal, remote(0, host), &secret));
-            let collisions = tuples.filter(|tuple| !seen.insert(flow::hash(tuple, &secret) & 0xffff)).count();
-            prop_assert!(collisions < 250, "{} collisions", collisions);
-        }
-
-        /// What shares its fingerprint with one secret is told apart by another.
-        #[test]
-        fn nobody_chooses_a_fingerprint_without_the_secret(secret: Secret, other: Secret) {
-            prop_assume!(secret != other);
-            let same = |addr: &Addr| u32::from_ne_bytes(fingerprint(*addr, &secret)).is_multiple_of(256);
-            let alike = (0..u32::from(u16::MAX)).map(|host| remote(0, host)).filter(same).take(200);
-            let values: HashSet<u32> =
-                alike.map(|addr| u32::from_ne_bytes(fingerprint(addr, &other)) % 256).collect();
-            prop_assert!(values.len() > 80, "200 addresses that were alike share {} of 256 values", values.len());
         }
 
         #[test]

@@ -6,6 +6,8 @@ mod evict;
 mod handshake;
 pub mod ipv6;
 mod key;
+#[cfg(test)]
+mod secrets;
 pub mod slot;
 mod track;
 mod tuple;
