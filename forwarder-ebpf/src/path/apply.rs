@@ -18,6 +18,8 @@ use crate::kernel::{
 
 const TCX_NEXT: i32 = -1;
 const TC_ACT_SHOT: i32 = 2;
+/// No action of TC: global functions return it for [`Action::GROUP`], so that the verifier need not follow one more way from each of them.
+const GROUP: i32 = i32::MIN + 1;
 
 /// What the program does with the packet.
 ///
@@ -34,7 +36,6 @@ pub(crate) struct Action {
 #[repr(u32)]
 enum Kind {
     Next,
-    Group,
     Drop,
     Peer,
     Device,
@@ -47,7 +48,7 @@ impl Action {
     /// Drops it.
     pub(crate) const DROP: Self = Self { kind: Kind::Drop, ifindex: 0 };
     /// As [`Self::NEXT`], and a copy to where it passes that is for a group: see [`super::multicast`].
-    pub(crate) const GROUP: Self = Self { kind: Kind::Group, ifindex: 0 };
+    pub(crate) const GROUP: Self = Self::from_tc_action(GROUP);
 
     /// Out by an interface to a next hop (see [`FlowShared::next_hop`]). The kernel is told at once, so that the address does not stand
     /// in every action; a later action takes its place.
@@ -68,12 +69,6 @@ impl Action {
     #[inline(always)]
     pub(crate) fn is_next(self) -> bool {
         self.kind == Kind::Next
-    }
-
-    /// Whether it is [`Self::GROUP`].
-    #[inline(always)]
-    pub(crate) fn is_group(self) -> bool {
-        self.kind == Kind::Group
     }
 
     /// Whether it drops the packet.
@@ -104,7 +99,7 @@ impl Action {
     #[inline(always)]
     pub(crate) fn to_tc_action(self) -> i32 {
         match self.kind {
-            Kind::Next | Kind::Group => TCX_NEXT,
+            Kind::Next => TCX_NEXT,
             Kind::Drop => TC_ACT_SHOT,
             Kind::TcAction => self.ifindex as i32,
             Kind::Device => redirect::device(self.ifindex),

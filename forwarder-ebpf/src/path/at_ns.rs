@@ -28,26 +28,36 @@ pub(crate) fn drop(skb: Skb, reason: DropReason) -> Action {
 
 #[inline(always)]
 pub(crate) fn punt(skb: Skb, reason: PuntReason) -> Action {
-    punt_code(skb, reason.into())
+    refuse(skb, reason.into())
 }
 
-/// To the kernel, and so to the bridge, unless it would learn somebody else's MAC from it.
+/// What is not sent at all, for the reason with this code: dropped, or left to the kernel, and so to the bridge, unless it would learn somebody
+/// else's MAC from it.
 #[inline(always)]
-fn punt_code(skb: Skb, code: Code) -> Action {
-    let code = validate::fwd_validate_punt(skb, code);
-    let action = counted(skb, code);
-    if multicast::is_for_group(code) { Action::GROUP } else { action }
+pub(crate) fn refuse(skb: Skb, code: Code) -> Action {
+    Action::from_tc_action(fwd_refuse(skb, code))
 }
 
-/// Counts the verdict with this code, a punt or a drop.
+/// Counts the verdict with this code, a drop, or a punt that was validated.
 #[inline(always)]
 pub(crate) fn counted(skb: Skb, code: Code) -> Action {
     Action::from_tc_action(fwd_unsent(skb, code))
 }
 
 global_fn! {
+    /// See [`refuse`].
+    fn fwd_refuse(skb: Skb, code: Code) -> i32 = refused;
     /// See [`counted`].
     fn fwd_unsent(skb: Skb, code: Code) -> i32 = unsent;
+    /// See [`deliver`].
+    fn fwd_deliver(skb: Skb, peer: u32, headers: u32) -> i32 = delivered;
+}
+
+#[inline(always)]
+fn refused(skb: Skb, code: Code) -> i32 {
+    let code = if code.is_drop() { code } else { validate::fwd_validate_punt(skb, code) };
+    let action = unsent(skb, code);
+    if multicast::is_for_group(code) { Action::GROUP.to_tc_action() } else { action }
 }
 
 #[inline(always)]
@@ -87,28 +97,27 @@ pub(crate) fn deliver_or_refuse(skb: Skb, resolution: Resolution) -> Action {
     refuse(skb, code)
 }
 
-/// What is not sent at all, for the reason with this code: punted or dropped.
-#[inline(always)]
-pub(crate) fn refuse(skb: Skb, code: Code) -> Action {
-    if code.is_drop() { counted(skb, code) } else { punt_code(skb, code) }
-}
-
 /// From namespace to namespace of one network, or of two that reach each other: switched, not routed, so the TTL stays. Each segment
 /// repeats so many bytes of `headers`.
 #[inline(always)]
 pub(crate) fn deliver(skb: Skb, peer: u32, headers: usize) -> Action {
-    let Some(endpoint) = records::endpoint(peer) else { return drop(skb, DropReason::NoEndpoint) };
+    Action::from_tc_action(fwd_deliver(skb, peer, headers as u32))
+}
+
+#[inline(always)]
+fn delivered(skb: Skb, peer: u32, headers: u32) -> i32 {
+    let Some(endpoint) = records::endpoint(peer) else { return unsent(skb, DropReason::NoEndpoint.into()) };
     let (mac, counters, mtu) = (endpoint.mac, endpoint.counters, endpoint.mtu);
-    let segments = skb.segments(L3_OFF.wrapping_add(headers));
+    let segments = skb.segments(L3_OFF.wrapping_add(headers as usize));
     let Amount { bytes, .. } = Amount::whole(skb, L3_OFF);
     if skb.gso_size() == 0 && bytes > mtu {
-        return punt(skb, PuntReason::TooBig);
+        return fwd_refuse(skb, PuntReason::TooBig.into());
     }
     if let Err(reason) = skb.headers().store(ethernet::field::DST, mac) {
-        return drop(skb, reason);
+        return unsent(skb, reason.into());
     }
     let amount = Amount { packets: segments, bytes };
     counters::fwd_count_at_endpoint(skb.ifindex(), Code::FORWARDED, amount.packets, amount.bytes);
     counters::count(counters, Verdict::Delivered, amount);
-    rate::into_neighbour_slowly(skb, counters, peer)
+    rate::into_neighbour_slowly(skb, counters, peer).to_tc_action()
 }

@@ -15,6 +15,7 @@ use forwarder_common::{
 use crate::{
     kernel::{
         devices,
+        global::Answer,
         maps::{EXTERNAL, INBOUND as CAME, PACKET6, config, secret},
         packet::skb::Skb,
         records,
@@ -42,9 +43,9 @@ global_fn! {
     /// See [`open`].
     fn fwd_open6_inbound(skb: Skb) -> (u32, FlowVersion) = open_if_it_may;
     /// See [`for_publication`].
-    fn fwd_for_publication6(skb: Skb, at_all: bool) -> u64 = for_publication;
+    fn fwd_for_publication6(skb: Skb, at_all: bool) -> Found = for_publication;
     /// See [`for_mapping`].
-    fn fwd_for_mapping6(skb: Skb) -> u64 = for_mapping;
+    fn fwd_for_mapping6(skb: Skb) -> Found = for_mapping;
     /// See [`turn`].
     fn fwd_turn6(host_veth: u32, port: u32) -> bool = turn;
     /// See [`turn_back`].
@@ -57,14 +58,61 @@ const fn none(code: Code) -> (u32, FlowVersion) {
     (code.raw(), FlowVersion::NONE)
 }
 
-/// What [`for_publication`] says: the packet is for no endpoint.
-const NOBODYS: u64 = 0;
-/// It is for a published port that its sender may not use.
-const FORBIDDEN: u64 = 1;
-/// It is for the endpoint behind the host-side veth in the low half, and the port above that.
-const FOUND: u64 = 1 << 63;
-/// Besides, it is for a mapping: the flow gets the port of that.
-const MAPPED: u64 = 1 << 62;
+/// For whom a packet is, as global functions return it: what, above the port, above the host-side veth.
+#[derive(Clone, Copy)]
+struct Found(u64);
+
+impl Found {
+    /// It is for no endpoint.
+    const NOBODYS: u16 = 0;
+    /// It is for a published port that its sender may not use.
+    const FORBIDDEN: u16 = 1;
+    /// It is for a published port of an endpoint.
+    const PUBLISHED: u16 = 2;
+    /// It is for a mapping of an endpoint: the flow gets the port of that.
+    const MAPPED: u16 = 3;
+
+    /// For no endpoint, as far as this look-up knows.
+    const NONE: Self = Self::new(Self::NOBODYS, 0, 0);
+
+    /// For `port` (host byte order) of the endpoint behind `host_veth`, by what one of the constants says.
+    #[inline(always)]
+    const fn new(what: u16, port: u16, host_veth: u32) -> Self {
+        Self((what as u64) << 48 | (port as u64) << 32 | host_veth as u64)
+    }
+
+    /// One of the constants of this type.
+    #[inline(always)]
+    const fn what(self) -> u16 {
+        (self.0 >> 48) as u16
+    }
+
+    #[inline(always)]
+    const fn port(self) -> u16 {
+        (self.0 >> 32) as u16
+    }
+
+    #[inline(always)]
+    const fn host_veth(self) -> u32 {
+        self.0 as u32
+    }
+}
+
+impl Answer for Found {
+    type Raw = u64;
+
+    const ABSENT: u64 = Self::NONE.0;
+
+    #[inline(always)]
+    fn raw(self) -> u64 {
+        self.0
+    }
+
+    #[inline(always)]
+    fn decode(raw: u64) -> Self {
+        Self(raw)
+    }
+}
 
 #[inline(always)]
 fn open_if_it_may(skb: Skb) -> (u32, FlowVersion) {
@@ -73,23 +121,23 @@ fn open_if_it_may(skb: Skb) -> (u32, FlowVersion) {
     if !begins || !publish::is_host_address_v6(packet.src) {
         return none(Code::PASS);
     }
-    let mut found = NOBODYS;
+    let mut found = Found::NONE;
     if is_published(packet.tuple.proto, u16::from_ne_bytes(packet.tuple.dport)) {
         found = fwd_for_publication6(skb, false);
-        if found == NOBODYS {
+        if found.what() == Found::NOBODYS {
             found = fwd_for_publication6(skb, true);
         }
     }
-    if found == NOBODYS {
+    if found.what() == Found::NOBODYS {
         found = fwd_for_mapping6(skb);
     }
-    if found == FORBIDDEN {
+    if found.what() == Found::FORBIDDEN {
         return none(DropReason::NotPublishedTo.into());
     }
-    if found == NOBODYS || !fwd_turn6(found as u32, (found >> 32) as u16 as u32) {
+    if found.what() == Found::NOBODYS || !fwd_turn6(found.host_veth(), found.port().into()) {
         return none(Code::PASS);
     }
-    let published = found & MAPPED == 0;
+    let published = found.what() == Found::PUBLISHED;
     let opened = inbound::open_inbound(skb, &packet.tuple, published);
     match fwd_turn6_back(opened.slot()) {
         (_, version) if version.is_none() => none(opened.refusal(!published)),
@@ -97,50 +145,50 @@ fn open_if_it_may(skb: Skb) -> (u32, FlowVersion) {
     }
 }
 
-/// Whether the packet is for a port that is published at its very destination, or (`at_all`) at all addresses of the host: [`NOBODYS`],
-/// [`FORBIDDEN`], or [`FOUND`].
+/// Whether the packet is for a port that is published at its very destination, or (`at_all`) at all addresses of the host, and whether its
+/// sender may use it.
 ///
 /// As of IPv4, what the host itself has begun stays its own.
 #[inline(always)]
-fn for_publication(skb: Skb, at_all: bool) -> u64 {
-    let Some(packet) = scratch(&PACKET6) else { return NOBODYS };
-    let Some((publication, endpoint)) = published::find_ipv6(skb, packet, at_all) else { return NOBODYS };
+fn for_publication(skb: Skb, at_all: bool) -> Found {
+    let Some(packet) = scratch(&PACKET6) else { return Found::NONE };
+    let Some((publication, endpoint)) = published::find_ipv6(skb, packet, at_all) else { return Found::NONE };
     let elsewhere = !unsolicited::may_come_by(skb.ifindex(), endpoint);
     if skb.is_for_many() || elsewhere || fwd_host_gets6(skb, true) {
-        return NOBODYS;
+        return Found::NONE;
     }
     // From the host's own address comes what a namespace has sent to it: then there is the flow of that, for which was asked who may.
     if ipv6::is_same(packet.src, packet.dst) {
         if lookup::slot_of(Direction::Inbound, &packet.tuple.answer(packet.tuple.ifindex)) == SLOT_NONE {
-            return NOBODYS;
+            return Found::NONE;
         }
     } else if !published::admits_ipv6(publication, packet.src) {
-        return FORBIDDEN;
+        return Found::new(Found::FORBIDDEN, 0, 0);
     }
     let port = u16::from_be_bytes(publish::port_inside(publication, packet.tuple.dport));
-    FOUND | u64::from(port) << 32 | u64::from(publication.endpoint)
+    Found::new(Found::PUBLISHED, port, publication.endpoint)
 }
 
-/// Whether the packet is for a mapping that lets anyone in: [`NOBODYS`], or [`FOUND`] and [`MAPPED`]. As of IPv4, nothing is let in that a socket
+/// Whether the packet is for a mapping that lets anyone in. As of IPv4, nothing is let in that a socket
 /// of the host would get.
 #[inline(always)]
-fn for_mapping(skb: Skb) -> u64 {
-    let (Some(config), Some(packet)) = (config(), scratch(&PACKET6)) else { return NOBODYS };
+fn for_mapping(skb: Skb) -> Found {
+    let (Some(config), Some(packet)) = (config(), scratch(&PACKET6)) else { return Found::NONE };
     if config.features & feature::EIF == 0 {
-        return NOBODYS;
+        return Found::NONE;
     }
     let Tuple { daddr: addr, dport: port, proto, .. } = packet.tuple;
     // It may be recycled meanwhile: what is made of it is compared with the packet at the end.
-    let Some(mapping) = Shared::value(&EXTERNAL, &External { addr, port, proto, _pad: 0 }) else { return NOBODYS };
+    let Some(mapping) = Shared::value(&EXTERNAL, &External { addr, port, proto, _pad: 0 }) else { return Found::NONE };
     let internal = mapping.internal().read();
-    let Some(endpoint) = records::endpoint(internal.endpoint) else { return NOBODYS };
+    let Some(endpoint) = records::endpoint(internal.endpoint) else { return Found::NONE };
     // A socket of another address of the namespace, which only `--allow-spoof` lets it have, is reached by nobody.
     let own = fingerprint_of(ipv6::words(endpoint.v6), &secret()) == u32::from_ne_bytes(internal.addr);
     let is_open = own && unsolicited::is_open(endpoint.flags, &internal, skb.ifindex());
     if !is_open || !devices::fwd_is_there(internal.endpoint) || fwd_host_gets6(skb, false) {
-        return NOBODYS;
+        return Found::NONE;
     }
-    FOUND | MAPPED | u64::from(u16::from_be_bytes(internal.port)) << 32 | u64::from(internal.endpoint)
+    Found::new(Found::MAPPED, u16::from_be_bytes(internal.port), internal.endpoint)
 }
 
 /// Turns the packet, which is for `port` (host byte order) of the endpoint behind `host_veth`, into the one that the endpoint would have sent.

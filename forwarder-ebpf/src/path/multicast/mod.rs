@@ -42,10 +42,12 @@ pub(crate) fn arrives(skb: Skb, action: Action) -> Action {
 /// What a slow path returns that has decided so: what is for a group goes on in the program for that. Where it is not there, the packet goes on alone.
 #[inline(always)]
 pub(crate) fn finish(skb: Skb, action: Action) -> i32 {
-    if action.is_group() {
-        redirect::slow_path(skb, SLOW_PATH_MULTICAST);
+    let action = action.to_tc_action();
+    if action != Action::GROUP.to_tc_action() {
+        return action;
     }
-    action.to_tc_action()
+    redirect::slow_path(skb, SLOW_PATH_MULTICAST);
+    Action::NEXT.to_tc_action()
 }
 
 /// Whether what the host sends into the network of the bridge `network` for a group may come in, having come by `ingress`.

@@ -67,6 +67,10 @@ global_fn! {
     fn fwd_icmp_error_classify(skb: Skb, l3: u32, slot: u32, version: FlowVersion, hook: Hook) -> Code = classify;
     /// See [`change_embedded`].
     fn fwd_icmp_error_change_embedded(slot: u32, version: FlowVersion, direction: Direction) -> bool = change_embedded;
+    /// See [`socket`].
+    fn fwd_icmp_error_socket(slot: u32, version: FlowVersion, direction: Direction) -> u64 = socket;
+    /// See [`unmask`].
+    fn fwd_icmp_error_unmask(slot: u32, version: FlowVersion) -> bool = unmask;
     /// See [`write_embedded`].
     fn fwd_icmp_error_write_embedded(skb: Skb) -> bool = write_embedded;
     /// See [`rewrite_outer`].
@@ -264,20 +268,36 @@ fn rewrite_embedded(skb: Skb, slot: u32, version: FlowVersion, direction: Direct
 #[inline(always)]
 fn change_embedded(slot: u32, version: FlowVersion, direction: Direction) -> bool {
     let Some(IcmpError { embedded, change, .. }) = scratch(&ICMP_ERROR) else { return false };
-    // The embedded packet goes the other way.
-    let (hit, side) = (lookup::copy(direction, slot, version), Side::of(direction).opposite());
-    let Some(Hit { addr, port, out_if, .. }) = hit else { return false };
-    *change = embedded.rewrite(side, addr, port);
-    if direction.is_inbound() {
-        let sent = Tuple {
-            saddr: addr,
-            daddr: embedded.ip.dst,
-            ifindex: out_if,
-            proto: embedded.ip.proto,
-            ..Tuple::default()
-        };
-        *change = change.unmasked(&embedded.ip, fragments::id_mask(&sent));
+    let to = fwd_icmp_error_socket(slot, version, direction);
+    if to == GONE {
+        return false;
     }
+    // The embedded packet goes the other way.
+    let side = Side::of(direction).opposite();
+    *change = embedded.rewrite(side, (to as u32).to_ne_bytes(), ((to >> 32) as u16).to_ne_bytes());
+    !direction.is_inbound() || fwd_icmp_error_unmask(slot, version)
+}
+
+/// What [`socket`] returns where the flow has gone: no such socket.
+const GONE: u64 = u64::MAX;
+
+/// The address that a flow translates to in `direction`, and above it the port, both as they stand in memory; or [`GONE`].
+#[inline(always)]
+fn socket(slot: u32, version: FlowVersion, direction: Direction) -> u64 {
+    match lookup::copy(direction, slot, version) {
+        Some(Hit { addr, port, .. }) => u64::from(u16::from_ne_bytes(port)) << 32 | u64::from(u32::from_ne_bytes(addr)),
+        None => GONE,
+    }
+}
+
+/// Shows in what an error embeds, which a flow's endpoint has sent, the identification that it gave the packet: see [`fragments::id_mask`].
+#[inline(always)]
+fn unmask(slot: u32, version: FlowVersion) -> bool {
+    let Some(IcmpError { embedded, change, .. }) = scratch(&ICMP_ERROR) else { return false };
+    let Some(Hit { addr, out_if, .. }) = lookup::copy(Direction::Inbound, slot, version) else { return false };
+    let sent =
+        Tuple { saddr: addr, daddr: embedded.ip.dst, ifindex: out_if, proto: embedded.ip.proto, ..Tuple::default() };
+    *change = change.unmasked(&embedded.ip, fragments::id_mask(&sent));
     true
 }
 
