@@ -2,10 +2,11 @@
 
 use std::{
     env,
+    ffi::OsString,
     path::{Path, PathBuf},
 };
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, builder::OsStringValueParser};
 
 use crate::{
     Result,
@@ -48,8 +49,9 @@ pub(crate) struct NetavarkArgs {
     #[arg(long, short, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     rootless: Option<bool>,
     /// The program aardvark-dns, which answers names
-    #[arg(long, short, value_name = "PATH")]
-    aardvark_binary: Option<PathBuf>,
+    // podman gives an empty path where it has found none.
+    #[arg(long, short, value_name = "PATH", value_parser = OsStringValueParser::new())]
+    aardvark_binary: Option<OsString>,
     /// Where plugins are, for networks of other drivers; may be given several times
     #[arg(long = "plugin-directory", value_name = "DIR")]
     plugin_directories: Vec<PathBuf>,
@@ -110,7 +112,7 @@ fn call(args: &NetavarkArgs) -> Call {
         file: file.clone(),
         config: config.clone(),
         rootless: rootless.unwrap_or(false),
-        aardvark: aardvark_binary.clone().unwrap_or_else(usual),
+        aardvark: aardvark_binary.clone().filter(|path| !path.is_empty()).map_or_else(usual, PathBuf::from),
         // `dns_bind_port` of containers.conf.
         dns_port: env::var_os("NETAVARK_DNS_PORT").map(|port| port.to_string_lossy().into_owned()),
         plugin_directories: plugin_directories.clone(),
