@@ -137,6 +137,7 @@ fn container_is_connected_by_its_name_and_shown_by_it() {
         let text = fwd.ok(list);
         assert!(text.contains("web") && !text.contains("pid "), "{list:?} calls it by its name: {text}");
     }
+    assert_eq!(docker.json(&["graph"])["bridges"][0]["ports"][0]["ns"], "web (docker)");
     docker.refuses(&["up", "--container", "db"], 3, &["container db", "does not run", "docker start db"]);
     docker.refuses(&["inspect", "--container", "wep"], 3, &["did you mean `web`"]);
     docker.ok(&["down", "--container", "web"]);

@@ -140,6 +140,8 @@ fn container_is_attached_to_its_networks_in_their_order_and_detached() {
     assert!(
         listed.len() == 2 && listed.iter().all(|it| it["owner"] == "netavark" && it["container"] == one.id.as_str())
     );
+    let drawn = fwd.ok(&["graph"]);
+    assert!(drawn.contains(&format!("container {}  eth0", one.id.chars().take(12).collect::<String>())), "{drawn}");
     for _ in 0..2 {
         assert_eq!(podman.ok(&["teardown", &one.path()], &asked, &[]), Value::Null);
         assert_eq!((fwd.list(&["ls"]).len(), fwd.list(&["network", "ls"]).len()), (0, 0));

@@ -29,6 +29,13 @@ pub fn find(root: &Path, asked: &str) -> Result<Container> {
     choose::choose(&known, asked).map(Container::of)
 }
 
+/// The containers that run, as the runtimes note them below `root`.
+#[must_use]
+pub fn running(root: &Path) -> Vec<Container> {
+    let known = state::read(root).containers;
+    known.iter().map(Container::of).filter(|container| container.process.is_some()).collect()
+}
+
 /// Ids of docker's containers, by the paths of their network namespaces (`/var/run/docker/netns/0123456789ab`): of those that docker has noted
 /// below `root`, which it does a moment after they have begun to run.
 #[must_use]

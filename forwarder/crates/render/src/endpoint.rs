@@ -158,7 +158,8 @@ impl EndpointView {
     }
 
     /// Whether a runtime asked for it, which then is also who takes it down.
-    pub(super) fn is_of_runtime(&self) -> bool {
+    #[must_use]
+    pub fn is_of_runtime(&self) -> bool {
         self.owner != "cli"
     }
 

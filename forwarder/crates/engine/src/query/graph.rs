@@ -1,6 +1,6 @@
 //! What is connected to what: bridges of the host, whoever is at their ports, and what leads outside.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
 
@@ -9,7 +9,10 @@ use super::{
     interface::{self, Finder},
 };
 use fwd_base::{Result, text::Untrusted};
-use fwd_kernel::netlink::{Link, Netlink};
+use fwd_kernel::{
+    netlink::{Link, Netlink},
+    netns::Listed,
+};
 use fwd_plan::{NetConfig, is_made};
 use fwd_render::{
     BRIDGE_OWNERS, EndpointView, GraphBridge, GraphPort, GraphUplink, GraphView, NetworkView, UplinkView,
@@ -26,7 +29,8 @@ pub fn graph(at: &HostNetns, state: Option<&State>) -> Result<GraphView> {
     let uplinks = state.map(State::uplinks).transpose()?.unwrap_or_default();
     let endpoints = state.map(State::views).transpose()?.unwrap_or_default();
     let networks = state.map(State::network_views).transpose()?.unwrap_or_default();
-    let seen = Seen { at, net: &net, finder: Finder::new(at, &at.host)?, endpoints, networks };
+    let seen =
+        Seen { at, net: &net, finder: Finder::new(at, &at.host)?, endpoints, networks, containers: containers() };
     let default: BTreeSet<u32> =
         net.routes.iter().filter(|route| route.destination.prefix_len() == 0).map(|route| route.ifindex).collect();
     let mut bridges = net
@@ -54,6 +58,18 @@ fn forwarded(network: &NetworkView) -> String {
     }
 }
 
+/// What containers that run are called, by the inodes of their namespaces: `web (docker)`. Of several that share one, the first.
+fn containers() -> BTreeMap<u64, String> {
+    let mut found = BTreeMap::new();
+    for container in fwd_container::running("/".as_ref()) {
+        if let Ok(inode) = container.open().and_then(|ns| ns.inode()) {
+            let name = || format!("{} ({})", container.label(), container.runtime.name());
+            found.entry(inode).or_insert_with(name);
+        }
+    }
+    found
+}
+
 fn is_bridge(link: &Link) -> bool {
     link.kind.as_deref() == Some("bridge")
 }
@@ -79,6 +95,8 @@ struct Seen<'a> {
     finder: Finder,
     endpoints: Vec<EndpointView>,
     networks: Vec<NetworkView>,
+    /// What containers that run are called, by the inodes of their namespaces.
+    containers: BTreeMap<u64, String>,
 }
 
 impl Seen<'_> {
@@ -122,14 +140,24 @@ impl Seen<'_> {
             // A cable between two bridges of the host.
             return Ok(GraphPort { ns_if: Some(other.name.into()), ..alone });
         }
-        let process = listed.example.as_ref().map(|it| format!("{} (pid {})", it.comm, it.pid));
-        let name = interface::name(listed).or(process).unwrap_or_else(|| format!("net:[{}]", listed.inode));
         let addresses = Netlink::open(&ns)?.addresses(Some(other.index))?;
         Ok(GraphPort {
-            ns: Some(name.into()),
+            ns: Some(self.called(endpoint, listed)),
             ns_if: Some(other.name.into()),
             addresses: addresses.into_iter().map(|(_, address)| address).collect(),
             ..alone
         })
+    }
+
+    /// What a namespace is called: by the name that people gave to `fwd`, as a container, by another name (those that runtimes give say nothing), a
+    /// process, or its inode.
+    fn called(&self, endpoint: Option<&EndpointView>, listed: &Listed) -> Untrusted {
+        let is_of_runtime = |endpoint: &&EndpointView| endpoint.is_of_runtime();
+        let given = endpoint.filter(|it| !is_of_runtime(it)).and_then(|endpoint| endpoint.ns.clone());
+        let called = || self.containers.get(&listed.inode).cloned();
+        let attached = || endpoint.filter(is_of_runtime).map(EndpointView::place);
+        let process = || listed.example.as_ref().map(|it| format!("{} (pid {})", it.comm, it.pid));
+        let rest = || called().or_else(attached).or_else(|| interface::name(listed)).or_else(process);
+        given.unwrap_or_else(|| rest().unwrap_or_else(|| format!("net:[{}]", listed.inode)).into())
     }
 }

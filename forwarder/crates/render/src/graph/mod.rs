@@ -62,7 +62,8 @@ pub struct GraphBridge {
 pub struct GraphPort {
     /// The interface of the host.
     pub host_if: Untrusted,
-    /// What the namespace at the other end is called: by its name, a process in it, or its inode; none where there is none.
+    /// What the namespace at the other end is called: by its name, as the container, by a process in it, or by its inode; none where
+    /// there is none.
     pub ns: Option<Untrusted>,
     /// The interface there.
     pub ns_if: Option<Untrusted>,
