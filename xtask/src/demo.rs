@@ -5,13 +5,20 @@ use std::{ffi::OsString, os::unix::process::CommandExt as _};
 use anyhow::{Context as _, Result};
 
 use crate::{
-    setup,
+    setup::{
+        self,
+        packages::{self, CONTAINERS},
+    },
     workspace::{Workspace, run as run_command},
 };
 
 /// Installs and builds what is missing, then becomes `fwd-demo`, so that it alone hears Ctrl-C and cleans up.
 pub(crate) fn run(workspace: &Workspace, arguments: &[OsString]) -> Result<()> {
     let root = setup::as_root(workspace)?;
+    // It tells what it cannot show for want of one of them, and shows the rest.
+    if packages::require(&CONTAINERS).is_err() {
+        eprintln!("x: not everything that runs containers can be installed here: the demo goes on with what there is");
+    }
     run_command(workspace.cargo("build").args(["--locked", "--release", "--quiet"]))?;
     let demo = workspace.target.join("release/fwd-demo");
     let fwd = workspace.target.join("release/fwd");

@@ -7,15 +7,14 @@ use anyhow::{Context as _, Result, bail};
 use crate::{
     progress,
     root::Root,
-    setup::packages::{self, Package},
+    setup::packages::{self, Package, package},
     workspace::Workspace,
 };
 
 /// Runs as root, with the package and the commands.
 const SCRIPT: &str = include_str!("check.sh");
 /// What the script needs of this machine.
-const NEEDED: Package =
-    Package { name: "mmdebstrap", command: "mmdebstrap", reason: "the fresh Debian that the package is installed in" };
+const NEEDED: Package = package("mmdebstrap", "mmdebstrap", "the fresh Debian that the package is installed in");
 /// Under which heading of the README the first commands are.
 const HEADING: &str = "## On a real uplink";
 

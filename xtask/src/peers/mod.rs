@@ -12,14 +12,10 @@ use crate::{
     measure::{become_program, build},
     setup::{
         self,
-        packages::{self, Package},
+        packages::{self, Package, package},
     },
     workspace::{Workspace, capture, run as run_command},
 };
-
-const fn package(name: &'static str, command: &'static str, reason: &'static str) -> Package {
-    Package { name, command, reason }
-}
 
 /// What `fwd` is compared with, or run below: some 35 MB, of which nothing else has any need.
 const PEERS: [Package; 4] = [

@@ -12,7 +12,7 @@ use clap::Args;
 use crate::{
     setup::{
         self,
-        packages::{self, Package},
+        packages::{self, CONTAINERS, Package, package},
     },
     workspace::{Workspace, run as run_command},
 };
@@ -31,17 +31,9 @@ const CONTAINERD: &str = "containerd";
 /// Speaks CRI to containerd, as a kubelet does: of the registry of Python.
 const CRI_CLIENT: &str = "container-runtime-interface-api==2.0.1";
 
-const fn package(name: &'static str, command: &'static str, reason: &'static str) -> Package {
-    Package { name, command, reason }
-}
-
-/// What it takes besides what tests take.
-const NEEDED: [Package; 14] = [
-    package("docker.io", "dockerd", "containers of docker"),
-    package("podman", "podman", "containers of podman"),
+/// What it takes besides what tests take, and containers of docker and podman.
+const NEEDED: [Package; 10] = [
     package("containerd", "ctr", "containers of containerd"),
-    package("runc", "runc", "the OCI runtime of all three"),
-    package("busybox-static", "busybox", "what is in the containers"),
     package("containernetworking-plugins", "/usr/lib/cni/loopback", "what containerd calls besides for each pod"),
     package("python3-pip", "pip3", "fetches a client of CRI"),
     package("ufw", "ufw", "a firewall by iptables"),
@@ -64,7 +56,7 @@ pub(crate) struct Arguments {
 /// Installs the programs without starting or enabling a service, builds `fwd`, and has each of them use it, or live beside it.
 pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
     let root = setup::as_root(workspace)?;
-    packages::require(&NEEDED)?;
+    packages::require(&[CONTAINERS.as_slice(), &NEEDED].concat())?;
     run_command(workspace.cargo("build").args(["--locked", "--quiet", "--package", "forwarder", "--bin", "fwd"]))?;
     let fwd = workspace.target.join("debug/fwd");
     let scripts = workspace.root.join("xtask/src/runtimes");

@@ -10,12 +10,25 @@ const COMPILERS: [&str; 2] = ["musl-tools", "g++"];
 /// Runs as root with the packages as arguments.
 const SCRIPT: &str = include_str!("apt.sh");
 
+/// What runs containers of docker and podman.
+pub(crate) const CONTAINERS: [Package; 4] = [
+    package("docker.io", "dockerd", "containers of docker"),
+    package("podman", "podman", "containers of podman"),
+    package("runc", "runc", "what both start them with"),
+    package("busybox-static", "busybox", "what is in the containers"),
+];
+
 /// A line of packages.txt, or what one command alone needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Package {
     pub(crate) name: &'static str,
     pub(crate) command: &'static str,
     pub(crate) reason: &'static str,
+}
+
+/// One that some command alone needs.
+pub(crate) const fn package(name: &'static str, command: &'static str, reason: &'static str) -> Package {
+    Package { name, command, reason }
 }
 
 /// The packages whose command is not to be found.

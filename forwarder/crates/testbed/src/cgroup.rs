@@ -29,15 +29,26 @@ pub(super) fn create(prefix: &str) -> Result<Option<PathBuf>> {
     }
 }
 
-/// Removes it, once nobody is in it any more.
+/// Removes it with what was made below it, once nobody is in there any more.
 pub(super) fn remove(prefix: &str) -> Result<()> {
     let Some(path) = path(prefix)? else { return Ok(()) };
-    wait_until(PATIENCE, &format!("{} is left", path.display()), || match fs::remove_dir(&path) {
+    wait_until(PATIENCE, &format!("{} is left", path.display()), || match remove_tree(&path) {
         Ok(()) => Ok(Some(())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Some(())),
         Err(error) if error.kind() == io::ErrorKind::ResourceBusy => Ok(None),
         Err(error) => Err(error).doing("remove", path.display().to_string()),
     })
+}
+
+/// Removes a cgroup, the innermost first.
+fn remove_tree(cgroup: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(cgroup)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            remove_tree(&entry.path())?;
+        }
+    }
+    fs::remove_dir(cgroup)
 }
 
 /// A command in a namespace and in a cgroup: a shell moves there before it becomes what it is told to.

@@ -3,6 +3,7 @@
 //! The host, its uplink and the internet behind it are network namespaces made by [`forwarder::testbed`]; nothing of the
 //! machine's own namespace is touched. Everything goes again at the end, also after a failure and after Ctrl-C.
 
+mod containers;
 mod latency;
 mod scenes;
 mod story;

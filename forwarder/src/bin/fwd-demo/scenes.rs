@@ -17,6 +17,7 @@ use forwarder::{
 };
 
 use crate::{
+    containers,
     latency::{self, RoundTrip},
     story::Story,
 };
@@ -70,14 +71,9 @@ pub(crate) fn tell(story: &mut Story, fwd: &Path) -> Result<()> {
     processes(story, &stage)?;
     compare(story, &stage)?;
     down(story, &stage)?;
-
-    // Mounts are the whole machine's: what others mount meanwhile is not ours.
-    let ours = |line: &String| !line.contains("mounts:") || line.contains(testbed.prefix());
-    let left: Vec<String> = before.diff(&testbed.snapshot()?).into_iter().filter(ours).collect();
-    if !left.is_empty() {
-        return Err(Error::new(Kind::Failed, "find", "the host as it was before", left.join("\n")));
-    }
-    story.holds("The host is as it was: links, addresses, routes, sysctls, nftables, mounts, attached programs.")?;
+    let what = "The host is as it was: links, addresses, routes, sysctls, nftables, mounts, attached programs.";
+    story.is_as_before(&testbed, &before, what)?;
+    containers::tell(story, fwd)?;
     story.line("")?;
     let took = began.elapsed().as_secs();
     story.say(&format!("That was all, in {took} s. On a real host: sudo target/release/fwd up --ns mynet"))

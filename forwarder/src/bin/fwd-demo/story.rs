@@ -9,8 +9,8 @@ use std::{
 };
 
 use forwarder::{
-    Context as _, Error, Result,
-    testbed::{self, Output},
+    Context as _, Error, Kind, Result,
+    testbed::{self, Output, Snapshot, Testbed},
 };
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -118,6 +118,20 @@ impl Story {
     pub(crate) fn holds(&mut self, text: &str) -> Result<()> {
         let mark = self.painted("32", "✓").into_owned();
         self.line(&format!("  {mark} {text}"))
+    }
+
+    /// Checks that a host is what it was, and says so.
+    ///
+    /// # Errors
+    /// It differs.
+    pub(crate) fn is_as_before(&mut self, testbed: &Testbed, before: &Snapshot, text: &str) -> Result<()> {
+        // Mounts are the whole machine's: what others mount meanwhile is not ours.
+        let ours = |line: &String| !line.contains("mounts:") || line.contains(testbed.prefix());
+        let left: Vec<String> = before.diff(&testbed.snapshot()?).into_iter().filter(ours).collect();
+        if left.is_empty() {
+            return self.holds(text);
+        }
+        Err(Error::new(Kind::Failed, "find", "the host as it was before", left.join("\n")))
     }
 
     /// One line.
