@@ -1,5 +1,7 @@
 //! `up` and `down` killed after each operation of their plans: the next command completes or removes what is left.
 
+use std::net::Ipv4Addr;
+
 use forwarder::testbed::{self, TestbedSpec, wait_until};
 
 use crate::{
@@ -136,6 +138,35 @@ fn next_down_completes_a_killed_one() {
         let difference = before.diff(&fwd.snapshot().unwrap());
         assert!(difference.is_empty(), "killed after operation {after}: {difference:#?}");
     });
+}
+
+#[test]
+fn next_command_completes_one_that_was_killed_while_it_made_a_deleted_bridge_anew() {
+    let fwd = Fwd::new();
+    let name = fwd.name("c2");
+    let subnet = ["--subnet", "10.99.0.0/24"];
+    let delete_bridge = || ip(&fwd, "link del fwd0");
+    let prepare = || {
+        fwd.up("c1", &subnet);
+        delete_bridge();
+    };
+    after_each_operation(&fwd, prepare, &["up", "--ns", &name], |after| {
+        // Whoever names no subnet gets into the one that the network has.
+        let (other, one) = (fwd.up("c2", &[]), fwd.up("c1", &[]));
+        assert_eq!([one.gateway, other.gateway], [Ipv4Addr::new(10, 99, 0, 1); 2], "killed after operation {after}");
+        assert!(pings(&one, other.address) && pings(&one, one.gateway), "killed after operation {after}");
+        fwd.ok(&["down", "--all"]);
+    });
+    // Whom it reaches is known by the number of its bridge.
+    let (one, web) = (fwd.up("c1", &subnet), fwd.up("c3", &["--network", "web"]));
+    fwd.ok(&["network", "add", "fwd0", "--allow-network", "web"]);
+    fwd.ok(&["network", "add", "web", "--allow-network", "fwd0"]);
+    delete_bridge();
+    fwd.expect_error(&["up", "--ns", &name, "--subnet", "10.98.0.0/24"], 4, &["10.99.0.0/24"]);
+    let other = fwd.up("c2", &[]);
+    for peer in [&one, &other] {
+        assert!(pings(&web, peer.address) && pings(peer, web.address), "the networks have allowed each other");
+    }
 }
 
 #[test]

@@ -108,11 +108,12 @@ impl Dataplane {
         Ok(self.networks()?.iter().map(|(_, network)| key(&name_of(&network.name))).collect())
     }
 
-    /// Lets those networks reach each other that have allowed each other, and no others.
-    fn follow_allowed(&self) -> Result<()> {
-        let mut networks = Vec::new();
+    /// Lets those networks reach each other that have allowed each other, and no others: not one whose bridge was deleted, because its number may be
+    /// another's by now.
+    pub(crate) fn follow_allowed(&self) -> Result<()> {
+        let (devices, mut networks) = (self.devices()?, Vec::new());
         for (bridge, record) in self.networks()? {
-            if record.flags & endpoint_flags::KERNEL_DATAPATH == 0 {
+            if record.flags & endpoint_flags::KERNEL_DATAPATH == 0 && devices.contains(&bridge) {
                 networks.push((bridge, self.network_metadata(&name_of(&record.name))?));
             }
         }

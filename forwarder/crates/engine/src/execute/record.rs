@@ -1,7 +1,8 @@
 //! Between the records of the maps and the types of [`reconcile`](fwd_plan).
 
 use std::{
-    collections::BTreeMap,
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
     net::{Ipv4Addr, Ipv6Addr},
 };
 
@@ -36,18 +37,15 @@ pub(super) fn read(plane: &Dataplane, others: Vec<String>) -> Result<Records> {
 /// As [`read`].
 pub(super) fn read_for(plane: &Dataplane, others: Vec<String>, coming: Option<(&EndpointId, u64)>) -> Result<Records> {
     let hooks = plane.pinned_hooks()?;
+    let devices = plane.devices()?;
     Ok(Records {
         loaded: true,
         table: if plane.is_loaded() { Some(table(&plane.config()?)) } else { None },
-        devices: plane.devices()?,
         partly_loaded: plane.is_partly_loaded(),
         pinned: true,
         others,
-        networks: plane
-            .networks()?
-            .iter()
-            .map(|(index, record)| network(plane, *index, record))
-            .collect::<Result<_>>()?,
+        networks: networks(plane, &devices)?,
+        devices,
         endpoints: endpoints(plane, coming)?,
         uplinks: plane.uplinks()?.iter().map(|(index, record)| uplink(*index, record)).collect(),
         publications: plane.publications()?,
@@ -61,6 +59,13 @@ pub(super) fn read_for(plane: &Dataplane, others: Vec<String>, coming: Option<(&
         uplink_xdp: hooks.xdp(XdpHook::FromUplink),
         endpoint_xdp: hooks.xdp(XdpHook::FromNs),
     })
+}
+
+/// The networks, of each name the record first that goes on: that of the bridge which is there, or was made last.
+fn networks(plane: &Dataplane, devices: &BTreeSet<u32>) -> Result<Vec<NetworkRecord>> {
+    let mut found = plane.networks()?;
+    found.sort_by_key(|(index, _)| (!devices.contains(index), Reverse(*index)));
+    found.iter().map(|(index, record)| network(plane, *index, record)).collect()
 }
 
 /// The settings of the flow table.

@@ -74,7 +74,7 @@ pub(super) fn for_down(context: &HostContext, request: &DownRequest) -> Result<O
 pub(super) fn exceeds_scope(gathered: &Gathered, ops: &[Op]) -> Result<bool> {
     for op in ops.iter().filter(|op| op.action == Action::Make) {
         let exceeds = match &op.object {
-            Object::Network(_) | Object::Bridge(_) => true,
+            Object::Network(_) | Object::NetworkBridge(_) | Object::Bridge(_) => true,
             // Of all interfaces it has to be known what becomes of them.
             Object::Sysctl(record) => record.path == ALL_FORWARDING6,
             Object::Veth(object::Veth { spec, .. }) => gathered.netlink.link(&spec.host_if)?.is_some(),
@@ -168,6 +168,7 @@ fn host(context: &HostContext, meant: &Meant<'_>, pinned: Pinned) -> Result<Opti
     let names = ours.iter().filter_map(|endpoint| Name::try_from(endpoint.ns.as_deref()?).ok());
     let names: Vec<Option<Name>> = names.map(Some).chain([meant.target.and_then(TargetRef::name).cloned()]).collect();
     let undo = log.read(|key| names.iter().any(|name| Undo::may_concern(key, name.as_ref(), &cookies)))?;
+    add_noted(&mut net, &netlink, &undo)?;
     let sysctls = gather::sysctls(&net, &undo)?;
     let served = names::served(context, own);
     let host = Host { cookie: own, owner, net, fdb, out_of_scope, sysctls, served, ..Host::default() };
@@ -197,6 +198,17 @@ fn add_ways(net: &mut NetConfig, netlink: &Netlink, followed: Followed) -> Resul
         }
     }
     net.links.sort_by_key(|link| link.index);
+    Ok(())
+}
+
+/// The interfaces at which something is noted: a command that was killed may not have changed it.
+fn add_noted(net: &mut NetConfig, netlink: &Netlink, undo: &[Undo]) -> Result<()> {
+    for index in undo.iter().filter_map(Undo::interface) {
+        if net.by_index(index).is_none() {
+            net.links.extend(netlink.link_by_index(index)?);
+            net.links.sort_by_key(|link| link.index);
+        }
+    }
     Ok(())
 }
 

@@ -295,7 +295,8 @@ pub struct Records {
     pub pinned: bool,
     /// Interfaces that are still the ones that the records are about, by number: the kernel says so.
     pub devices: BTreeSet<u32>,
-    /// Networks.
+    /// Networks. One whose bridge was deleted may have two records, where a command was killed while it went on with another bridge: the one that
+    /// counts comes first.
     pub networks: Vec<NetworkRecord>,
     /// Endpoints.
     pub endpoints: Vec<EndpointRecord>,

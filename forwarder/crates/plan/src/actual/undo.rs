@@ -83,6 +83,13 @@ impl Undo {
         }
     }
 
+    /// The number of the interface that it is about, of those that are the user's.
+    #[must_use]
+    pub fn interface(&self) -> Option<u32> {
+        let Self::Sysctl(SysctlRecord { interface, .. }) = self else { return None };
+        interface.as_ref().map(|interface| interface.index)
+    }
+
     /// Whether the entry with this key may matter to a command about the namespace of this name, and about endpoints whose
     /// namespaces have these cookies. What is the host's always does.
     #[must_use]

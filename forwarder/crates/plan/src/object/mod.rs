@@ -27,7 +27,9 @@ pub use self::{
     inside::{Loopback, NsAddress, NsDefaultRoute, NsIpv6, NsLinkUp, NsNeighbour, NsOffloads, NsRoute},
     loaded::{OtherVersion, RecordMaps},
     netns::{NamedNetns, ResolvConf},
-    network::{NameServer, NetworkAllows, NetworkHook, NetworkKept, NetworkSource, NetworkSpec, NetworkUplink},
+    network::{
+        NameServer, NetworkAllows, NetworkBridge, NetworkHook, NetworkKept, NetworkSource, NetworkSpec, NetworkUplink,
+    },
     nftables::{Counted, Isolation, KernelPolicy, Masquerade, Rules6, SourceNat, kernel_counts},
     port::{Fdb, HostSide, Neighbour, Port, ProxyNeighbour},
     publish::{HostAccess, KernelPorts, Published},
@@ -143,6 +145,8 @@ objects! {
     LinkUp(LinkUp),
     /// A network's record.
     Network(NetworkSpec),
+    /// A network's record is that of this bridge: a former one was deleted.
+    NetworkBridge(NetworkBridge),
     /// A network stays when its last endpoint goes, from now on.
     NetworkKept(NetworkKept),
     /// Which networks may reach a network.

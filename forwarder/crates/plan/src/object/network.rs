@@ -1,5 +1,6 @@
 //! The record of a network, and the program at its bridge.
 
+mod bridge;
 mod name_server;
 mod source;
 
@@ -7,7 +8,7 @@ use std::{collections::BTreeSet, fmt};
 
 use ipnet::{Ipv4Net, Ipv6Net};
 
-pub use self::{name_server::NameServer, source::NetworkSource};
+pub use self::{bridge::NetworkBridge, name_server::NameServer, source::NetworkSource};
 use super::{super::shell, Acts, Handling, Managed};
 use crate::{Actual, Datapath, EndpointRecord, NetworkRecord, Sources, Treatment};
 use fwd_base::text::option;

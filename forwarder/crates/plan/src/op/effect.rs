@@ -3,6 +3,7 @@
 //! Numbers and cookies that the kernel will give are made up here; nothing of a plan names what it makes by them.
 
 mod inside;
+mod network;
 mod nftables;
 mod publish;
 
@@ -57,6 +58,7 @@ impl Actual {
             | Object::UplinkHooks(_)
             | Object::UplinkXdp(_) => self.make_uplink(object),
             Object::Network(_)
+            | Object::NetworkBridge(_)
             | Object::NetworkUplink(_)
             | Object::NetworkKept(_)
             | Object::NetworkAllows(_)
@@ -119,37 +121,6 @@ impl Actual {
             Object::UplinkHooks(it) => drop(records.uplink_hooks.insert(it.index)),
             Object::UplinkXdp(it) => drop(records.uplink_xdp.insert(it.index)),
             other => unreachable!("{other} is no part of an uplink"),
-        }
-    }
-
-    fn make_network(&mut self, object: &Object) {
-        let records = &mut self.records;
-        match object {
-            Object::Network(spec) => {
-                let index = self.host.net.link(&spec.bridge).map_or(0, |link| link.index);
-                records.devices.insert(index);
-                records.networks.push(spec.record(index));
-            }
-            Object::NetworkUplink(object::NetworkUplink { bridge, to, .. }) => {
-                let networks = records.networks.iter_mut().filter(|network| network.index == *bridge);
-                networks.for_each(|network| network.uplink = *to);
-                let endpoints = records.endpoints.iter_mut().filter(|endpoint| endpoint.network_index == *bridge);
-                endpoints.for_each(|endpoint| endpoint.uplink = *to);
-            }
-            Object::NetworkKept(object::NetworkKept { network, .. }) => {
-                records.networks.iter_mut().filter(|it| it.name == *network).for_each(|it| it.kept = true);
-            }
-            Object::NetworkAllows(object::NetworkAllows { network, to, .. }) => {
-                records.networks.iter_mut().filter(|it| it.name == *network).for_each(|it| it.allows.clone_from(to));
-            }
-            Object::NetworkSource(object::NetworkSource { network, to, .. }) => {
-                records.networks.iter_mut().filter(|it| it.name == *network).for_each(|it| it.source = *to);
-            }
-            Object::NetworkHook(object::NetworkHook { bridge, index }) => {
-                let index = index.or_else(|| self.host.net.link(bridge).map(|link| link.index));
-                records.network_hooks.extend(index);
-            }
-            other => unreachable!("{other} is no part of a network"),
         }
     }
 
@@ -301,6 +272,7 @@ impl Actual {
             Object::ResolvConf(_)
             | Object::UplinkAddress(_)
             | Object::UplinkName(_)
+            | Object::NetworkBridge(_)
             | Object::NetworkUplink(_)
             | Object::NetworkKept(_)
             | Object::NetworkAllows(_)

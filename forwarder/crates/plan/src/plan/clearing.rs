@@ -67,7 +67,7 @@ pub(super) fn remove_orphans(actual: &Actual, network: &str) -> Vec<Op> {
     ops
 }
 
-/// Removes an orphaned veth pair of the name that is needed, and the record of a network whose bridge was deleted.
+/// Removes an orphaned veth pair of the name that is needed, and what is left of the program at a bridge that was deleted.
 pub(super) fn in_the_way(actual: &Actual, network: &Network, endpoint: Option<&Endpoint>) -> Vec<Op> {
     let mut ops = Vec::new();
     let found = endpoint.and_then(|endpoint| actual.host.net.link(&endpoint.host_if));
@@ -75,10 +75,8 @@ pub(super) fn in_the_way(actual: &Actual, network: &Network, endpoint: Option<&E
         let unknown = TargetRef::Path("somewhere".into());
         ops.push(Op::remove(orphans::veth_object(veth, NS_IF, unknown)));
     }
-    let record = actual.records.networks.iter().find(|record| record.name == network.name);
-    if let Some(record) = record.filter(|record| actual.bridge_of(record).is_none()) {
-        ops.extend(orphans::network_hook(actual, record).map(Op::remove));
-        ops.push(Op::remove(orphans::network_object(record)));
-    }
+    let records = actual.records.networks.iter().filter(|record| record.name == network.name);
+    let former = records.filter(|record| actual.bridge_of(record).is_none());
+    ops.extend(former.filter_map(|record| orphans::network_hook(actual, record)).map(Op::remove));
     ops
 }

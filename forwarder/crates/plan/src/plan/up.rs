@@ -134,9 +134,7 @@ fn uplinks(actual: &Actual, network: &Network) -> Vec<Object> {
 }
 
 fn network_objects(actual: &Actual, network: &Network) -> Vec<Object> {
-    let Network { name, bridge, gateway, gateway6, mac, mtu, datapath, last, treatment, kept, allows, source, .. } =
-        network.clone();
-    let uplink_index = network.uplink_index();
+    let Network { name, bridge, gateway, mac, mtu, datapath, treatment, kept, allows, source, .. } = network.clone();
     let alias = actual.host.owner.network_alias(&name);
     let mut objects = vec![Object::Bridge(BridgeSpec { name: bridge.clone(), mac, mtu, alias })];
     objects.extend(up_again(actual, &bridge));
@@ -153,21 +151,7 @@ fn network_objects(actual: &Actual, network: &Network) -> Vec<Object> {
         let (path, ours) = (arp_ignore(&bridge), "8".into());
         objects.push(Object::Sysctl(SysctlRecord { path, original: "0".into(), ours, interface: None }));
     }
-    let spec = NetworkSpec {
-        name: name.clone(),
-        index: None,
-        bridge: bridge.clone(),
-        gateway,
-        gateway6,
-        uplink: uplink_index,
-        mtu,
-        mac,
-        last,
-        datapath,
-        treatment,
-        kept,
-    };
-    objects.push(Object::Network(spec));
+    objects.extend(network_record(actual, network));
     let stays =
         kept.then(|| Object::NetworkKept(object::NetworkKept { network: name.clone(), bridge: bridge.clone() }));
     objects.extend(stays);
@@ -195,6 +179,36 @@ fn network_objects(actual: &Actual, network: &Network) -> Vec<Object> {
     objects.extend(ipv6::of_host(actual, network));
     objects.extend(name_server::server(network));
     objects
+}
+
+/// The network's record. That of a bridge which was deleted becomes that of the new one, and is never missing meanwhile: from it alone is known
+/// which addresses the endpoints have, and how they are treated.
+fn network_record(actual: &Actual, network: &Network) -> Vec<Object> {
+    let records = actual.records.networks.iter().filter(|record| record.name == network.name);
+    let former = records.filter(|record| actual.bridge_of(record).is_none()).map(|record| {
+        let (network, from, bridge) = (record.name.clone(), record.index, network.bridge.clone());
+        Object::NetworkBridge(object::NetworkBridge { network, from, bridge })
+    });
+    let former: Vec<Object> = former.collect();
+    if !former.is_empty() {
+        return former;
+    }
+    let Network { name, bridge, gateway, gateway6, mac, mtu, datapath, last, treatment, kept, .. } = network.clone();
+    let uplink = network.uplink_index();
+    vec![Object::Network(NetworkSpec {
+        name,
+        index: None,
+        bridge,
+        gateway,
+        gateway6,
+        uplink,
+        mtu,
+        mac,
+        last,
+        datapath,
+        treatment,
+        kept,
+    })]
 }
 
 /// An interface that exists but was set down.

@@ -82,6 +82,7 @@ impl World {
                 assert!(self.records.endpoint_xdp.insert(index));
             }
             Object::Network(spec) => self.record_network(&spec),
+            Object::NetworkBridge(it) => self.rebridge(&it),
             Object::NetworkHook(it) => self.hook_network(&it.bridge),
             Object::Endpoint(spec) => self.record_endpoint(spec),
             Object::EndpointBridge(bridge) => self.rehome(&bridge),

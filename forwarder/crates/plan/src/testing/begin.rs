@@ -1,7 +1,7 @@
 //! Commands that are killed within an operation of several system calls: the first of them have been made, the last has not.
 
 use super::World;
-use crate::{Action, Object, Op, Records, object};
+use crate::{Action, NetworkRecord, Object, Op, Records, object};
 
 impl World {
     /// Begins an operation. False if it is one system call, or what its first ones leave cannot be told from nothing.
@@ -19,6 +19,17 @@ impl World {
             Object::Uplink(object::Uplink { index, .. }) => self.note(*index),
             Object::UplinkHooks(object::UplinkHooks { index, .. }) => drop(self.half_hooked.insert(*index)),
             Object::Network(spec) => self.note(self.index(&spec.bridge)),
+            // Its record is there twice, that of the bridge which is there first.
+            Object::NetworkBridge(it) => {
+                let to = self.index(&it.bridge);
+                self.note(to);
+                let networks = &mut self.records.networks;
+                let former = networks.iter().find(|network| network.index == it.from).expect("it is recorded");
+                let moved = NetworkRecord { index: to, ..former.clone() };
+                if networks.iter().all(|network| network.index != to) {
+                    networks.insert(0, moved);
+                }
+            }
             Object::Endpoint(spec) => {
                 let (bridge, host_veth) = (self.index(&spec.bridge), self.index(&spec.host_if));
                 let network = self.records.networks.iter_mut().find(|network| network.index == bridge);

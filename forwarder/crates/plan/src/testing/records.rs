@@ -13,6 +13,13 @@ impl World {
         self.records.networks.push(spec.record(index));
     }
 
+    pub(super) fn rebridge(&mut self, moved: &object::NetworkBridge) {
+        let to = self.index(&moved.bridge);
+        self.note(to);
+        assert!(self.records.networks.iter().any(|network| network.index == moved.from), "it is recorded");
+        moved.apply(&mut self.records, to);
+    }
+
     pub(super) fn record_endpoint(&mut self, spec: EndpointSpec) {
         let target = self.resolve(&spec.target).expect("the namespace exists");
         let netns = self.namespaces.get(&target).map(|ns| (ns.cookie, ns.inode)).expect("the namespace exists");

@@ -46,8 +46,9 @@ impl World {
         let followed = Followed::by(&records.networks);
         let routes: Vec<_> = host.routes.iter().filter(|route| followed.leads(route)).cloned().collect();
         known.extend(routes.iter().map(|route| route.ifindex));
-        let links = host.links.iter().filter(|link| known.contains(&link.index)).cloned().collect::<Vec<_>>();
         let addresses = host.addresses.iter().filter(|(index, _)| known.contains(index)).copied().collect();
+        known.extend(whole.undo.iter().filter_map(Undo::interface));
+        let links = host.links.iter().filter(|link| known.contains(&link.index)).cloned().collect::<Vec<_>>();
         let neighbours = host
             .neighbours
             .iter()
@@ -82,7 +83,7 @@ impl World {
         }
         let Ok(plan) = plan_up(request, &scoped) else { return };
         let exceeds_scope = |op: &Op| match &op.object {
-            Object::Network(_) | Object::Bridge(_) => true,
+            Object::Network(_) | Object::NetworkBridge(_) | Object::Bridge(_) => true,
             Object::Sysctl(record) => record.path == ALL_FORWARDING6,
             Object::Veth(object::Veth { spec, .. }) => whole.host.net.link(&spec.host_if).is_some(),
             _ => false,

@@ -2,7 +2,7 @@
 
 use super::super::{
     Action, Datapath, Object, ResolvConf, UpRequest,
-    testing::{World, down, named},
+    testing::{World, down, name, named},
 };
 use fwd_dataplane::Backend;
 
@@ -123,5 +123,34 @@ fn interrupted_change_of_the_way_to_attach_is_completed() {
         assert_eq!(world.up(&plain).ops.len(), 1);
         let found = (world.records.endpoint_hooks.contains(&index), world.records.endpoint_filters.contains(&index));
         assert_eq!(found, (meant == Backend::Tcx, meant == Backend::Clsact));
+    }
+}
+
+#[test]
+fn network_whose_bridge_was_deleted_keeps_its_addresses_wherever_the_next_up_ends() {
+    let mut up = World::new();
+    let before = up.snapshot();
+    let request = UpRequest { network: Some(name("web")), ..UpRequest::new(named("a")) };
+    up.up(&request.clone().with_options(|it| it.datapath = Some(Datapath::Tc)));
+    let (gateway, treatment) = (up.records.networks[0].gateway, up.records.networks[0].treatment);
+    up.delete_link("web");
+    let steps = up.plan_up(&request).expect("possible").ops;
+    for (step, begun) in (0..=steps.len()).flat_map(|step| [(step, false), (step, true)]) {
+        let mut world = up.clone();
+        if begun {
+            world.run_into(&steps, step);
+        } else {
+            world.run(&steps, step);
+        }
+        // Who comes then joins the same network, and whoever was there is in it.
+        world.up(&UpRequest { network: Some(name("web")), ..UpRequest::new(named("b")) });
+        for ns in ["a", "b"] {
+            let again = UpRequest { network: Some(name("web")), ..UpRequest::new(named(ns)) };
+            assert_eq!(world.plan_up(&again).expect("it is up").ops, [], "after {step}, {begun}, {ns}");
+        }
+        let [network] = &world.records.networks[..] else { panic!("after {step}, {begun}: one record") };
+        assert_eq!((network.gateway, network.treatment), (gateway, treatment), "after {step}, {begun}");
+        world.down(None);
+        assert_eq!(world.snapshot(), before, "after {step}, {begun}");
     }
 }

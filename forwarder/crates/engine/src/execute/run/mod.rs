@@ -98,6 +98,7 @@ fn of(object: &Object) -> &dyn Execute {
         Object::GatewayAddress(it) => it,
         Object::LinkUp(it) => it,
         Object::Network(it) => it,
+        Object::NetworkBridge(it) => it,
         Object::NetworkKept(it) => it,
         Object::NetworkAllows(it) => it,
         Object::NetworkSource(it) => it,

@@ -9,7 +9,7 @@ use fwd_base::Result;
 use fwd_dataplane::NetworkMetadata;
 use fwd_plan::{
     NetworkSpec, Sources,
-    object::{NetworkAllows, NetworkHook, NetworkKept, NetworkSource, NetworkUplink},
+    object::{NetworkAllows, NetworkBridge, NetworkHook, NetworkKept, NetworkSource, NetworkUplink},
 };
 
 impl Execute for NetworkSpec {
@@ -19,6 +19,20 @@ impl Execute for NetworkSpec {
 
     fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
         runner.plane()?.remove_network(runner.index(self.index, &self.bridge)?)
+    }
+}
+
+impl Execute for NetworkBridge {
+    fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
+        let (plane, to) = (runner.plane()?, runner.number(&self.bridge)?);
+        plane.note_device(to)?;
+        plane.move_network(self.from, to)
+    }
+
+    /// Where several records went on as one, that of the first that is asked for has everything.
+    fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
+        let (plane, bridge) = (runner.plane()?, runner.number(&self.bridge)?);
+        if plane.network(bridge)?.is_some() { plane.move_network(bridge, self.from) } else { Ok(()) }
     }
 }
 
