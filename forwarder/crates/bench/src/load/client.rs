@@ -25,6 +25,30 @@ const BITS: f64 = 8.0;
 /// How often it looks whether the load still runs.
 const INTERVAL: Duration = Duration::from_millis(50);
 
+/// In so long a time each end had a CPU, however busy the machine is.
+const LONG_ENOUGH: Duration = Duration::from_secs(2);
+
+/// What came of a load.
+pub(super) enum Outcome {
+    /// Figures.
+    Measured(Sample),
+    /// Not one exchange within the measured time; and what to say of it.
+    Nothing(Error),
+}
+
+/// Runs `work` by `once`, and where nothing was exchanged again for longer, up to [`LONG_ENOUGH`]: on a busy machine the ends of a
+/// short load may have had no CPU.
+pub(super) fn patiently(work: &Work, mut once: impl FnMut(&Work) -> Result<Outcome>) -> Result<Sample> {
+    let mut work = *work;
+    loop {
+        match once(&work)? {
+            Outcome::Measured(sample) => return Ok(sample),
+            Outcome::Nothing(error) if work.duration >= LONG_ENOUGH => return Err(error),
+            Outcome::Nothing(_) => work.duration = LONG_ENOUGH.min(work.duration.saturating_mul(4)),
+        }
+    }
+}
+
 /// Runs the client in `ns` against a server.
 pub(super) fn run(
     ns: &Netns,
@@ -33,9 +57,9 @@ pub(super) fn run(
     ready: Ready,
     cpus: LoadCpus,
     server: &mut dyn Server,
-) -> Result<Sample> {
+) -> Result<Outcome> {
     if request.metric == Metric::UdpThroughput {
-        return search::run(ns, request, work, ready, cpus, server);
+        return search::run(ns, request, work, ready, cpus, server).map(Outcome::Measured);
     }
     let (workers, window) = ns.run(|| start(request, work, ready, cpus))?;
     let (begin, end) = cpus.beside(|| {
@@ -53,7 +77,13 @@ pub(super) fn run(
         // Both ends did something else besides.
         (sample.per_second, sample.cpu_ns) = (timed.unwrap_or(0.0), None);
     }
-    if sample.per_second > 0.0 { Ok(sample) } else { Err(nothing(request.metric, ready.address, &here)) }
+    // A round trip that had begun before counts, but was not timed.
+    let is_timed = sample.latency.as_ref().is_none_or(|times| !times.is_empty());
+    Ok(if sample.per_second > 0.0 && is_timed {
+        Outcome::Measured(sample)
+    } else {
+        Outcome::Nothing(nothing(request.metric, ready.address, &here))
+    })
 }
 
 /// Whether the client times what it is about by itself.

@@ -24,6 +24,7 @@ use hdrhistogram::Histogram;
 
 pub(crate) use self::tool::await_listening;
 use self::{
+    client::Outcome,
     guest::Guest,
     job::Job,
     load_request::{LoadRequest, Ready},
@@ -119,22 +120,27 @@ impl Sample {
     }
 }
 
-/// Runs `work` between the two namespaces of `peers`, and takes as long as its warm-up and its duration.
+/// Runs `work` between the two namespaces of `peers`, and takes as long as its warm-up and its duration; longer where nothing was
+/// exchanged in so short a time.
 ///
 /// # Errors
 /// [`Kind::Usage`](fwd_base::Kind::Usage) if `work` makes no sense; who did not answer whom, if the path loses what should not be
 /// lost. It never waits for longer than some seconds.
 pub fn run(peers: &Peers<'_>, work: &Work) -> Result<Sample> {
-    let request = LoadRequest::new(work)?;
     let _turn = Turn::take();
+    client::patiently(work, |work| once(peers, work))
+}
+
+fn once(peers: &Peers<'_>, work: &Work) -> Result<Outcome> {
+    let request = LoadRequest::new(work)?;
     let cpus = LoadCpus::here()?;
     let guest = Guest::in_sandbox()?;
     let job = peers.server.run(|| Job::start(&request, peers.listen, guest, cpus))?;
     let ready = Ready { address: peers.target_at(job.address().port()), key: job.key() };
     let mut server = Here(job);
-    let sample = client::run(peers.client, &request, work, ready, cpus, &mut server)?;
+    let outcome = client::run(peers.client, &request, work, ready, cpus, &mut server)?;
     server.0.stop()?;
-    Ok(sample)
+    Ok(outcome)
 }
 
 /// The other side of a load, as the client sees it.

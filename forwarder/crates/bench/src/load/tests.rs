@@ -1,7 +1,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::*;
-use fwd_base::Kind;
+use fwd_base::{Error, Kind};
 use fwd_testbed::{Namespace, unique_prefix};
 
 pub(super) const WORK: Work = Work {
@@ -51,6 +51,30 @@ fn large_messages_come_back_whole() {
         let sample = on_loopback(&Work { metric, size: 65_507, ..WORK }).expect("loopback loses nothing");
         assert!(sample.per_second > 10.0, "{}", sample.per_second);
     }
+}
+
+#[test]
+fn a_load_whose_ends_had_no_cpu_is_run_for_longer() {
+    let measured = on_loopback(&WORK).expect("loopback loses nothing");
+    let mut took = Vec::new();
+    let sample = client::patiently(&WORK, |work| {
+        took.push(work.duration);
+        let nothing = Outcome::Nothing(Error::new(Kind::Failed, "measure", "a path", "nothing was exchanged"));
+        Ok(if took.len() < 3 { nothing } else { Outcome::Measured(measured.clone()) })
+    });
+    assert_eq!(sample.expect("the third time").per_second, measured.per_second);
+    assert_eq!(took, [200, 800, 2_000].map(Duration::from_millis));
+}
+
+#[test]
+fn a_path_that_takes_everything_ends_a_load_all_the_same() {
+    let mut times = 0;
+    let nothing = || Outcome::Nothing(Error::new(Kind::Failed, "measure", "a path", "nothing was exchanged"));
+    let error = client::patiently(&WORK, |_| {
+        times += 1;
+        Ok(nothing())
+    });
+    assert_eq!((error.expect_err("nothing came").why.as_str(), times), ("nothing was exchanged", 3));
 }
 
 #[test]

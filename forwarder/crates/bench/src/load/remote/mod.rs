@@ -16,7 +16,8 @@ pub use self::{
     serve::{Limits, Listener, PORT, listening_address},
 };
 use super::{
-    Sample, Server, Turn, Work, client,
+    Sample, Server, Turn, Work,
+    client::{self, Outcome},
     load_request::{LoadRequest, Ready},
     socket::{self, PATIENCE},
     workers::{Count, LoadCpus},
@@ -63,21 +64,26 @@ impl<'a> Remote<'a> {
     /// # Errors
     /// As [`load::run`](super::run); the server refuses, or is gone.
     pub fn run(&mut self, work: &Work) -> Result<Sample> {
-        let request = LoadRequest::new(work)?;
         // As long as it takes: the server must not think that nobody is here any more.
         let _turn = Turn::wait(STILL_HERE, || match self.request(&Request::Wait)? {
             Reply::Waiting => Ok(()),
             _ => Err(no_server(self.address)),
         })?;
+        client::patiently(work, |work| self.once(work))
+    }
+
+    fn once(&mut self, work: &Work) -> Result<Outcome> {
+        let request = LoadRequest::new(work)?;
         let Reply::Ready { port, key } = self.request(&Request::Start(request))? else {
             return Err(no_server(self.address));
         };
         let (ns, address) = (self.ns, SocketAddr::from((*self.address.ip(), port)));
         let mut started = Started { since: Instant::now(), remote: self };
-        let sample = client::run(ns, &request, work, Ready { address, key }, LoadCpus::of_one_end()?, &mut started);
-        let sample = sample.map_err(|error| self.why(error, port))?;
-        match self.request(&Request::Stop)? {
-            Reply::Stopped => Ok(sample),
+        let outcome = client::run(ns, &request, work, Ready { address, key }, LoadCpus::of_one_end()?, &mut started);
+        let outcome = outcome.map_err(|error| self.why(error, port))?;
+        match (self.request(&Request::Stop)?, outcome) {
+            (Reply::Stopped, Outcome::Nothing(error)) => Ok(Outcome::Nothing(self.with_remedy(error, port))),
+            (Reply::Stopped, measured) => Ok(measured),
             _ => Err(no_server(self.address)),
         }
     }
@@ -97,8 +103,12 @@ impl<'a> Remote<'a> {
             Ok(Some(Reply::Refused(refusal))) => refused(self.address, &refusal),
             // It was told already, with its remedy.
             _ if seen.remedy.is_some() => seen,
-            _ => seen.remedy(format!("let port {port} of {} through, TCP and UDP", self.address.ip())),
+            _ => self.with_remedy(seen, port),
         }
+    }
+
+    fn with_remedy(&self, error: Error, port: u16) -> Error {
+        error.remedy(format!("let port {port} of {} through, TCP and UDP", self.address.ip()))
     }
 }
 
