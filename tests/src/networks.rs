@@ -7,6 +7,7 @@ use crate::{
     commands::{assert_as_before, assert_reaches_outside, exists, snapshot},
     fwd::{Fwd, inside, open, pings, pings6, text},
     peers::{ANY, any, at, connect, echo_tcp, echoed, listen},
+    policy::ends,
 };
 
 /// What `fwd network ls` says of a network.
@@ -104,18 +105,28 @@ fn network_that_cannot_be_is_refused_before_anything_is_changed() {
     assert_as_before(&fwd, &before);
 }
 
-/// Two networks that are isolated until each has allowed the other (CNI plugins #474: they must be).
 #[test]
 fn networks_reach_each_other_while_each_allows_the_other() {
+    assert_reach_while_allowed("tc");
+}
+
+#[test]
+fn networks_that_the_kernel_forwards_reach_each_other_likewise() {
+    assert_reach_while_allowed("kernel");
+}
+
+/// Two networks that are isolated until each has allowed the other (CNI plugins #474: they must be).
+fn assert_reach_while_allowed(datapath: &str) {
+    let by_programs = datapath != "kernel";
     let fwd = Fwd::with(&TestbedSpec { ipv6: true, ..TestbedSpec::default() });
     let before = snapshot(&fwd);
-    fwd.ok(&["network", "add", "web", "--no-icc", "--subnet", "10.8.0.0/24"]);
-    fwd.ok(&["network", "add", "db", "--internal"]);
+    fwd.ok(&["network", "add", "web", "--no-icc", "--subnet", "10.8.0.0/24", "--datapath", datapath]);
+    fwd.ok(&["network", "add", "db", "--internal", "--datapath", datapath]);
     let [one, two] = ["c1", "c2"].map(|role| fwd.up(role, &["--network", "web"]));
     // An internal network leads nowhere by itself; nor is a namespace's own route a way out.
     let db = fwd.up("c3", &["--network", "db", "--route", "10.8.0.0/24"]);
     inside(&db, &["ip", "route", "add", "default", "via", &db.gateway.to_string()]);
-    let third = fwd.up("c4", &[]);
+    let third = fwd.up("c4", &["--datapath", datapath]);
     let isolated = |why: &str| assert!(!pings(&one, db.address) && !pings(&db, one.address), "{why}");
     isolated("nobody has allowed anything");
     let said = fwd.call(&["network", "add", "web", "--allow-network", "db"]);
@@ -137,7 +148,9 @@ fn networks_reach_each_other_while_each_allows_the_other() {
     assert_eq!(clients.join().expect("the server")[0].ip(), std::net::IpAddr::from(one.address));
     let large = ["ping", "-n", "-q", "-c1", "-W2", "-s", "4000", &db.address.to_string()];
     inside(&one, &large);
-    assert_eq!(fwd.list(&["flows"]).len(), 0, "nor are there flows");
+    if by_programs {
+        assert_eq!(fwd.list(&["flows"]).len(), 0, "nor are there flows");
+    }
     // No more than that: neither a third network, nor what each forbids by itself, nor a way out.
     assert!(!pings(&third, db.address) && !pings(&one, two.address) && !pings(&db, fwd.uplink(0).outside[0]));
     let from = third.address.to_string();
@@ -151,16 +164,20 @@ fn networks_reach_each_other_while_each_allows_the_other() {
     fwd.up("c5", &["--network", "db"]);
     fwd.down("c5");
     assert!(pings(&one, db.address));
+    let _server = echo_tcp(listen(&db, any(5433)), 1);
+    let stream = connect(&one, ANY, at(db.address, 5433)).expect("it connects");
+    echoed(&stream, &[7; 2000]);
     let forbidden = fwd.json(&["network", "forbid", "db", "web"]);
     assert_eq!((&forbidden["changed"], &forbidden["allows"]), (&json!(true), &json!([])));
     isolated("one allows it no more");
-    assert!(fwd.counted("from_ns", "dropped", Some("OtherNetwork")) >= 1);
+    ends(&stream);
+    assert!(!by_programs || fwd.counted("from_ns", "dropped", Some("OtherNetwork")) >= 1);
     fwd.expect_error(&["network", "forbid", "gone", "web"], 3, &["network gone"]);
     // A network that is made anew under the same name has allowed nothing.
     fwd.ok(&["network", "add", "db", "--allow-network", "web"]);
     assert!(pings(&one, db.address));
     fwd.ok(&["network", "rm", "db", "--force"]);
-    fwd.ok(&["network", "add", "db"]);
+    fwd.ok(&["network", "add", "db", "--datapath", datapath]);
     let again = fwd.up("c3", &["--network", "db"]);
     assert!(!pings(&one, again.address));
     fwd.ok(&["down", "--all"]);
@@ -169,20 +186,36 @@ fn networks_reach_each_other_while_each_allows_the_other() {
 
 #[test]
 fn networks_reach_each_other_by_ipv6_too() {
+    ["tc", "kernel"].into_iter().for_each(assert_reach_by_ipv6);
+}
+
+fn assert_reach_by_ipv6(datapath: &str) {
     let fwd = Fwd::with(&TestbedSpec { ipv6: true, ..TestbedSpec::default() });
     let before = snapshot(&fwd);
-    fwd.ok(&["network", "add", "web", "--allow-network", "db"]);
-    let [one, db] = [("c1", "web"), ("c2", "db")].map(|(role, network)| fwd.up(role, &["--network", network]));
+    fwd.ok(&["network", "add", "web", "--allow-network", "db", "--datapath", datapath]);
+    let up = |(role, network)| fwd.up(role, &["--network", network, "--datapath", datapath]);
+    let [one, db] = [("c1", "web"), ("c2", "db")].map(up);
     let v6 = |shown: &Value| {
         let address = text(&shown["addresses"][1]);
         address.split('/').next().and_then(|it| it.parse().ok()).unwrap_or_else(|| panic!("no IPv6: {address}"))
     };
     let reached = || [pings6(&open(&one.name), v6(&db.shown)), pings6(&open(&db.name), v6(&one.shown))];
     assert_eq!(reached(), [false, false], "one has allowed it");
-    assert!(fwd.counted("from_ns", "dropped", Some("OtherNetwork")) >= 1);
+    if datapath == "tc" {
+        assert!(fwd.counted("from_ns", "dropped", Some("OtherNetwork")) >= 1);
+    }
     fwd.ok(&["network", "add", "db", "--allow-network", "web"]);
     assert_eq!(reached(), [true, true]);
-    assert_eq!(fwd.list(&["flows"]).len(), 0, "nothing is translated");
+    if datapath == "tc" {
+        assert_eq!(fwd.list(&["flows"]).len(), 0, "nothing is translated");
+    } else {
+        // What somebody has taken away is made anew.
+        for family in ["ip", "ip6"] {
+            fwd.on_host(&["nft", "flush", "chain", family, "fwd_nat", "forward"]);
+        }
+        fwd.ok(&["network", "add", "web"]);
+        assert_eq!(reached(), [true, true]);
+    }
     fwd.ok(&["network", "forbid", "web", "db"]);
     assert_eq!(reached(), [false, false], "one allows it no more");
     // What is allowed goes with the network and its document, and nothing is left.

@@ -1,5 +1,8 @@
 //! Source NAT by nftables, made over netlink and read by `nft`.
 
+mod pair;
+mod rate;
+
 use std::time::Duration;
 
 use forwarder::{

@@ -28,6 +28,17 @@ struct Difference {
 
 const DIFFERENCES: &[Difference] = &[
     Difference {
+        conversation: "published apart from neighbours",
+        tc: &[
+            "the bridge does not: neighbour true, itself true, straight false",
+            "the bridge calls netfilter: neighbour true, itself true, straight false",
+        ],
+        kernel: &[
+            "the bridge does not: neighbour true, itself true, straight false",
+            "the bridge calls netfilter: neighbour false, itself false, straight false",
+        ],
+    },
+    Difference {
         conversation: "another source of the network",
         tc: &["with a proper one: udp uplink > outside, ttl 63"],
         kernel: &["with a proper one: udp uplink > outside, ttl 63", "alone: udp uplink > outside, ttl 63"],

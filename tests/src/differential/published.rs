@@ -5,7 +5,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use forwarder::netns::Netns;
 
 use super::{Conversation, scenario::Scenario};
-use crate::peers::{ANY, any, asked, at, connect, echo_tcp, echo_udp, echoed, listen, udp};
+use crate::{
+    fwd::pings,
+    peers::{ANY, any, asked, at, connect, echo_tcp, echo_udp, echoed, listen, udp},
+    policy,
+};
 
 pub(super) const CONVERSATIONS: &[Conversation] = &[
     ("published tcp", tcp),
@@ -14,6 +18,7 @@ pub(super) const CONVERSATIONS: &[Conversation] = &[
     ("published at one address", one_address),
     ("published to some", restricted),
     ("published and withdrawn", withdrawn),
+    ("published apart from neighbours", apart),
 ];
 
 fn publish(scenario: &Scenario, options: &[&str]) {
@@ -130,4 +135,23 @@ fn withdrawn(scenario: &Scenario) -> Vec<String> {
         connects(scenario, (scenario.internet(), scenario.outside), (own, 5050)),
         connects(scenario, (&scenario.two, ANY.ip().to_owned()), (own, 5050)),
     ]
+}
+
+/// A port of a network whose namespaces do not reach each other leads them to it all the same, by the host's address alone.
+fn apart(scenario: &Scenario) -> Vec<String> {
+    let up = |role, options: &[&str]| {
+        let network = ["--network", "apart", "--no-icc", "--datapath", scenario.datapath];
+        scenario.fwd.up(role, &[&network[..], options].concat())
+    };
+    let (server, client) = (up("c3", &["-p", "8181:81"]), up("c4", &[]));
+    let _listener = listen(&server, any(81));
+    let own = scenario.fwd.uplink(0).address;
+    let reached = |filtered: u8| {
+        scenario.fwd.on_host(&["sysctl", "-qw", &format!("net.bridge.bridge-nf-call-iptables={filtered}")]);
+        let [neighbour, itself] = [&client, &server].map(|pod| policy::connects(pod, at(own, 8181)));
+        let straight = pings(&client, server.address) || policy::connects(&client, at(server.address, 81));
+        let bridge = if filtered == 1 { "calls netfilter" } else { "does not" };
+        format!("the bridge {bridge}: neighbour {neighbour}, itself {itself}, straight {straight}")
+    };
+    vec![reached(0), reached(1)]
 }

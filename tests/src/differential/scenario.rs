@@ -22,6 +22,7 @@ const ROUTER: Ipv4Addr = Ipv4Addr::new(198, 18, 9, 1);
 
 pub(super) struct Scenario {
     pub(super) fwd: Fwd,
+    pub(super) datapath: &'static str,
     pub(super) one: Pod,
     pub(super) two: Pod,
     pub(super) far_ns: Namespace,
@@ -30,7 +31,7 @@ pub(super) struct Scenario {
 }
 
 impl Scenario {
-    pub(super) fn new(datapath: &str) -> Self {
+    pub(super) fn new(datapath: &'static str) -> Self {
         let fwd = if datapath == "xdp" { Fwd::with_xdp(&TestbedSpec::default()) } else { Fwd::new() };
         let (one, two) = (fwd.up("c1", &["--datapath", datapath]), fwd.up("c2", &[]));
         let far_ns = Namespace::create(&fwd.name("far")).expect("a namespace");
@@ -53,7 +54,7 @@ impl Scenario {
         outer.add_default_route(eth, ROUTER).expect("a route");
         inside(fwd.internet(0), &["sysctl", "-qw", "net.ipv4.ip_forward=1"]);
         let outside = fwd.uplink(0).outside[0];
-        let scenario = Self { fwd, one, two, far_ns, far: FAR, outside };
+        let scenario = Self { fwd, datapath, one, two, far_ns, far: FAR, outside };
         // Every neighbour is known from now on: no packet waits or is lost for it.
         for (ns, to) in [
             (&scenario.one, scenario.outside),

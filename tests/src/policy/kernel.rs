@@ -59,3 +59,34 @@ fn who_has_rules_sends_from_its_own_addresses_alone_and_nothing_with_a_tag() {
     fwd.ok(&["down", "--ns", &pod.name]);
     assert!(!fwd.on_host(&["nft", "list", "tables"]).contains("bridge"), "the guard goes with it");
 }
+
+/// The rule behind the queue inside follows the limit, and is mended; that of the guard beside it stays what it is.
+#[test]
+fn limits_of_nftables_follow_what_is_asked_for_and_go_with_their_endpoint() {
+    let fwd = Fwd::new();
+    let before = snapshot(&fwd);
+    let rules = || {
+        let tables = fwd.on_host(&["nft", "list", "tables"]);
+        if tables.contains("bridge") {
+            fwd.on_host(&["nft", "-s", "list", "table", "bridge", "fwd_nat"])
+        } else {
+            tables
+        }
+    };
+    let pod = fwd.up("c1", &["--datapath", "kernel", "--rate-out", "40M", "--deny-out", "192.0.2.77"]);
+    let limit = |bytes: &str| format!("iif \"{}\" limit rate over {bytes} bytes/second counter drop", pod.host_if);
+    assert!(rules().contains(&limit("5000000")), "{}", rules());
+    assert_eq!(fwd.up("c1", &["--rate-out", "10M"]).shown["changed"], true);
+    assert!(rules().contains(&limit("1250000")) && rules().matches("limit").count() == 1, "{}", rules());
+    fwd.on_host(&["nft", "flush", "chain", "bridge", "fwd_nat", "rate"]);
+    assert_eq!(fwd.up("c1", &[]).shown["changed"], true);
+    assert!(rules().contains(&limit("1250000")));
+    assert_eq!(fwd.up("c1", &["--rate-out", "10M"]).shown["changed"], false);
+    assert_eq!(fwd.up("c1", &["--deny-out", "none"]).shown["changed"], true);
+    assert!(rules().contains(&limit("1250000")) && !rules().contains("saddr"), "{}", rules());
+    assert_eq!(fwd.up("c1", &["--rate-out", "none"]).shown["changed"], true);
+    assert!(!rules().contains("bridge"), "{}", rules());
+    fwd.up("c1", &["--rate-out", "10M"]);
+    fwd.ok(&["down", "--all"]);
+    assert_as_before(&fwd, &before);
+}

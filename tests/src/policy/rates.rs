@@ -44,17 +44,15 @@ fn assert_rate(measured: f64, rate: f64, what: &str) {
 
 #[test]
 fn tcp_and_udp_keep_to_the_limit_both_ways() {
-    for (datapath, options) in [("tc", &["--rate-out", "40M"][..]), ("xdp", &["--rate-out", "40M"]), ("kernel", &[])] {
+    for datapath in ["tc", "xdp", "kernel"] {
         let fwd = Fwd::new();
         let before = snapshot(&fwd);
-        let pod = fwd.up("c1", &[&["--datapath", datapath, "--rate-in", "20M"], options].concat());
+        let pod = fwd.up("c1", &["--datapath", datapath, "--rate-in", "20M", "--rate-out", "40M"]);
         let outside = fwd.uplink(0).outside[0].to_string();
         let load = |load, way| measured(&pod, fwd.internet(0), &outside, load, way);
         for (name, protocol) in [("TCP", TCP), ("UDP", UDP)] {
             assert_rate(load(protocol, IN), 20e6, &format!("{name} in, {datapath}"));
-            if !options.is_empty() {
-                assert_rate(load(protocol, OUT), 40e6, &format!("{name} out, {datapath}"));
-            }
+            assert_rate(load(protocol, OUT), 40e6, &format!("{name} out, {datapath}"));
         }
         assert_eq!(fwd.counted("from_ns", "dropped", Some("RateExceeded")), 0, "{datapath}: all of it has waited");
         assert_eq!(
@@ -86,12 +84,14 @@ fn what_finds_the_queue_full_is_counted() {
 /// The queue inside is root's there.
 #[test]
 fn who_removes_the_queue_inside_keeps_to_the_limit_all_the_same() {
-    for datapath in ["tc", "xdp"] {
+    // nftables lets a second's worth pass at once.
+    let used_up = (UDP.0, &[UDP.1, &["-O", "1"]].concat()[..]);
+    for datapath in ["tc", "xdp", "kernel"] {
         let fwd = Fwd::new();
         let pod = fwd.up("c1", &["--datapath", datapath, "--rate-out", "40M"]);
         inside(&pod, &["tc", "qdisc", "del", "dev", "eth0", "root"]);
         let outside = fwd.uplink(0).outside[0].to_string();
-        assert_rate(measured(&pod, fwd.internet(0), &outside, UDP, OUT), 40e6, datapath);
+        assert_rate(measured(&pod, fwd.internet(0), &outside, used_up, OUT), 40e6, datapath);
         assert!(fwd.counted("from_ns", "dropped", Some("RateExceeded")) > 1_000, "{datapath}");
     }
 }
@@ -146,6 +146,6 @@ fn limits_that_cannot_be_are_refused_before_anything_is_changed() {
     refused(&["--rate-in", "1"], 2, &["--rate-in 1", "8000"]);
     refused(&["--burst", "64k"], 2, &["--burst 64000", "--rate-out"]);
     refused(&["--rate-out", "8M", "--burst", "1k"], 2, &["--burst 1000", "1500"]);
-    refused(&["--rate-out", "8M", "--datapath", "kernel"], 5, &["--rate-out 8M", "--datapath tc"]);
+    refused(&["--rate-out", "101G", "--datapath", "kernel"], 5, &["--rate-out 101G", "--datapath tc"]);
     assert_as_before(&fwd, &before);
 }

@@ -1,6 +1,6 @@
 //! Counters as users see them: per interface, hook, verdict and reason.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use aya::{
     maps::{Array, MapData, PerCpuArray, PerCpuValues},
@@ -13,7 +13,10 @@ use forwarder_common::{
 
 use crate::{Dataplane, Described, object::maps, read::field::name_of};
 use fwd_base::{Context as _, Error, Kind, Result};
-use fwd_kernel::netlink::Netlink;
+use fwd_kernel::netlink::{
+    Netlink,
+    nft::{self, RateRule},
+};
 
 /// One counter.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,9 +125,13 @@ impl Dataplane {
         let limited = |(_, it): &(u32, Described)| it.record.flags & endpoint_flags::LIMITED != 0;
         let queues =
             if endpoints.iter().any(limited) { Netlink::here()?.dropped_by_shapers()? } else { BTreeMap::new() };
+        // Where no program counts, nftables does.
+        let by_kernel = |it: &(u32, Described)| limited(it) && it.1.record.flags & endpoint_flags::KERNEL_DATAPATH != 0;
+        let rates = if endpoints.iter().any(by_kernel) { nft::rate_rules()? } else { Vec::new() };
         for (index, endpoint) in endpoints {
+            let mut block = sum(&counters, endpoint.record.counters)?;
+            dropped_by(&rates, &endpoint.record, &mut block);
             let ifname = endpoint.metadata.host_if;
-            let block = sum(&counters, endpoint.record.counters)?;
             push(&mut stats, &ifname, from_ns, &block);
             stats.push(stat(&ifname, to_ns, VERDICTS[0], None, counter(&block, Verdict::Delivered)));
             // What waits to be delivered waits in a queue of the kernel's, which counts no bytes.
@@ -147,6 +154,17 @@ fn sum(counters: &Blocks, block: u32) -> Result<CounterBlock> {
         }
     }
     Ok(total)
+}
+
+/// Adds what rules of nftables have dropped of what an endpoint sent, which is none where programs forward.
+fn dropped_by(rates: &[RateRule], endpoint: &Endpoint, block: &mut CounterBlock) {
+    let addresses = [IpAddr::from(endpoint.v4), IpAddr::from(endpoint.v6)];
+    let own = rates.iter().filter(|rule| rule.address().is_some_and(|address| addresses.contains(&address)));
+    let code = Verdict::Dropped(DropReason::RateExceeded).code().raw() as usize;
+    for (counter, rule) in block.by_code.get_mut(code).into_iter().zip(own) {
+        counter.packets += rule.dropped.0;
+        counter.bytes += rule.dropped.1;
+    }
 }
 
 fn counter(block: &CounterBlock, verdict: Verdict) -> Counter {

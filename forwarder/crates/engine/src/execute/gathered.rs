@@ -16,8 +16,8 @@ use fwd_kernel::{
     sysctl,
 };
 use fwd_plan::{
-    Actual, Datapath, EndpointNetns, EndpointRecord, NetConfig, Op, Records, Target, TargetNetns, TargetRef, Undo,
-    object,
+    Actual, Datapath, EndpointNetns, EndpointRecord, NetConfig, Op, Owner, Records, Target, TargetNetns, TargetRef,
+    Undo, object,
 };
 
 /// Where the kernel says whether netfilter looks at what bridges pass on; not there where it cannot.
@@ -91,22 +91,17 @@ impl Gathered {
             self.actual.host.isolated = nft::isolated_networks()?.into_iter().filter_map(ours).collect();
             self.actual.host.port_rules = nft::port_rules(true)?.into_iter().filter_map(ours).collect();
             self.actual.host.source_rules = nft::source_rules(true)?.into_iter().filter_map(ours).collect();
-            self.actual.host.policy_rules.clear();
-            self.count_policy_rules(nft::policy_rules(true)?);
-            self.count_policy_rules(nft::guard_rules()?);
+            let host = &mut self.actual.host;
+            host.policy_rules.clear();
+            count(&mut host.policy_rules, owner, nft::policy_rules(true)?);
+            count(&mut host.policy_rules, owner, nft::guard_rules()?);
+            let limits = nft::rate_rules()?.into_iter();
+            host.rate_rules = limits.filter_map(|rule| Some((ours(rule.comment)?, rule.most))).collect();
+            host.pair_rules.clear();
+            count(&mut host.pair_rules, owner, nft::pair_rules(true)?);
             self.actual.no_bridge_filter = sysctl::read(BRIDGE_FILTER)?.is_none();
         }
         self.rules6()
-    }
-
-    /// Of each endpoint, by what they are known by.
-    fn count_policy_rules(&mut self, rules: Vec<String>) {
-        let host = &mut self.actual.host;
-        for rule in rules {
-            if let Some(known) = host.owner.network_of(&rule) {
-                *host.policy_rules.entry(known.to_owned()).or_default() += 1;
-            }
-        }
     }
 
     /// The same of IPv6.
@@ -128,7 +123,9 @@ impl Gathered {
             let ours = |rule: String| owner.network_of(&rule).map(ToOwned::to_owned);
             self.actual.host.port_rules.extend(nft::port_rules(false)?.into_iter().filter_map(ours));
             self.actual.host.source_rules.extend(nft::source_rules(false)?.into_iter().filter_map(ours));
-            self.count_policy_rules(nft::policy_rules(false)?);
+            let host = &mut self.actual.host;
+            count(&mut host.policy_rules, owner, nft::policy_rules(false)?);
+            count(&mut host.pair_rules, owner, nft::pair_rules(false)?);
         }
         Ok(())
     }
@@ -284,6 +281,15 @@ impl Gathered {
         let cookie = target.ns.as_ref().map(|inside| inside.cookie);
         cookie.into_iter().for_each(|cookie| _ = self.desired.entry(cookie).or_insert_with(|| reference.clone()));
         self.actual.targets.insert(reference, target);
+    }
+}
+
+/// Counts those `rules` of this run directory, by what they are known by.
+fn count(known: &mut BTreeMap<String, usize>, owner: Owner, rules: Vec<String>) {
+    for rule in rules {
+        if let Some(rule) = owner.network_of(&rule) {
+            *known.entry(rule.to_owned()).or_default() += 1;
+        }
     }
 }
 

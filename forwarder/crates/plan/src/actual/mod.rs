@@ -34,7 +34,7 @@ pub use self::{
 use super::TargetRef;
 use fwd_dataplane::Transport;
 use fwd_kernel::{
-    netlink::{FdbEntry, Link, Mac},
+    netlink::{FdbEntry, Link, Mac, nft::ByteRate},
     netns::{Name, resolv::Resolver},
 };
 
@@ -96,12 +96,16 @@ pub struct Host {
     pub masquerades: BTreeSet<String>,
     /// Networks with a rule of ours that keeps others out.
     pub isolated: BTreeSet<String>,
+    /// How many rules there are by which two networks reach each other, by what these are known by.
+    pub pair_rules: BTreeMap<String, usize>,
     /// Published ports with rules of ours, by what these are known by.
     pub port_rules: BTreeSet<String>,
     /// Endpoints with rules about their source, by what these are known by.
     pub source_rules: BTreeSet<String>,
     /// How many rules about whom endpoints speak with there are, by what those of an address are known by.
     pub policy_rules: BTreeMap<String, usize>,
+    /// What endpoints may send by a rule of ours, by what that of an endpoint is known by.
+    pub rate_rules: BTreeMap<String, ByteRate>,
     /// Networks with all of their rules for IPv6.
     pub ruled6: BTreeSet<String>,
     /// Where the name server of this host answers, by network; empty where there is none.

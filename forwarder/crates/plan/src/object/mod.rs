@@ -30,7 +30,10 @@ pub use self::{
     network::{
         NameServer, NetworkAllows, NetworkBridge, NetworkHook, NetworkKept, NetworkSource, NetworkSpec, NetworkUplink,
     },
-    nftables::{Counted, Isolation, KernelPolicy, Masquerade, Rules6, SourceNat, kernel_counts},
+    nftables::{
+        Counted, Isolation, KernelPolicy, KernelRate, Masquerade, NetworkPair, PairedNetwork, Rules6, SourceNat,
+        kernel_counts,
+    },
     port::{Fdb, HostSide, Neighbour, Port, ProxyNeighbour},
     publish::{HostAccess, KernelPorts, Published},
     uplink::{Uplink, UplinkAddress, UplinkAsked, UplinkHooks, UplinkName, UplinkXdp},
@@ -157,12 +160,16 @@ objects! {
     NetworkHook(NetworkHook),
     /// A rule of nftables that keeps out what is not for the network, where no program does.
     Isolation(Isolation),
+    /// Rules of nftables by which two networks reach each other that have allowed one another.
+    NetworkPair(NetworkPair),
     /// Masquerade in nftables.
     Masquerade(Masquerade),
     /// Rules of nftables by which an endpoint appears behind an address of the host.
     SourceNat(SourceNat),
     /// Rules of nftables about whom an endpoint speaks with.
     KernelPolicy(KernelPolicy),
+    /// A rule of nftables by which an endpoint sends no more than it may.
+    KernelRate(KernelRate),
     /// Rules of nftables for the IPv6 of a network.
     Rules6(Rules6),
     /// A name server answers at a network's gateway.

@@ -1,6 +1,8 @@
 //! The rules of a network that the kernel forwards.
 
+mod pair;
 mod policy;
+mod rate;
 mod source;
 
 use std::fmt;
@@ -8,7 +10,9 @@ use std::fmt;
 use ipnet::{Ipv4Net, Ipv6Net};
 
 pub use self::{
+    pair::{NetworkPair, PairedNetwork},
     policy::{Counted, KernelPolicy, kernel_counts},
+    rate::KernelRate,
     source::SourceNat,
 };
 use super::{super::shell, Acts, Handling, Managed};

@@ -42,11 +42,11 @@ impl Actual {
             Object::Sysctl(record) => self.host.set_sysctl(&record.path, &record.ours),
             Object::Isolation(_)
             | Object::KernelPolicy(_)
+            | Object::KernelRate(_)
+            | Object::NetworkPair(_)
             | Object::Masquerade(_)
             | Object::SourceNat(_)
-            | Object::Rules6(_) => {
-                self.make_rules(object);
-            }
+            | Object::Rules6(_) => self.make_rules(object),
             Object::NameServer(it) => drop(self.host.served.insert(it.network.clone(), it.addresses.clone())),
             Object::ResolvConf(_) => self.target.iter_mut().for_each(|target| target.resolv_conf = ResolvConf::Fine),
             // No plan makes it.
@@ -238,9 +238,7 @@ impl Actual {
     fn unmake(&mut self, object: &Object) {
         let records = &mut self.records;
         match object {
-            Object::Records(_) => {
-                *records = crate::Records { others: records.others.clone(), ..crate::Records::default() }
-            }
+            Object::Records(_) => *records = crate::Records { others: records.others.clone(), ..Default::default() },
             Object::Dataplane(_) => (records.table, records.partly_loaded) = (None, false),
             Object::OtherVersion(it) => records.others.retain(|name| *name != it.name),
             Object::Undo(entry) => self.undo.retain(|known| !known.is_about_same(entry)),
@@ -248,6 +246,8 @@ impl Actual {
             Object::Sysctl(record) => self.host.set_sysctl(&record.path, &record.original),
             Object::Isolation(_)
             | Object::KernelPolicy(_)
+            | Object::KernelRate(_)
+            | Object::NetworkPair(_)
             | Object::Masquerade(_)
             | Object::SourceNat(_)
             | Object::Rules6(_) => self.unmake_rules(object),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{orphans, others::Others, rules};
+use super::{orphans, others::Others, pairs, rules};
 use crate::{
     Actual, EndpointRecord, NS_IF, Object, Op, TargetRef, Undo, are_ends, names, object,
     settled::{Endpoint, Network},
@@ -67,7 +67,8 @@ pub(super) fn remove_orphans(actual: &Actual, network: &str) -> Vec<Op> {
     ops
 }
 
-/// Removes an orphaned veth pair of the name that is needed, and what is left of the program at a bridge that was deleted.
+/// Removes an orphaned veth pair of the name that is needed, what is left of the program at a bridge that was deleted, and what let in others
+/// that the network allows no more.
 pub(super) fn in_the_way(actual: &Actual, network: &Network, endpoint: Option<&Endpoint>) -> Vec<Op> {
     let mut ops = Vec::new();
     let found = endpoint.and_then(|endpoint| actual.host.net.link(&endpoint.host_if));
@@ -78,5 +79,7 @@ pub(super) fn in_the_way(actual: &Actual, network: &Network, endpoint: Option<&E
     let records = actual.records.networks.iter().filter(|record| record.name == network.name);
     let former = records.filter(|record| actual.bridge_of(record).is_none());
     ops.extend(former.filter_map(|record| orphans::network_hook(actual, record)).map(Op::remove));
+    let withdrawn = pairs::withdrawn(actual, &network.name, &network.allows);
+    ops.extend(withdrawn.into_iter().map(Op::remove));
     ops
 }

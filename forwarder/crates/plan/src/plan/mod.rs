@@ -13,6 +13,7 @@ mod name_server;
 pub(crate) mod networks;
 pub(crate) mod orphans;
 mod others;
+mod pairs;
 mod pool;
 pub(crate) mod ports;
 pub(crate) mod replace;

@@ -77,6 +77,8 @@ pub fn plan_ports(request: &PortRequest, actual: &Actual) -> Result<Plan> {
     let mut warnings: Vec<String> =
         uplink.and_then(|uplink| actual.host.surroundings.passed_by_ports(uplink)).into_iter().collect();
     warnings.extend(published::without_access(actual).filter(|_| by_programs));
+    let apart = published::apart_from_neighbours(actual, network.datapath, network.treatment);
+    warnings.extend(apart.filter(|_| !add.is_empty()));
     let at = (endpoint.id.ifname.as_str(), endpoint.main_address());
     let gateway = main_of(network.gateways().map(|gateway| gateway.addr()));
     warnings.extend(published::answered_elsewhere(add, endpoint.no_default_route, at, gateway));

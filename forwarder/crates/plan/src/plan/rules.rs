@@ -1,8 +1,9 @@
 //! Rules of nftables: of endpoints, and what is lacking of all of a network.
 
+use super::pairs;
 use crate::{
-    Actual, EndpointRecord, NetworkRecord, Object, Undo,
-    object::{Isolation, KernelPolicy, KernelPorts, Published, SourceNat},
+    Actual, EndpointRecord, NetworkRecord, Object, RateLimit, Undo,
+    object::{Isolation, KernelPolicy, KernelPorts, KernelRate, Published, SourceNat},
     settled::Settled,
 };
 
@@ -22,8 +23,15 @@ pub(super) fn of_endpoint(actual: &Actual, settled: &Settled) -> Vec<Object> {
         from: actual.attached().map(|record| record.policy.clone()).unwrap_or_default(),
         to: endpoint.policy.clone(),
     });
+    let rate = (!network.datapath.is_ebpf()).then(|| KernelRate {
+        network: network.name.clone(),
+        host_if: endpoint.host_if.clone(),
+        address: endpoint.main_address(),
+        from: actual.attached().map(|record| record.limits.outbound).unwrap_or_default(),
+        to: endpoint.limits.outbound,
+    });
     let source = source.into_iter().flatten().map(Object::SourceNat);
-    source.chain(policy.map(Object::KernelPolicy)).collect()
+    source.chain(policy.map(Object::KernelPolicy)).chain(rate.map(Object::KernelRate)).collect()
 }
 
 /// Those of an endpoint with a record, to be taken back.
@@ -32,9 +40,12 @@ pub(super) fn of_record(actual: &Actual, endpoint: &EndpointRecord) -> Vec<Objec
     let source = SourceNat::of_record(endpoint, network, &actual.host.net.name_of(network.uplink));
     let source = source.map(Object::SourceNat).filter(|object| actual.has(object));
     let host_if = actual.host.net.name_of(endpoint.index);
-    let policy = KernelPolicy::of(endpoint, host_if, network, endpoint.policy.clone());
+    let policy = KernelPolicy::of(endpoint, host_if.clone(), network, endpoint.policy.clone());
     let policy = policy.filter(|rules| rules.has_some(actual)).map(|rules| KernelPolicy { from: Vec::new(), ..rules });
-    source.chain(policy.map(Object::KernelPolicy)).collect()
+    let rate = KernelRate::of(endpoint, host_if, network, endpoint.limits.outbound);
+    let rate = rate.filter(|rate| actual.host.rate_rules.contains_key(&rate.comment()));
+    let rate = rate.map(|rate| KernelRate { from: RateLimit::default(), ..rate });
+    source.chain(policy.map(Object::KernelPolicy)).chain(rate.map(Object::KernelRate)).collect()
 }
 
 /// Those of all endpoints of a network that leaves by `uplink` from now on, in which that is named.
@@ -78,7 +89,7 @@ impl Actual {
         let ipv4 = isolation.into_iter().chain(masquerade).map(|rule| (Undo::Masquerade { network: name() }, rule));
         let all = ipv4.chain(rules6.map(|rule| (Undo::Rules6 { network: name() }, rule)));
         let lost = all.filter(|(_, rule)| !self.has(rule)).flat_map(|(noted, rule)| [Object::Undo(noted), rule]);
-        lost.collect()
+        lost.chain(pairs::of_record(self, network).into_iter().filter(|pair| !self.has(pair))).collect()
     }
 
     /// The same of an endpoint.
@@ -88,8 +99,9 @@ impl Actual {
         let uplink = self.host.net.name_of(network.uplink);
         let source = SourceNat::of_record(endpoint, network, &uplink).map(Object::SourceNat);
         let host_if = self.host.net.name_of(endpoint.index);
+        let rate = KernelRate::of(endpoint, host_if.clone(), network, endpoint.limits.outbound).map(Object::KernelRate);
         let policy = KernelPolicy::of(endpoint, host_if, network, endpoint.policy.clone()).map(Object::KernelPolicy);
-        let rules = source.chain(policy).chain(ports(self, endpoint, &uplink));
+        let rules = source.chain(policy).chain(rate).chain(ports(self, endpoint, &uplink));
         rules.filter(|object| !self.has(object)).collect()
     }
 }

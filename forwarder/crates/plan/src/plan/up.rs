@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{clearing, ipv6, name_server, others::Others, pool, ports, rules};
+use super::{clearing, ipv6, name_server, others::Others, pairs, pool, ports, rules};
 
 use crate::{
     Actual, Attachment, Bridging, Datapath, EndpointRecord, EndpointSpec, Ipv4, Marks, NetworkSpec, Object, Op,
@@ -142,10 +142,7 @@ fn network_objects(actual: &Actual, network: &Network) -> Vec<Object> {
         Object::GatewayAddress(object::GatewayAddress { bridge: bridge.clone(), address: gateway.into() })
     }));
     objects.extend(ipv6::of_bridge(actual, network));
-    // It goes with the bridge: nothing to remember. Where nothing is to leave, the kernel is told so too: no program has to be right.
-    let ours = if treatment.internal || gateway.is_none() { OFF } else { ON }.into();
-    let record = SysctlRecord { path: forwarding(&bridge), original: "0".into(), ours, interface: None };
-    objects.push(Object::Sysctl(record));
+    objects.push(forwards(network));
     if datapath.is_ebpf() {
         // The bridge tells nobody its hardware address: see `names::virtual_gateway_mac`.
         let (path, ours) = (arp_ignore(&bridge), "8".into());
@@ -177,6 +174,7 @@ fn network_objects(actual: &Actual, network: &Network) -> Vec<Object> {
         objects.push(Object::NetworkHook(object::NetworkHook { bridge, index: None }));
     }
     objects.extend(ipv6::of_host(actual, network));
+    objects.extend(pairs::of_network(actual, network));
     objects.extend(name_server::server(network));
     objects
 }
@@ -209,6 +207,15 @@ fn network_record(actual: &Actual, network: &Network) -> Vec<Object> {
         treatment,
         kept,
     })]
+}
+
+/// Whether the kernel forwards what comes from a network. It goes with the bridge: nothing to remember. Where nothing is to leave, the kernel is
+/// told so: no program has to be right. To networks that are allowed it has to forward, where it does by rules.
+fn forwards(network: &Network) -> Object {
+    let Network { bridge, gateway, datapath, treatment, allows, .. } = network;
+    let leaves = !treatment.internal || (!datapath.is_ebpf() && !allows.is_empty());
+    let ours = if leaves && gateway.is_some() { ON } else { OFF }.into();
+    Object::Sysctl(SysctlRecord { path: forwarding(bridge), original: "0".into(), ours, interface: None })
 }
 
 /// An interface that exists but was set down.

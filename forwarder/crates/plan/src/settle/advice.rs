@@ -80,6 +80,8 @@ pub(crate) fn warnings(asked: &Asked, actual: &Actual, settled: &Settled) -> Vec
     warnings.extend(
         published::without_access(actual).filter(|_| !settled.publish.is_empty() && settled.network.datapath.is_ebpf()),
     );
+    let apart = published::apart_from_neighbours(actual, network.datapath, network.treatment);
+    warnings.extend(apart.filter(|_| !settled.publish.is_empty()));
     let endpoint = &settled.endpoint;
     let at = (asked.id.ifname.as_str(), endpoint.main_address());
     let (without_route, gateway) = (endpoint.no_default_route, network.main_gateway());

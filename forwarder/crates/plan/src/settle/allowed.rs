@@ -10,11 +10,12 @@ use fwd_base::{
     text::{option, word},
 };
 use fwd_dataplane::NetworkMetadata;
+use fwd_kernel::netlink::nft::NetworkPair;
 
 /// Checks which networks may reach one that forwards by `datapath`. Those need not be there.
 ///
 /// # Errors
-/// [`Kind::Usage`] for the network itself, [`Kind::Unsupported`] where no program of ours decides about both.
+/// [`Kind::Usage`] for the network itself, [`Kind::Unsupported`] where not the same decides about both.
 pub(super) fn checked(
     asked: &AskedNetwork,
     allows: &BTreeSet<String>,
@@ -27,16 +28,18 @@ pub(super) fn checked(
             let why = "its own namespaces reach each other anyway (but with --no-icc)";
             return Err(refuse(Kind::Usage, other, why.into()).remedy("leave it out, or name another network"));
         }
-        let by_kernel = |network: &str, datapath: Datapath| {
-            (!datapath.is_ebpf())
-                .then(|| format!("fwd makes no rule for it in nftables (network {network} has --datapath kernel)"))
-        };
         let known = actual.records.networks.iter().find(|network| network.name == *other);
-        let theirs = known.and_then(|network| by_kernel(other, network.datapath));
-        if let Some(why) = by_kernel(&asked.name, datapath).or(theirs) {
+        if let Some(known) = known.filter(|known| known.datapath.is_ebpf() != datapath.is_ebpf()) {
+            let (own, theirs) = (datapath.name(), known.datapath.name());
+            let why = format!("programs forward one of both and the kernel the other: --datapath {own}, and {theirs}");
             return Err(refuse(Kind::Unsupported, other, why).remedy(
                 "make both networks with --datapath tc, or put a namespace into both: `fwd up --ifname eth1`",
             ));
+        }
+        let (most, used) = (NetworkPair::NAMES_MAX - actual.host.owner.rule("").len(), asked.name.len() + other.len());
+        if !datapath.is_ebpf() && used > most {
+            let why = format!("a rule in nftables takes names of two networks of {most} bytes, and they have {used}");
+            return Err(refuse(Kind::Usage, other, why).remedy("choose shorter names, or use --datapath tc"));
         }
     }
     NetworkMetadata { name: asked.name.clone(), allows: allows.clone(), ..NetworkMetadata::default() }.check()?;

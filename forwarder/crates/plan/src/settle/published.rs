@@ -4,7 +4,9 @@ pub(crate) mod host_address;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use crate::{Actual, Cgroup, Datapath, EndpointRecord, Listener, NetworkRecord, Object, Owner, Sources, object};
+use crate::{
+    Actual, Cgroup, Datapath, EndpointRecord, Listener, NetworkRecord, Object, Owner, Sources, Treatment, object,
+};
 use fwd_base::{Cause, Error, Kind, Result};
 use fwd_dataplane::{Publication, PublishedPorts};
 use fwd_kernel::netlink::nft;
@@ -177,6 +179,16 @@ pub(crate) fn without_access(actual: &Actual) -> Option<String> {
     Some(format!(
         "programs of the host reach published ports by the namespace's own address alone, not by those of the host: {why}"
     ))
+}
+
+/// That neighbours do not reach published ports of a network that the kernel forwards and whose endpoints do not reach each other.
+pub(crate) fn apart_from_neighbours(actual: &Actual, datapath: Datapath, treatment: Treatment) -> Option<String> {
+    let is_kept = !datapath.is_ebpf() && treatment.no_icc && actual.host.surroundings.bridged;
+    is_kept.then(|| {
+        "published ports are not reached from the same network, which has --no-icc, because bridges call netfilter \
+         (net.bridge.bridge-nf-call-iptables is 1): --datapath tc has no such limit"
+            .into()
+    })
 }
 
 /// That what comes from outside to ports of an interface without a default route is answered by another interface of the namespace, where

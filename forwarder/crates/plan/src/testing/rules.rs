@@ -9,6 +9,11 @@ impl World {
     pub(super) fn make_rules(&mut self, object: &Object) {
         match object.clone() {
             Object::Isolation(object::Isolation { network, .. }) => assert!(self.host.isolated.insert(network)),
+            Object::KernelRate(it) => {
+                assert!(self.host.net.link(&it.host_if).is_some(), "{} exists", it.host_if);
+                self.host.set_rate(&it, it.to);
+            }
+            Object::NetworkPair(it) => drop(self.host.pair_rules.insert(it.comment(), it.count())),
             Object::Masquerade(object::Masquerade { network, leaving, .. }) => {
                 let (Leaving::By(interface) | Leaving::NotBy(interface)) = leaving;
                 assert!(self.host.net.link(&interface).is_some(), "{interface} exists");
@@ -36,6 +41,8 @@ impl World {
                 take(&mut self.host.net.proxies, |proxy| *proxy == (index, *address));
             }
             Object::Isolation(object::Isolation { network, .. }) => assert!(self.host.isolated.remove(network)),
+            Object::KernelRate(it) => self.host.set_rate(it, it.from),
+            Object::NetworkPair(it) => assert!(self.host.pair_rules.remove(&it.comment()).is_some()),
             Object::Masquerade(object::Masquerade { network, .. }) => assert!(self.host.masquerades.remove(network)),
             Object::SourceNat(it) => assert!(self.host.source_rules.remove(&it.comment())),
             Object::KernelPolicy(it) => self.host.set_policy_rules(it, &it.from),

@@ -199,10 +199,40 @@ fn what_cannot_be_allowed_is_refused() {
         assert!(error.kind == kind && error.to_string().contains(word) && error.remedy.is_some(), "{error}");
     };
     refused(&world, "web", allowing(&["web"]), Kind::Usage, "--no-icc");
-    let kernel = Network { datapath: Some(Datapath::Kernel), ..allowing(&["db"]) };
-    refused(&world, "web", kernel, Kind::Unsupported, "nftables");
-    world.add_network("db", Network { datapath: Some(Datapath::Kernel), ..Network::default() });
-    refused(&world, "web", allowing(&["db"]), Kind::Unsupported, "network db");
+    let kernel = |others: &[&str]| Network { datapath: Some(Datapath::Kernel), ..allowing(others) };
+    world.add_network("db", kernel(&[]));
+    refused(&world, "web", allowing(&["db"]), Kind::Unsupported, "the kernel the other");
+    let (long, longer) = ("n".repeat(60), "m".repeat(60));
+    refused(&world, &long, kernel(&[&longer]), Kind::Usage, "112 bytes, and they have 120");
+}
+
+#[test]
+fn rules_by_which_networks_reach_each_other_come_and_go_with_both() {
+    let kernel = |others: &[&str]| Network { datapath: Some(Datapath::Kernel), ..allowing(others) };
+    let mut world = World::new();
+    world.add_network("web", kernel(&["db", "gone"]));
+    world.add_network("db", kernel(&[]));
+    assert!(world.host.pair_rules.is_empty(), "one has allowed it");
+    world.add_network("db", kernel(&["web"]));
+    assert_eq!(world.host.pair_rules.keys().collect::<Vec<_>>(), ["db with web"]);
+    assert_eq!(world.plan_network("db", kernel(&["web"])).expect("it is there").ops, []);
+    // Somebody takes a rule away.
+    world.host.pair_rules.values_mut().for_each(|count| *count -= 1);
+    let plan = world.add_network("web", kernel(&[]));
+    assert!(plan.ops.iter().any(|op| matches!(op.object, Object::NetworkPair(_))), "{:?}", plan.ops);
+    assert_eq!(world.plan_network("web", kernel(&[])).expect("it is there").ops, []);
+    // One allows it no more, and then again.
+    let mut said = export(&world.read_whole(&Default::default()));
+    said.networks.get_mut("db").expect("it is said").allow_networks.clear();
+    world.make_whole(&said);
+    assert!(world.host.pair_rules.is_empty());
+    world.add_network("db", kernel(&["web"]));
+    assert_eq!(world.host.pair_rules.len(), 1);
+    // Whichever goes takes them along.
+    rm(&mut world, "db", false);
+    assert!(world.host.pair_rules.is_empty());
+    world.add_network("db", kernel(&["web"]));
+    assert_eq!(world.host.pair_rules.len(), 1, "the other has allowed it all the while");
 }
 
 #[test]

@@ -119,8 +119,10 @@ fn limits_out_of_range_or_without_a_program_that_counts() {
         &["--burst 1499", "at 8Mbit/s", "1500", "65536 bytes are taken"],
     );
     usage(RateLimit { rate: 8_000_000, burst: 10_000_001 }, &["--burst 10000001", "10000000 bytes", "10 seconds"]);
-    let kernel = limited(RateLimit::of_rate(100_000_000)).with_options(|it| it.datapath = Some(Datapath::Kernel));
-    refused(&world, &kernel, Kind::Unsupported, &["--rate-out 100M", "datapath kernel", "--datapath tc"]);
+    let by_kernel = |rate| limited(RateLimit::of_rate(rate)).with_options(|it| it.datapath = Some(Datapath::Kernel));
+    let words = ["--rate-out 101G", "datapath kernel", "100 Gbit/s", "--datapath tc"];
+    refused(&world, &by_kernel(101_000_000_000), Kind::Unsupported, &words);
+    let kernel = by_kernel(100_000_000_000);
     let mut without = world.clone();
     without.no_shaper = true;
     let limit = limited(RateLimit::of_rate(100_000_000));

@@ -184,6 +184,22 @@ fn rules_that_are_gone_are_made_anew_for_everybody_by_whoever_comes() {
     assert_eq!(world.records, Default::default());
 }
 
+#[test]
+fn neighbours_that_do_not_reach_a_port_are_told_of() {
+    for (datapath, bridged, told) in
+        [(Datapath::Kernel, true, true), (Datapath::Kernel, false, false), (Datapath::Tc, true, false)]
+    {
+        let mut world = World::new();
+        world.host.surroundings.bridged = bridged;
+        let plan = world.up(&publishing("a", &["80:80"]).with_options(|it| {
+            it.datapath = Some(datapath);
+            it.no_icc = true;
+        }));
+        let said = plan.warnings.iter().any(|it| it.contains("--no-icc") && it.contains("bridge-nf-call-iptables"));
+        assert_eq!(said, told, "{datapath:?}: {:?}", plan.warnings);
+    }
+}
+
 /// Where others come by one uplink alone its name stands in the rules.
 #[test]
 fn rules_of_ports_name_the_uplink_of_a_network_that_is_bound_and_follow_it() {

@@ -104,6 +104,8 @@ fn of(object: &Object) -> &dyn Execute {
         Object::NetworkSource(it) => it,
         Object::NetworkHook(it) => it,
         Object::Isolation(it) => it,
+        Object::KernelRate(it) => it,
+        Object::NetworkPair(it) => it,
         Object::Masquerade(it) => it,
         Object::SourceNat(it) => it,
         Object::KernelPolicy(it) => it,

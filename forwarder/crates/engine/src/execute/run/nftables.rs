@@ -4,7 +4,10 @@ use super::{Execute, Runner};
 use fwd_base::Result;
 use fwd_dataplane::Rule;
 use fwd_kernel::netlink::nft;
-use fwd_plan::object::{Counted, Isolation, KernelPolicy, Masquerade, Rules6, SourceNat, kernel_counts};
+use fwd_plan::{
+    RateLimit,
+    object::{Counted, Isolation, KernelPolicy, KernelRate, Masquerade, NetworkPair, Rules6, SourceNat, kernel_counts},
+};
 
 impl Execute for Isolation {
     fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
@@ -13,6 +16,26 @@ impl Execute for Isolation {
 
     fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
         nft::remove_isolation(&runner.owner.rule(&self.network)).map(drop)
+    }
+}
+
+impl Execute for NetworkPair {
+    fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
+        let [first, _] = &self.networks;
+        self.rules(runner.owner.rule(&first.name)).try_for_each(|rules| nft::ensure_pair(&rules))
+    }
+
+    fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
+        let [first, second] = &self.networks;
+        nft::remove_pair(&[runner.owner.rule(&first.name), second.name.clone()])?;
+        // They reach each other no more, whatever becomes of what they have begun.
+        if let Err(error) = self.subnets().try_for_each(nft::end_conversations) {
+            let (one, other) = (&first.name, &second.name);
+            runner.warnings.push(format!(
+                "what networks {one} and {other} have begun to speak goes on until it is idle: {error} (try: modprobe nf_conntrack_netlink)"
+            ));
+        }
+        Ok(())
     }
 }
 
@@ -64,6 +87,24 @@ fn write_policy(of: &KernelPolicy, from: &[Rule], to: &[Rule], runner: &Runner<'
         let counted: Counted = kernel_counts(from, address.is_ipv4(), &found);
         nft::ensure_policy_rules(&of.rules(network.clone(), *address, to, &counted))
     })
+}
+
+impl Execute for KernelRate {
+    fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
+        write_rate(self, self.to, runner)
+    }
+
+    fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
+        write_rate(self, self.from, runner)
+    }
+}
+
+fn write_rate(of: &KernelRate, limit: RateLimit, runner: &Runner<'_>) -> Result<()> {
+    let network = runner.owner.rule(&of.network);
+    if limit.rate == 0 {
+        return nft::remove_rate(&network, of.address).map(drop);
+    }
+    of.rule(network, runner.number(&of.host_if)?, limit).iter().try_for_each(nft::ensure_rate)
 }
 
 impl Execute for Rules6 {

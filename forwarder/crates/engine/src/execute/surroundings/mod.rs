@@ -58,7 +58,7 @@ pub(super) fn for_up(request: &UpRequest, actual: &Actual) -> Result<Surrounding
 /// # Errors
 /// The kernel refuses.
 pub(super) fn of_input() -> Result<Surroundings> {
-    Ok(Surroundings { input: input_chains()?, ..Surroundings::default() })
+    Ok(Surroundings { input: input_chains()?, bridged: is_bridged()?, ..Surroundings::default() })
 }
 
 /// Tells the programs the MTUs that routes ask for, how uplinks check sources, which hardware addresses they have, which are guarded, where the host
@@ -110,8 +110,12 @@ pub(super) fn read(policies: bool, chains: bool) -> Result<Surroundings> {
         policies: if policies { xfrm_policies()? } else { Vec::new() },
         chains: if chains { forward_chains()? } else { Vec::new() },
         input: Vec::new(),
-        bridged: chains && sysctl::read(BRIDGED)?.is_some_and(|value| value != "0"),
+        bridged: is_bridged()?,
     })
+}
+
+fn is_bridged() -> Result<bool> {
+    Ok(sysctl::read(BRIDGED)?.is_some_and(|value| value != "0"))
 }
 
 /// What keeps the packets of a network (or of all networks) from getting through, or lets through what should not, each with the

@@ -26,9 +26,8 @@ pub(super) enum Direction {
     Reply = 1,
 }
 
-// Attributes of include/uapi/linux/netfilter/nf_tables.h: NFTA_COUNTER_*, NFTA_FIB_*, NFTA_NAT_*, NFTA_RANGE_*, NFTA_CT_*, NFTA_PAYLOAD_*, NFTA_META_*,
+// Attributes of include/uapi/linux/netfilter/nf_tables.h: NFTA_FIB_*, NFTA_NAT_*, NFTA_RANGE_*, NFTA_CT_*, NFTA_PAYLOAD_*, NFTA_META_*,
 // NFTA_IMMEDIATE_*, NFTA_DATA_*, NFTA_VERDICT_*.
-const COUNTER_PACKETS: u16 = 2;
 const FIB_DREG: u16 = 1;
 const FIB_RESULT: u16 = 2;
 const FIB_FLAGS: u16 = 3;
@@ -240,11 +239,6 @@ pub(super) fn of_protocol(number: u8) -> [DefaultNla; 2] {
     [conntrack(CT_PROTOCOL, None), equal(&[number])]
 }
 
-/// `counter`, which goes on from so many packets.
-pub(super) fn counter(packets: u64) -> DefaultNla {
-    expression("counter", &[bytes(COUNTER_PACKETS, &packets.to_be_bytes())])
-}
-
 /// What was `loaded` is one of these ports.
 pub(super) fn ports(loaded: DefaultNla, first: u16, last: u16) -> [DefaultNla; 2] {
     let [first, last] = [first, last].map(u16::to_be_bytes);
@@ -308,10 +302,20 @@ fn of_label(label: u8) -> [u8; LABELS_LEN] {
 
 /// `ct status dnat`.
 pub(super) fn translated() -> [DefaultNla; 3] {
+    destination_translated(rule::DIFFERENT)
+}
+
+/// `ct status ! dnat`.
+pub(super) fn untranslated() -> [DefaultNla; 3] {
+    destination_translated(rule::EQUAL)
+}
+
+/// Whether the bit is something else than zero, or not.
+fn destination_translated(than_zero: u32) -> [DefaultNla; 3] {
     [
         conntrack(CT_STATUS, None),
         expression("bitwise", &rule::masked(&DST_NAT.to_ne_bytes())),
-        expression("cmp", &rule::compared(rule::DIFFERENT, &[0; 4])),
+        expression("cmp", &rule::compared(than_zero, &[0; 4])),
     ]
 }
 
@@ -353,6 +357,11 @@ pub(super) fn dnat(to: IpAddr, port: Option<u16>) -> Vec<DefaultNla> {
 pub(super) fn snat_to_asked(v4: bool) -> [DefaultNla; 2] {
     let key = if v4 { CT_DST_IP } else { CT_DST_IP6 };
     [conntrack(key, Some(Direction::Original)), expression("nat", &translation(SNAT, v4))]
+}
+
+/// `snat to ip saddr`: behind the source that it has.
+pub(super) fn snat_to_source(v4: bool) -> [DefaultNla; 2] {
+    [address(End::Source, v4), expression("nat", &translation(SNAT, v4))]
 }
 
 /// `snat to ADDRESS`, or to one of several, first and last: whoever sends keeps the one that he has (`persistent`).

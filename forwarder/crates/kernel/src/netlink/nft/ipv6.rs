@@ -9,7 +9,7 @@ use rtnetlink::packet_core::DefaultNla;
 
 use super::{
     CHAIN, Failure, Leaving, Separation, Socket, all_rules, checked, delete_rules,
-    expressions::{counter, has_label, is_ethernet, is_original, is_reply, set_label},
+    expressions::{has_label, is_ethernet, is_original, is_reply, set_label},
     inward, isolation,
     message::Family,
     new_chain, new_table, rule,
@@ -116,7 +116,7 @@ impl Rules6 {
     fn guard_expressions(&self) -> Vec<Vec<DefaultNla>> {
         let bridge = self.bridge.as_str();
         let into = named(rule::OIFNAME, rule::EQUAL, bridge);
-        let drop = [counter(0), rule::drop()];
+        let drop = [rule::counted::counter(0), rule::drop()];
         if let Some(uplink) = &self.uplink {
             let others = [bridge, uplink].map(|name| named(rule::IIFNAME, rule::DIFFERENT, name)).concat();
             return vec![[&into[..], &others, &is_reply(), &drop].concat()];

@@ -4,16 +4,23 @@
 //! In the chain `forward` of the same table: `oifname BRIDGE iifname != BRIDGE ct state ! established,related drop comment "NETWORK"`, and
 //! what [`Separation`] says besides; in `prerouting` what leads to [published ports](super::inward). With eBPF the programs `from_ns` and `to_network` do the same.
 
+mod conversations;
+mod pair;
+
 use rtnetlink::packet_core::DefaultNla;
 
 use super::{
-    Failure, Message, Socket, all_rules, base_chain, checked, delete_rules, inward,
+    Failure, Message, Socket, all_rules, base_chain, checked, delete_rules,
+    expressions::untranslated,
+    inward,
     message::Family,
     new_table,
     rule::{self, Rule, expression},
     rules, unsupported,
 };
 use fwd_base::Result;
+
+pub use self::pair::{NetworkPair, end_conversations, ensure_pair, pair_rules, remove_pair};
 
 /// The chain of these rules.
 pub(super) const FORWARD: &str = "forward";
@@ -27,7 +34,7 @@ const PRIORITY_FILTER: i32 = 0;
 pub struct Separation {
     /// Nothing goes in or out, whatever was said before.
     pub internal: bool,
-    /// Nothing goes from namespace to namespace.
+    /// Nothing goes from namespace to namespace, but by a published port.
     pub no_icc: bool,
 }
 
@@ -36,7 +43,7 @@ impl Separation {
     #[must_use]
     pub fn rules(self, bridge: &str) -> Vec<String> {
         let mut rules = self.crossing(bridge);
-        rules.extend(self.no_icc.then(|| format!("oifname \"{bridge}\" iifname \"{bridge}\" drop")));
+        rules.extend(self.no_icc.then(|| format!("oifname \"{bridge}\" iifname \"{bridge}\" ct status ! dnat drop")));
         rules
     }
 
@@ -61,7 +68,11 @@ impl Separation {
         } else {
             vec![others(bridge)]
         };
-        rules.extend(self.no_icc.then(|| dropped(into, rule::EQUAL)));
+        // Whom a published port leads to answers by the bridge, too.
+        rules.extend(
+            self.no_icc
+                .then(|| [&names(into.0, into.1, rule::EQUAL, bridge)[..], &untranslated(), &[rule::drop()]].concat()),
+        );
         rules
     }
 }

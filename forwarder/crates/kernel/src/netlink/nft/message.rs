@@ -22,6 +22,10 @@ const NEW_RULE: u16 = SUBSYSTEM << 8 | 6;
 const GET_RULE: u16 = SUBSYSTEM << 8 | 7;
 const DELETE_RULE: u16 = SUBSYSTEM << 8 | 8;
 const NEW_FLOWTABLE: u16 = SUBSYSTEM << 8 | 22;
+/// `NFNL_SUBSYS_CTNETLINK`, and of it IPCTNL_MSG_CT_* (include/uapi/linux/netfilter/nfnetlink_conntrack.h).
+const CONNTRACK: u16 = 1;
+const GET_CONVERSATION: u16 = CONNTRACK << 8 | 1;
+const DELETE_CONVERSATION: u16 = CONNTRACK << 8 | 2;
 // NFPROTO_* (include/uapi/linux/netfilter.h).
 const FAMILY_ANY: u8 = 0;
 const FAMILY_IP: u8 = 2;
@@ -138,6 +142,19 @@ impl Message {
     /// Lists rules of another family.
     pub(super) fn get_rules_of(family: u8, attributes: Vec<DefaultNla>) -> Self {
         Self::with(GET_RULE, family, 0, &attributes)
+    }
+
+    /// Says of an attribute that it holds others, where it is given as bytes.
+    pub(super) const NESTED: u16 = NLA_F_NESTED;
+
+    /// Lists what conntrack knows of a family.
+    pub(super) fn get_conversations(family: Family) -> Self {
+        Self::with(GET_CONVERSATION, family.number(), 0, &[])
+    }
+
+    /// Lets conntrack forget a conversation.
+    pub(super) fn delete_conversation(family: Family, attributes: Vec<DefaultNla>) -> Self {
+        Self::with(DELETE_CONVERSATION, family.number(), 0, &attributes)
     }
 
     /// The same about the table of this family.

@@ -28,10 +28,14 @@ pub use self::{
     flowtable::make_flowtable,
     inward::{INWARD_CHAINS, inward_rule},
     ipv6::{Rules6, ensure_rules6, networks_with_rules6, remove_rules6},
-    isolation::{Separation, ensure_isolation, isolated_networks, remove_isolation},
+    isolation::{
+        NetworkPair, Separation, end_conversations, ensure_isolation, ensure_pair, isolated_networks, pair_rules,
+        remove_isolation, remove_pair,
+    },
     policy::{
-        PolicyDirection, PolicyRule, PolicyRules, PortGuard, ensure_guard, ensure_policy_rules, guard_rules,
-        policy_counts, policy_rules, remove_guard, remove_policy_rules,
+        ByteRate, PolicyDirection, PolicyRule, PolicyRules, PortGuard, PortRate, RateRule, ensure_guard,
+        ensure_policy_rules, ensure_rate, guard_rules, policy_counts, policy_rules, rate_rules, remove_guard,
+        remove_policy_rules, remove_rate,
     },
     ports::{PORT_NAME_MAX, PortRules, ensure_port_rules, port_rules, remove_port_rules},
     source::{SourceRules, ensure_source_rules, remove_source_rules, source_rules},

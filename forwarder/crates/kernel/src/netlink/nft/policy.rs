@@ -7,6 +7,7 @@
 //! asks the rules of one of them.
 
 mod guard;
+mod rate;
 
 use std::net::IpAddr;
 
@@ -16,8 +17,7 @@ use rtnetlink::packet_core::DefaultNla;
 use super::{
     Failure, Socket, SourceRules, all_rules, base_chain, checked, delete_rules,
     expressions::{
-        Direction, End, accept, answering_port, counter, different, l4proto, of_connection, of_prefix, of_protocol,
-        ports,
+        Direction, End, accept, answering_port, different, l4proto, of_connection, of_prefix, of_protocol, ports,
     },
     isolation::HOOK_FORWARD,
     message::Family,
@@ -27,7 +27,10 @@ use super::{
 };
 use fwd_base::Result;
 
-pub use self::guard::{PortGuard, ensure_guard, guard_rules, remove_guard};
+pub use self::{
+    guard::{PortGuard, ensure_guard, guard_rules, remove_guard},
+    rate::{ByteRate, PortRate, RateRule, ensure_rate, rate_rules, remove_rate},
+};
 
 /// The chain about what an endpoint begins, and that about what others begin with it.
 const CHAINS: [&str; 2] = ["rules_out", "rules_in"];
@@ -164,12 +167,12 @@ impl PolicyRules {
                 if rule.allows {
                     expressions.push(accept());
                 } else {
-                    expressions.extend([counter(rule.refused), rule::drop()]);
+                    expressions.extend([rule::counted::counter(rule.refused), rule::drop()]);
                 }
                 all.push((chain, expressions));
             }
             if let Some(refused) = direction.otherwise {
-                all.push((chain, [mine(), vec![counter(refused), rule::drop()]].concat()));
+                all.push((chain, [mine(), vec![rule::counted::counter(refused), rule::drop()]].concat()));
             }
         }
         all

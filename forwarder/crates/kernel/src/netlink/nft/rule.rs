@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+pub(super) mod counted;
+
 use ipnet::Ipv4Net;
 use rtnetlink::packet_core::DefaultNla;
 
@@ -53,8 +55,6 @@ pub(super) const NEW: u32 = 1 << 3;
 pub(super) const INVALID: u32 = 1 << 0;
 /// `NF_CT_STATE_UNTRACKED_BIT`.
 pub(super) const UNTRACKED: u32 = 1 << 6;
-/// `NFTA_COUNTER_PACKETS`.
-const COUNTER_PACKETS: u16 = 2;
 /// `NF_DROP`.
 const NF_DROP: u32 = 0;
 /// `NFT_REG_VERDICT`.
@@ -161,14 +161,6 @@ impl Rule {
             .find(|element| string(element, EXPR_NAME).as_deref() == Some("cmp"))?;
         let value = attribute(&attribute(&comparison, EXPR_DATA)?, CMP_DATA)?;
         until_nul(&attribute(&value, DATA_VALUE)?)
-    }
-
-    /// How many packets it has counted; none if it counts none.
-    pub(super) fn counted(&self) -> Option<u64> {
-        let mut elements = attributes(&self.expressions).map(|(_, element)| element);
-        let counter = elements.find(|element| string(element, EXPR_NAME).as_deref() == Some("counter"))?;
-        let packets = attribute(&attribute(&counter, EXPR_DATA)?, COUNTER_PACKETS)?;
-        Some(u64::from_be_bytes(packets.try_into().ok()?))
     }
 
     /// The message that deletes it.

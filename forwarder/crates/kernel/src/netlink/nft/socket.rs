@@ -44,6 +44,21 @@ impl Socket {
         }
     }
 
+    /// Makes one change that is no part of a transaction.
+    pub(super) fn change(&self, message: Message) -> Result<(), Failure> {
+        let mut datagram = Vec::new();
+        dump::append(&mut datagram, message, NLM_F_REQUEST | NLM_F_ACK);
+        dump::send(&self.0, &datagram)?;
+        let answers = dump::receive::<Message>(&self.0)?.unwrap_or_default();
+        let failed = answers.into_iter().find_map(|answer| match answer.payload {
+            NetlinkPayload::Error(error) if error.code.is_some() => {
+                Some(Failure::from_message(&error, answer.header.flags))
+            }
+            _ => None,
+        });
+        failed.map_or(Ok(()), Err)
+    }
+
     /// Lists what `query` names, again while the kernel says that the list changed under it.
     pub(super) fn list(&self, query: &Message) -> Result<Vec<Message>, Failure> {
         dump::list(&self.0, query)

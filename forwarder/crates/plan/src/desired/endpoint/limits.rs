@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::Datapath;
 use fwd_base::{Error, Kind, Result};
 use fwd_dataplane::TBF;
-use fwd_kernel::netlink::Shaper;
+use fwd_kernel::netlink::{Shaper, nft::ByteRate};
 
 /// A limit of one direction. The default is none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -142,7 +142,7 @@ impl AskedLimits {
     /// With what is not said as in `found`.
     ///
     /// # Errors
-    /// A limit is out of range, no program counts what leaves, or the kernel has no queue that keeps to it (`no_shaper`).
+    /// A limit is out of range, or the kernel has no queue that keeps to it (`no_shaper`).
     pub(crate) fn over(self, found: Limits, datapath: Datapath, no_shaper: bool) -> Result<Limits> {
         let Self { outbound, inbound } = self;
         for (option, limit) in [("--rate-out", outbound), ("--rate-in", inbound)] {
@@ -152,11 +152,10 @@ impl AskedLimits {
                 return Err(Error::new(Kind::Unsupported, "use", format!("{option} {}", limit.text()), TBF.absence())
                     .remedy("leave it out, or build the kernel with CONFIG_NET_SCH_TBF"));
             }
-            if !datapath.is_ebpf() && option == "--rate-out" {
-                let (option, why) =
-                    (format!("{option} {}", limit.text()), "datapath kernel: no program is there that counts");
-                return Err(Error::new(Kind::Unsupported, "use", option, why)
-                    .remedy("leave it out, or use --datapath tc; --rate-in works with both"));
+            if !datapath.is_ebpf() && option == "--rate-out" && limit.rate / 8 > ByteRate::FASTEST {
+                let why = "datapath kernel: nftables keeps to 100 Gbit/s at most";
+                return Err(Error::new(Kind::Unsupported, "use", format!("{option} {}", limit.text()), why)
+                    .remedy("leave it out, or use --datapath tc"));
             }
         }
         Ok(Limits { outbound: outbound.unwrap_or(found.outbound), inbound: inbound.unwrap_or(found.inbound) })

@@ -1,12 +1,17 @@
 //! What rules of nftables change.
 
-use crate::{Actual, Host, Object, object::KernelPolicy};
+use crate::{
+    Actual, Host, Object, RateLimit,
+    object::{KernelPolicy, KernelRate},
+};
 use fwd_dataplane::Rule;
 
 impl Actual {
     pub(super) fn make_rules(&mut self, object: &Object) {
         match object {
             Object::Isolation(it) => drop(self.host.isolated.insert(it.network.clone())),
+            Object::KernelRate(it) => self.host.set_rate(it, it.to),
+            Object::NetworkPair(it) => drop(self.host.pair_rules.insert(it.comment(), it.count())),
             Object::Masquerade(it) => drop(self.host.masquerades.insert(it.network.clone())),
             Object::SourceNat(it) => drop(self.host.source_rules.insert(it.comment())),
             Object::KernelPolicy(it) => self.host.set_policy_rules(it, &it.to),
@@ -18,6 +23,8 @@ impl Actual {
     pub(super) fn unmake_rules(&mut self, object: &Object) {
         match object {
             Object::Isolation(it) => drop(self.host.isolated.remove(&it.network)),
+            Object::KernelRate(it) => self.host.set_rate(it, it.from),
+            Object::NetworkPair(it) => drop(self.host.pair_rules.remove(&it.comment())),
             Object::Masquerade(it) => drop(self.host.masquerades.remove(&it.network)),
             Object::SourceNat(it) => drop(self.host.source_rules.remove(&it.comment())),
             Object::KernelPolicy(it) => self.host.set_policy_rules(it, &it.from),
@@ -28,6 +35,14 @@ impl Actual {
 }
 
 impl Host {
+    /// An endpoint sends no more than `limit` from now on.
+    pub(crate) fn set_rate(&mut self, of: &KernelRate, limit: RateLimit) {
+        match limit.by_bytes() {
+            Some(most) => drop(self.rate_rules.insert(of.comment(), most)),
+            None => drop(self.rate_rules.remove(&of.comment())),
+        }
+    }
+
     /// An endpoint has `rules` from now on.
     pub(crate) fn set_policy_rules(&mut self, of: &KernelPolicy, rules: &[Rule]) {
         of.comments().for_each(|comment| _ = self.policy_rules.remove(&comment));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Removal, target};
+use super::{super::pairs, Removal, target};
 use crate::{
     EndpointNetns, EndpointRecord, NetworkRecord, Object, SysctlRecord, TargetRef, Undo, object, orphans,
     sysctls::{ALL_FORWARDING, ALL_FORWARDING6, ON, routes_since},
@@ -89,7 +89,7 @@ impl Removal<'_> {
         let found = host.masquerades.union(&host.isolated).map(String::as_str);
         let all: BTreeSet<&str> = noted.chain(found).collect();
         let kept = |name: &str| self.kept_networks().any(|network| network.name == name);
-        let mut objects = Vec::new();
+        let mut objects = pairs::gone(self.actual, kept);
         for network in all.into_iter().filter(|network| !kept(network)) {
             let (network, bridge) = (network.to_owned(), String::new());
             let leaving = Leaving::NotBy(String::new());

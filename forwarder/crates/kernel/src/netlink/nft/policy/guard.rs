@@ -12,7 +12,7 @@ use rtnetlink::packet_core::DefaultNla;
 
 use super::super::{
     Failure, Socket, SourceRules, all_rules, base_chain, checked, delete_rules,
-    expressions::{End, accept, counter, equal, frame_type, is_neighbour_discovery, l4proto, not_of_prefix, of_prefix},
+    expressions::{End, accept, equal, frame_type, is_neighbour_discovery, l4proto, not_of_prefix, of_prefix},
     message::Family,
     new_table,
     rule::{self, Rule},
@@ -112,7 +112,7 @@ impl PortGuard {
         }
         let at = |end: u32| vec![rule::meta(end), equal(&self.index.to_ne_bytes())];
         let of = |chain: &'static str, end: u32, accepted: Vec<Vec<DefaultNla>>| {
-            let rest = (chain, [at(end), vec![counter(0), rule::drop()]].concat());
+            let rest = (chain, [at(end), vec![rule::counted::counter(0), rule::drop()]].concat());
             let accepted = accepted.into_iter().map(move |it| (chain, [at(end), it, vec![accept()]].concat()));
             accepted.chain([rest]).collect::<Vec<_>>()
         };
@@ -142,7 +142,7 @@ pub fn ensure_guard(wanted: &PortGuard) -> Result<()> {
         let socket = Socket::open()?;
         let mut batch = vec![new_table()];
         batch.extend(HOOKS.map(|(name, hook)| base_chain(name, "filter", hook, PRIORITY)));
-        batch.extend(rules(&socket, Family::Bridge)?.iter().filter(|rule| rule.is_of(&comment)).map(Rule::deletion));
+        batch.extend(rules(&socket, Family::Bridge)?.iter().filter(|rule| is_of(rule, &comment)).map(Rule::deletion));
         batch.extend(wanted.expressions().iter().map(|(chain, it)| rule::addition(chain, &comment, it)));
         socket.commit(&batch.into_iter().map(|message| message.of(Family::Bridge)).collect::<Vec<_>>())
     };
@@ -155,7 +155,15 @@ pub fn ensure_guard(wanted: &PortGuard) -> Result<()> {
 /// The kernel refuses.
 pub fn remove_guard(network: &str, address: IpAddr) -> Result<bool> {
     let comment = SourceRules::comment(network, address);
-    delete_rules(Family::Bridge, |rule| rule.is_of(&comment), format!("nftables guard of {address}"))
+    delete_rules(Family::Bridge, |rule| is_of(rule, &comment), format!("nftables guard of {address}"))
+}
+
+fn is_of(rule: &Rule, comment: &str) -> bool {
+    rule.is_of(comment) && is_guard(rule)
+}
+
+fn is_guard(rule: &Rule) -> bool {
+    rule.is_in(FROM) || rule.is_in(TO)
 }
 
 /// The comments of the rules that guard endpoints, one for each rule.
@@ -163,5 +171,5 @@ pub fn remove_guard(network: &str, address: IpAddr) -> Result<bool> {
 /// # Errors
 /// The kernel refuses. A kernel without nf_tables has none.
 pub fn guard_rules() -> Result<Vec<String>> {
-    Ok(all_rules(Family::Bridge)?.into_iter().filter_map(|rule| rule.comment).collect())
+    Ok(all_rules(Family::Bridge)?.into_iter().filter(is_guard).filter_map(|rule| rule.comment).collect())
 }
