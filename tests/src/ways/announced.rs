@@ -136,6 +136,23 @@ fn all_addresses_of_an_announced_range_lead_to_those_who_appear_behind_it() {
     assert!(!is_answered(&fwd, first) && is_answered(&fwd, last), "the other one has it, too");
 }
 
+#[test]
+fn link_is_told_of_an_address_only_once_all_stands() {
+    let fwd = host();
+    let (source, ns) = (free(&fwd, 0), fwd.name("c1"));
+    lies_about(fwd.internet(0), source.into());
+    let up = ["up", "--ns", &ns, "--source", &source.to_string(), "--announce"];
+    fwd.ok(&["ns", "add", &ns]);
+    // Whoever is root inside is quicker than the next operation.
+    let (operation, meddle) = (format!("set up eth0 in namespace {ns}"), format!("ip -n {ns} link del eth0"));
+    let failed = fwd.observed(&["meanwhile", &operation, &meddle], &up);
+    assert!(!failed.status.success() && !is_answered(&fwd, Ipv4Addr::from_bits(source.to_bits() + 1)), "{failed:?}");
+    let shown = inside(fwd.internet(0), &["ip", "neigh", "show", "to", &source.to_string()]);
+    assert!(shown.contains(ELSEWHERE), "{shown}");
+    fwd.ok(&up);
+    knows(&fwd, source.into(), "eth0");
+}
+
 /// Two namespaces may share it; it goes with the last of them.
 #[test]
 fn announced_address_stays_for_as_long_as_somebody_appears_behind_it() {

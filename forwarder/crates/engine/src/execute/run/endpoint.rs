@@ -139,7 +139,7 @@ impl Runner<'_> {
         let numbers = record::Numbers { network: bridge, counters, cookie, metadata };
         plane.put_limited_endpoint(host_veth, &record::of_endpoint(spec, &numbers), &record::of_limits(spec.limits))?;
         // Those of IPv6 are told once the kernel answers for them.
-        self.tell(spec.uplink, spec.source.of(Announced { v6: false, ..spec.announce }).addresses());
+        self.announce(spec.uplink, spec.source.of(Announced { v6: false, ..spec.announce }).addresses());
         Ok(())
     }
 

@@ -1,15 +1,22 @@
 //! What others are told once something has changed: the programs of routes and addresses, the name server, the link. That one could not be told is no
 //! failure.
 
-use std::net::IpAddr;
+use std::{mem, net::IpAddr};
 
 use super::Runner;
 use crate::execute::{announce, names, surroundings};
 
 impl Runner<'_> {
-    /// Tells the link of an uplink of addresses that are answered for there from now on. That it could not be told is no failure: who asks for them is
-    /// answered.
-    pub(super) fn tell(&mut self, uplink: u32, addresses: impl IntoIterator<Item = IpAddr>) {
+    /// Notes addresses that are answered for at an uplink from now on, of which the link is told once all stands: what is undone would be told to nobody
+    /// again, and who knew them elsewhere would send there in vain.
+    pub(super) fn announce(&mut self, uplink: u32, addresses: impl IntoIterator<Item = IpAddr>) {
+        for address in addresses {
+            self.announced.entry(uplink).or_default().insert(address);
+        }
+    }
+
+    /// Tells the link of an uplink of addresses that are answered for there. That it could not be told is no failure: who asks for them is answered.
+    fn tell(&mut self, uplink: u32, addresses: impl IntoIterator<Item = IpAddr>) {
         let mut addresses = addresses.into_iter().peekable();
         let Some(first) = addresses.peek().copied() else { return };
         let mac = self.netlink.link_by_index(uplink).map(|link| link.and_then(|link| link.mac));
@@ -19,32 +26,41 @@ impl Runner<'_> {
         }
     }
 
-    /// The same of all that is announced at an uplink, which has another hardware address now.
-    fn tell_all(&mut self, uplink: u32) {
+    /// Tells it of what is announced there, and is `new`; of all where the uplink has another hardware address now.
+    fn tell_of(&mut self, uplink: u32, new: impl Fn(&IpAddr) -> bool) {
         let announced = self.plane.as_ref().map_or(Ok(Vec::new()), |plane| plane.announced_at(uplink));
         match announced {
-            Ok(addresses) => self.tell(uplink, addresses),
+            Ok(addresses) => self.tell(uplink, addresses.into_iter().filter(new)),
             Err(error) => {
                 self.warnings.push(format!("nobody was told who has the addresses that are announced: {error}"))
             }
         }
     }
 
-    /// Tells the programs the MTUs that routes ask for. That nothing could be told is no failure: everything else stands.
+    /// Tells the programs the MTUs that routes ask for, and the link what has come to be announced there. That nothing could be told is no failure:
+    /// everything else stands.
     pub(in super::super) fn follow_routes(&mut self) {
+        let mut announced = mem::take(&mut self.announced);
         match surroundings::follow_routes(self.plane.as_ref(), &self.netlink, &self.log) {
-            Ok(changed) => changed.into_iter().for_each(|uplink| self.tell_all(uplink)),
+            Ok(changed) => changed.into_iter().for_each(|uplink| {
+                announced.remove(&uplink);
+                self.tell_of(uplink, |_| true);
+            }),
             Err(error) => {
                 self.warnings.push(format!("packets may be larger than a route of this host allows: {error}"));
             }
         }
+        // Of endpoints that have failed nothing is announced by now.
+        announced.into_iter().for_each(|(uplink, new)| self.tell_of(uplink, |address| new.contains(address)));
         self.follow_addresses();
     }
 
     /// The same of the addresses that the host has.
     pub(in super::super) fn follow_addresses(&mut self) {
         if let Err(error) = surroundings::follow_addresses(self.plane.as_ref(), &self.netlink) {
-            self.warnings.push(format!("published ports may not be reached by every address of this host: {error}"));
+            self.warnings.push(format!(
+                "published ports may not be reached by every address of this host, and what it says to groups itself may come back to namespaces: {error}"
+            ));
         }
     }
 

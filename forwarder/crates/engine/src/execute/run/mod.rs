@@ -14,7 +14,11 @@ mod sysctl;
 mod uplink;
 mod veth;
 
-use std::{collections::BTreeMap, ops::Range};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    ops::Range,
+};
 
 use super::{
     HostContext, Observer,
@@ -54,6 +58,8 @@ pub(super) struct Runner<'a> {
     counters: FreeCounters,
     /// What could not be done, and is no failure.
     pub(super) warnings: Vec<String>,
+    /// Addresses that have come to be announced at an uplink, and of which its link has not been told.
+    announced: BTreeMap<u32, BTreeSet<IpAddr>>,
     log: UndoLog,
     /// A namespace that was made and has no name of its own yet, and what the undo log says of it.
     draft: Option<(Netns, Undo)>,
@@ -146,7 +152,7 @@ impl<'a> Runner<'a> {
         let Gathered { actual, netlink, plane, namespaces, inside, log, .. } = gathered;
         let (cookie, owner) = (actual.host.cookie, actual.host.owner);
         let (numbers, numbers_inside) = Default::default();
-        let (warnings, counters, draft, ahead) = Default::default();
+        let (warnings, announced, counters, draft, ahead) = Default::default();
         Self {
             context,
             cookie,
@@ -159,6 +165,7 @@ impl<'a> Runner<'a> {
             numbers_inside,
             counters,
             warnings,
+            announced,
             log,
             draft,
             ahead,

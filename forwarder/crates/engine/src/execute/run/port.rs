@@ -72,7 +72,7 @@ impl Execute for ProxyNeighbour {
     fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
         let index = runner.number(&self.uplink)?;
         runner.netlink.add_proxy(index, self.address)?;
-        runner.tell(index, [self.address.into()]);
+        runner.announce(index, [self.address.into()]);
         Ok(())
     }
 
