@@ -220,7 +220,7 @@ maps! {
         COUNTERS: Array<u32, CounterBlock>[COUNTER_BLOCKS as usize],
         /// Common verdicts by interface and CPU.
         TRAFFIC: PerCpuArray<u32, TrafficBlock>[COUNTER_BLOCKS as usize],
-        /// Packets to groups by endpoint: see [`admitted`](crate::decide::multicast::admitted).
+        /// Packets to groups by block of counters, of endpoints and of what comes by uplinks: see [`admitted`](crate::decide::multicast::admitted).
         MULTICAST_SENT: Array<u32, u64>[COUNTER_BLOCKS as usize],
         /// Limits by endpoint.
         LIMITS: Array<u32, Limits>[COUNTER_BLOCKS as usize],

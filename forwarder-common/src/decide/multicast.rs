@@ -5,6 +5,8 @@
 //! the host's name.
 
 use crate::{
+    abi::{Network, endpoint_flags},
+    decide::validate::is_martian_source,
     types::direction::Direction,
     wire::{icmpv6, ipv4, ipv6},
 };
@@ -38,7 +40,9 @@ const UDP: u8 = 17;
 #[must_use]
 pub const fn of_v4(direction: Direction, ip: &ipv4::Header, kind: u8) -> Passage {
     let [first, second, third, last] = ip.dst;
-    if first & 0xf0 != 0xe0 {
+    // Who has no address yet asks for members of groups all the same (RFC 4541 §2.1.1); nobody else is believed to be nobody.
+    let from_nobody = u32::from_ne_bytes(ip.src) == 0 && ip.proto == igmp::PROTO;
+    if !ipv4::is_multicast(ip.dst) || is_martian_source(ip.src) && !from_nobody {
         return Passage::Stays;
     }
     if ip.proto == igmp::PROTO {
@@ -70,7 +74,8 @@ pub const fn of_v4(direction: Direction, ip: &ipv4::Header, kind: u8) -> Passage
 pub const fn of_v6(direction: Direction, ip: &ipv6::Header, proto: u8, kind: u8) -> Passage {
     let [first, flags_and_scope, ..] = ip.dst;
     let scope = flags_and_scope & 0x0f;
-    if first != 0xff || scope < LINK {
+    let nobodys = ipv6::is_unspecified(ip.src) || ipv6::is_loopback(ip.src) || ipv6::is_multicast(ip.src);
+    if first != 0xff || scope < LINK || nobodys {
         return Passage::Stays;
     }
     if proto == icmpv6::PROTO {
@@ -100,10 +105,27 @@ const MDNS: [u8; 16] = [0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xfb];
 const LLMNR: [u8; 16] = [0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 3];
 const SSDP: [u8; 16] = [0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x0c];
 
-/// Packets to groups that one namespace may send by the uplink in a second: everybody on its link gets each.
+/// Whether a copy of what comes by the interface `uplink` for a group goes to `network`: it was asked for, and knows the family.
+#[inline(always)]
+#[must_use]
+pub const fn hears(network: &Network, uplink: u32, is_ipv6: bool) -> bool {
+    let prefix = if is_ipv6 { network.prefix_v6 } else { network.prefix_v4 };
+    network.flags & endpoint_flags::MULTICAST != 0 && network.uplink == uplink && prefix != 0
+}
+
+/// Whether all who speak to a group do so by this port (both host byte order), whoever else on the host does: mDNS (RFC 6762 §5.2), LLMNR, SSDP. By any
+/// other that a socket of the host has, a namespace would pass for the program that has it.
+#[inline(always)]
+#[must_use]
+pub const fn is_shared_port(sport: u16, dport: u16) -> bool {
+    sport == dport && matches!(sport, 5353 | 5355 | 1900)
+}
+
+/// Packets to groups that one namespace may send by the uplink in a second, because everybody on its link gets each, and that may come by one, because
+/// all namespaces do.
 pub const MOST_PER_SECOND: u32 = 1_000;
 
-/// What is noted of a namespace once it has sent so many packets more at the second `now`, where `noted` was: the second, and in the low half how many
+/// What is noted of a namespace, or of an uplink, once so many packets more have passed at the second `now`, where `noted` was: the second, and in the low half how many
 /// in it. `None` if that is more than [`MOST_PER_SECOND`].
 #[inline(always)]
 #[must_use]
@@ -117,14 +139,24 @@ pub const fn admitted(noted: u64, now: u32, packets: u32) -> Option<u64> {
 mod tests {
     use super::*;
 
+    const HOST: [u8; 4] = [192, 0, 2, 7];
+
     fn v4(direction: Direction, dst: [u8; 4], proto: u8, ttl: u8, kind: u8) -> Passage {
-        let packet = [&[0x45, 0, 0, 20, 0, 0, 0, 0, ttl, proto, 0, 0, 192, 0, 2, 7][..], &dst].concat();
+        v4_from(HOST, direction, dst, proto, ttl, kind)
+    }
+
+    fn v4_from(src: [u8; 4], direction: Direction, dst: [u8; 4], proto: u8, ttl: u8, kind: u8) -> Passage {
+        let packet = [&[0x45, 0, 0, 20, 0, 0, 0, 0, ttl, proto, 0, 0][..], &src, &dst].concat();
         of_v4(direction, &ipv4::parse(&packet.as_slice(), 0).expect("a header"), kind)
     }
 
     fn v6(direction: Direction, dst: &str, proto: u8, hops: u8, kind: u8) -> Passage {
-        let dst: std::net::Ipv6Addr = dst.parse().expect("an address");
-        let packet = [&[0x60, 0, 0, 0, 0, 0, proto, hops][..], &[0xfe; 16], &dst.octets()].concat();
+        v6_from("fe80::7", direction, dst, proto, hops, kind)
+    }
+
+    fn v6_from(src: &str, direction: Direction, dst: &str, proto: u8, hops: u8, kind: u8) -> Passage {
+        let [src, dst] = [src, dst].map(|addr| addr.parse::<std::net::Ipv6Addr>().expect("an address").octets());
+        let packet = [&[0x60, 0, 0, 0, 0, 0, proto, hops][..], &src, &dst].concat();
         of_v6(direction, &ipv6::parse(&packet.as_slice(), 0).expect("a header"), proto, kind)
     }
 
@@ -184,6 +216,46 @@ mod tests {
                 assert_eq!(v6(direction, "ff02::16", icmpv6::PROTO, 1, kind), expected, "{direction:?} {kind}");
             }
         }
+    }
+
+    #[test]
+    fn nothing_passes_from_an_address_that_nobody_has() {
+        let (inbound, mdns) = (Direction::Inbound, [224, 0, 0, 251]);
+        for src in [[0; 4], [127, 0, 0, 1], [0, 1, 2, 3], [224, 0, 0, 251], [255; 4]] {
+            assert_eq!(v4_from(src, inbound, mdns, UDP, 255, 0), Passage::Stays, "{src:?}");
+            let asks = v4_from(src, inbound, [224, 0, 0, 1], igmp::PROTO, 1, igmp::QUERY);
+            assert_eq!(asks == Passage::AsItIs, src == [0; 4], "{src:?}");
+        }
+        for src in ["::", "::1", "ff02::fb"] {
+            assert_eq!(v6_from(src, inbound, "ff02::fb", UDP, 255, 0), Passage::Stays, "{src}");
+            assert_eq!(v6_from(src, inbound, "ff02::1", icmpv6::PROTO, 1, 130), Passage::Stays, "{src}");
+        }
+    }
+
+    #[test]
+    fn networks_hear_what_comes_by_their_uplink_of_families_that_they_have() {
+        const UPLINK: u32 = 7;
+        let network = |flags, prefix_v4, prefix_v6| Network {
+            uplink: UPLINK,
+            flags,
+            prefix_v4,
+            prefix_v6,
+            ..zerocopy::FromZeros::new_zeroed()
+        };
+        let both = network(endpoint_flags::MULTICAST, 24, 64);
+        assert!(hears(&both, UPLINK, false) && hears(&both, UPLINK, true) && !hears(&both, 8, true));
+        let (v4, v6) = (network(endpoint_flags::MULTICAST, 24, 0), network(endpoint_flags::MULTICAST, 0, 64));
+        assert!(hears(&v4, UPLINK, false) && !hears(&v4, UPLINK, true));
+        assert!(!hears(&v6, UPLINK, false) && hears(&v6, UPLINK, true));
+        assert!(!hears(&network(0, 24, 64), UPLINK, false), "it was not asked for");
+    }
+
+    #[test]
+    fn ports_that_everybody_speaks_by_are_shared_and_others_are_whose_they_are() {
+        for port in [5353, 5355, 1900] {
+            assert!(is_shared_port(port, port) && !is_shared_port(port, 5405) && !is_shared_port(5405, port));
+        }
+        assert!(!is_shared_port(5405, 5405) && !is_shared_port(0, 0));
     }
 
     #[test]

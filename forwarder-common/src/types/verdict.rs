@@ -249,8 +249,9 @@ reasons! {
         BridgeGroup = 49 => "Nothing, if a program inside speaks to its switch (LLDP, STP). IPv4 and ARP so addressed are forged.",
         /// To an address that is announced for a namespace (`--announce`), and of no flow: the host itself does not have it.
         Announced = 50 => "Nothing: only answers and published ports get to a namespace. Let it open the conversation, or publish a port.",
-        /// Multicast that the host would route out of a network or into one from outside: groups stay in their network.
-        MulticastOutside = 51 => "`ip mroute` on the host shows what it routes. For names (mDNS) make the network with `--multicast`, or run a reflector on the host.",
+        /// Multicast that the host would route out of a network or into one from outside: groups stay in their network. Or, with `--multicast`, of a namespace
+        /// by a port that a socket of the host has.
+        MulticastOutside = 51 => "`ip mroute` on the host shows what it routes. For names (mDNS) make the network with `--multicast`, or run a reflector on the host. With it, have the program inside speak by another port (`ss -ulnp` on the host shows whose it is).",
         /// The host's route leaves by an interface that is no uplink of `fwd` yet: no program would see that nothing leaves untranslated. The
         /// sender is told that it is prohibited (RFC 1812 §5.2.7.1, RFC 4443 §3.1).
         UplinkUnguarded = 52 => "`fwd uplink add INTERFACE`, or any `fwd up`: it takes in what the routes of the host lead by. `ip route get DESTINATION` on the host names the interface.",
@@ -271,7 +272,7 @@ reasons! {
         /// Extension headers of IPv6 that hide what kind of packet it is: too many, too long, or cut by a fragment (RFC 7112).
         ExtensionHeaders = 60 => "Somebody may try to pass by a filter: `tcpdump -v ip6` at the interface shows who.",
         /// More than a limit lets through: sent past the queue inside that keeps to it, or come for a namespace (`to_ns`) whose queue is full; at an uplink,
-        /// more to groups of multicast than one namespace may send.
+        /// more to groups of multicast than one namespace may send, or than may come in.
         RateExceeded = 61 => "Nothing, if the limit is meant. `fwd up --rate-out` and `--rate-in` set another, or `none`, and the queue inside anew.",
         /// Would be forwarded by the host for somebody else: it forwards what comes in there for namespaces alone, since `fwd` has switched that
         /// on. Nobody but the programs that listen to the interface itself sees it.

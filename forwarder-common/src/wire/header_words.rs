@@ -65,6 +65,13 @@ pub const fn proto(life: u64) -> u8 {
     (life >> 8) as u8
 }
 
+/// Whether an address is one of multicast: see [`crate::wire::ipv4::is_multicast`].
+#[inline(always)]
+#[must_use]
+pub const fn is_multicast(addr: u32) -> bool {
+    addr & 0xf0 == 0xe0
+}
+
 /// Whether a router may forward the packet any further (RFC 1812 §5.3.1).
 #[inline(always)]
 #[must_use]
@@ -150,6 +157,14 @@ mod tests {
         let to = SocketAddrV4::new(rest.into(), u16::from_be_bytes(to));
         let packet = if tcp { Packet::tcp(from, to).tcp_flags(tcp_flag::ACK) } else { Packet::udp(from, to) };
         packet.ttl(ttl).payload(payload).in_frame(&Ethernet::new([2; 6], [2; 6]))
+    }
+
+    #[test]
+    fn groups_are_told_by_their_first_byte() {
+        for first in 0..=u8::MAX {
+            let addr = [first, 0xe0, 0xff, 0xe1];
+            assert_eq!(is_multicast(u32::from_le_bytes(addr)), crate::wire::ipv4::is_multicast(addr), "{first}");
+        }
     }
 
     proptest! {

@@ -163,9 +163,16 @@ pub fn parse<P: PacketBytes>(packet: &P, off: usize) -> Result<Header, DropReaso
     })
 }
 
-/// Whether `addr` is multicast (224.0.0.0/4) or the limited broadcast: never routed to an uplink.
+/// Whether `addr` is multicast (224.0.0.0/4).
+#[inline(always)]
+#[must_use]
+pub const fn is_multicast(addr: [u8; 4]) -> bool {
+    addr[0] & 0xf0 == 224
+}
+
+/// Whether `addr` is multicast or the limited broadcast: never routed to an uplink.
 #[inline(always)]
 #[must_use]
 pub const fn is_multicast_or_broadcast(addr: [u8; 4]) -> bool {
-    addr[0] & 0xf0 == 224 || u32::from_be_bytes(addr) == u32::MAX
+    is_multicast(addr) || u32::from_be_bytes(addr) == u32::MAX
 }

@@ -85,7 +85,7 @@ pub(crate) static PUBLISHED_PORTS: Array<u64, PUBLISHED_WORDS> = Array::new();
 #[btf_map]
 pub(crate) static PUBLISHED_TO: LpmTrie<SocketSender, u64, 16_384> = LpmTrie::new();
 
-/// Packets to groups by endpoint.
+/// Packets to groups by block of counters.
 #[btf_map]
 pub(crate) static MULTICAST_SENT: Array<u64, { COUNTER_BLOCKS as usize }> = Array::new();
 

@@ -10,7 +10,7 @@ use aya_ebpf::{
     helpers::{bpf_sk_lookup_udp, bpf_sk_release, bpf_skc_lookup_tcp},
 };
 use forwarder_common::{
-    abi::Tuple,
+    abi::{Addr, Tuple},
     flow::ipv6 as flow,
     wire::{ipv6::words, l4::Proto},
 };
@@ -24,6 +24,11 @@ global_fn! {
     fn fwd_host_uses6(skb: Skb, reply: &Tuple) -> bool = host_uses_ipv6;
     /// See [`host_converses`].
     pub(crate) fn fwd_host_converses(skb: Skb, tuple: &Tuple) -> bool = host_converses;
+    /// Whether a socket of UDP of the host has the port from which a datagram leaves for a `group`, at the `address` that it leaves from or at that of the
+    /// group itself; addresses and ports (the source's first) in network byte order. One that is bound to an interface is not found.
+    pub(crate) fn fwd_host_speaks(skb: Skb, address: u32, group: u32, ports: u32) -> bool = host_speaks;
+    /// As [`fwd_host_speaks`], of IPv6.
+    pub(crate) fn fwd_host_speaks6(skb: Skb, address: &Addr, group: &Addr, ports: u32) -> bool = host_speaks_ipv6;
     /// See [`host_gets_ipv6`].
     pub(crate) fn fwd_host_gets6(skb: Skb, by_peer: bool) -> bool = host_gets_ipv6;
 }
@@ -63,10 +68,49 @@ fn host_gets_ipv6(skb: Skb, by_peer: bool) -> bool {
     is_used::<IPV6>(skb, tuple, packet.number, by_peer)
 }
 
+#[inline(always)]
+fn host_speaks(skb: Skb, address: u32, group: u32, ports: u32) -> bool {
+    let answer = |daddr| {
+        let ends = bpf_sock_tuple__bindgen_ty_1__bindgen_ty_1 {
+            saddr: group,
+            daddr,
+            sport: dport(ports),
+            dport: sport(ports),
+        };
+        bpf_sock_tuple { __bindgen_anon_1: bpf_sock_tuple__bindgen_ty_1 { ipv4: ends } }
+    };
+    has_udp::<IPV4>(skb, &mut answer(address), false) || has_udp::<IPV4>(skb, &mut answer(group), false)
+}
+
+#[inline(always)]
+fn host_speaks_ipv6(skb: Skb, address: &Addr, group: &Addr, ports: u32) -> bool {
+    let answer = |daddr: &Addr| bpf_sock_tuple {
+        __bindgen_anon_1: ipv6_ends(words(*group), words(*daddr), (dport(ports), sport(ports))),
+    };
+    has_udp::<IPV6>(skb, &mut answer(address), false) || has_udp::<IPV6>(skb, &mut answer(group), false)
+}
+
+/// Of both ports as they stand in a packet that of its source.
+#[inline(always)]
+const fn sport(ports: u32) -> u16 {
+    ports as u16
+}
+
+/// The other one.
+#[inline(always)]
+const fn dport(ports: u32) -> u16 {
+    (ports >> 16) as u16
+}
+
 /// Between these addresses, by the ports of `tuple`.
 #[inline(always)]
 fn ipv6(saddr: [u32; 4], daddr: [u32; 4], tuple: &Tuple) -> bpf_sock_tuple__bindgen_ty_1 {
-    let (sport, dport) = (u16::from_ne_bytes(tuple.sport), u16::from_ne_bytes(tuple.dport));
+    ipv6_ends(saddr, daddr, (u16::from_ne_bytes(tuple.sport), u16::from_ne_bytes(tuple.dport)))
+}
+
+/// Between these addresses and ports.
+#[inline(always)]
+fn ipv6_ends(saddr: [u32; 4], daddr: [u32; 4], (sport, dport): (u16, u16)) -> bpf_sock_tuple__bindgen_ty_1 {
     bpf_sock_tuple__bindgen_ty_1 { ipv6: bpf_sock_tuple__bindgen_ty_1__bindgen_ty_2 { saddr, daddr, sport, dport } }
 }
 
@@ -103,19 +147,28 @@ fn is_used<const SIZE: usize>(skb: Skb, tuple: bpf_sock_tuple__bindgen_ty_1, pro
                 !(by_peer && listens)
             }
         } else if proto == Proto::Udp as u8 {
-            let socket = bpf_sk_lookup_udp(skb.ptr().cast(), &raw mut tuple, SIZE as u32, netns, 0);
-            if socket.is_null() {
-                false
-            } else {
-                let connected = (&raw const (*socket).dst_port).read_volatile() != 0;
-                bpf_sk_release(socket.cast());
-                !by_peer || connected
-            }
+            has_udp::<SIZE>(skb, &mut tuple, by_peer)
         } else {
             return false;
         }
     };
     found || is_tracked::<SIZE>(skb) && conntrack_has::<SIZE>(skb, &mut tuple, proto)
+}
+
+/// Whether a socket of UDP would get a datagram with this tuple; `by_peer` one that is connected to whom it comes from.
+#[inline(always)]
+fn has_udp<const SIZE: usize>(skb: Skb, tuple: &mut bpf_sock_tuple, by_peer: bool) -> bool {
+    let netns = i64::from(BPF_F_CURRENT_NETNS) as u64;
+    // SAFETY: as of [`is_used`].
+    unsafe {
+        let socket = bpf_sk_lookup_udp(skb.ptr().cast(), tuple, SIZE as u32, netns, 0);
+        if socket.is_null() {
+            return false;
+        }
+        let connected = (&raw const (*socket).dst_port).read_volatile() != 0;
+        bpf_sk_release(socket.cast());
+        !by_peer || connected
+    }
 }
 
 /// Declares whether netfilter has a hook that sees what the host sends (`hooks_ipv4[NF_INET_LOCAL_OUT]` of the packet's namespace, or that of

@@ -177,14 +177,15 @@ pub(crate) fn departs_untouched(skb: Skb) -> bool {
 }
 
 /// Whether a packet of no flow is the host's for sure: not from or to a network of `fwd`, nor the first of a flow that begins outside, nor
-/// for somebody else.
+/// for a group that namespaces hear, nor for somebody else.
 #[inline(always)]
 fn is_hosts(config: &Config, packet: &Packet) -> bool {
     let (source, destination) = (packet.addresses as u32, (packet.addresses >> 32) as u32);
-    let begins = config.features & (feature::EIF | feature::ANNOUNCED | feature::MULTICAST) != 0
+    let begins = config.features & (feature::EIF | feature::ANNOUNCED) != 0
         || publishes(config, packet.proto, (packet.ports >> 16) as u16);
+    let to_group = config.features & feature::MULTICAST != 0 && header_words::is_multicast(destination);
     let outside = lies_outside(config, source) && lies_outside(config, destination);
-    outside && !begins && !transit::is_possible(destination)
+    outside && !begins && !to_group && !transit::is_possible(destination)
 }
 
 /// Reads the headers, if they are the common ones and whole.

@@ -1,5 +1,6 @@
 //! Multicast: namespaces of a network hear each other, as mDNS needs it, and nobody outside hears them.
 
+mod hostile;
 mod outside;
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};

@@ -75,6 +75,13 @@ pub const fn one_hop(life: u64) -> u64 {
 /// 16 bits.
 pub const ONE_HOP_SUM: u32 = !0x0100;
 
+/// Whether an address that begins with these eight bytes is one of multicast: see [`crate::wire::ipv6::is_multicast`].
+#[inline(always)]
+#[must_use]
+pub const fn is_multicast(first: u64) -> bool {
+    first & 0xff == 0xff
+}
+
 #[cfg(test)]
 mod tests {
     use core::net::SocketAddrV6;
@@ -111,6 +118,14 @@ mod tests {
 
     fn frame(packet: &Ipv6Packet) -> Vec<u8> {
         packet.in_frame(&Ethernet::new([2; 6], [2; 6]))
+    }
+
+    #[test]
+    fn groups_are_told_by_their_first_byte() {
+        for first in 0..=u8::MAX {
+            let word = u64::from_le_bytes([first, 0xff, 0, 0xff, 0, 0xff, 0xff, 0xff]);
+            assert_eq!(is_multicast(word), first == 0xff, "{first}");
+        }
     }
 
     proptest! {

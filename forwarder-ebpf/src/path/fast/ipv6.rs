@@ -303,12 +303,13 @@ impl Packet {
         key((self.source, self.destination), self.ports, self.proto, direction, entry)
     }
 
-    /// Whether a packet of no flow is the host's for sure: not from or to a network of `fwd`, nor the first of a flow that begins outside, by a
-    /// port that is not published.
+    /// Whether a packet of no flow is the host's for sure: not from or to a network of `fwd`, nor for a group that namespaces hear, nor the first of a flow that
+    /// begins outside, by a port that is not published.
     #[inline(always)]
     fn is_hosts(&self, config: &Config) -> bool {
-        let begins = config.features & (feature::EIF | feature::ANNOUNCED | feature::MULTICAST) != 0;
-        is_outside_v6(self.source[0]) && is_outside_v6(self.destination[0]) && !begins
+        let begins = config.features & (feature::EIF | feature::ANNOUNCED) != 0;
+        let to_group = config.features & feature::MULTICAST != 0 && words::is_multicast(self.destination[0]);
+        is_outside_v6(self.source[0]) && is_outside_v6(self.destination[0]) && !begins && !to_group
     }
 
     /// Takes a hop, and updates the transport checksum for the address and the port of `flow`, which was `old_port`.

@@ -4,7 +4,7 @@ use core::ffi::c_void;
 
 use aya_ebpf::helpers::bpf_for_each_map_elem;
 use forwarder_common::{
-    abi::{Network, endpoint_flags},
+    abi::{Addr, Network, mapped},
     decide::multicast::{self, Passage},
     types::direction::Direction,
     wire::{
@@ -16,16 +16,21 @@ use forwarder_common::{
 
 use crate::{
     kernel::{
-        maps::NETWORKS,
+        counters::Amount,
+        maps::{HOST_ADDRESSES, NETWORKS},
         packet::{anywhere::Anywhere, ethertype, skb::Skb},
         records, redirect,
     },
     path::networks::{in_fwd_network, in_fwd_network_v6},
 };
 
+use super::limit;
+
 /// Where TTL, protocol and checksum stand in a frame, and the hop limit.
 const LIFE: usize = L3_OFF.wrapping_add(ipv4::field::TTL);
 const HOP_LIMIT: usize = L3_OFF.wrapping_add(ipv6::field::HOP_LIMIT);
+/// Length of the header of UDP, bytes: nothing else comes in several segments.
+const UDP: usize = 8;
 
 global_fn! {
     /// See [`copy_v4`].
@@ -48,13 +53,18 @@ pub(super) fn copy(skb: Skb) {
     }
 }
 
+/// Whether a packet from this address of either family is the host's own, as the last command has found its addresses, or has one that it answers
+/// for: it may come back, by a bridge or a radio; and of others nobody has it.
+#[inline(always)]
+fn is_own(source: &Addr) -> bool {
+    HOST_ADDRESSES.get_ptr(source).is_some() || records::announced_with(source).is_some()
+}
+
 #[inline(always)]
 fn copy_v4(skb: Skb) {
     let bytes = skb.all_headers();
     let Ok(ip) = ipv4::parse(&bytes, L3_OFF) else { return };
-    let Some(uplink) = records::uplink(skb.ifindex()) else { return };
-    // What the host itself has sent may come back, by a bridge or a radio.
-    if uplink.v4 == ip.src || in_fwd_network(ip.src) {
+    if is_own(&mapped(ip.src)) || in_fwd_network(ip.src) {
         return;
     }
     let kind = bytes.load::<1>(ip.payload_off()).map_or(0, |[kind]| kind);
@@ -62,13 +72,17 @@ fn copy_v4(skb: Skb) {
     if passage == Passage::Stays as u32 {
         return;
     }
-    if passage == Passage::AsItIs as u32 {
-        return to_networks(skb);
+    if !admits(skb, ip.len, ip.total_len) {
+        return;
     }
+    if passage == Passage::AsItIs as u32 {
+        return to_networks(skb, false);
+    }
+    let bytes = skb.all_headers();
     let Ok(life) = bytes.load::<4>(LIFE) else { return };
     let word = header_words::one_hop(u32::from_ne_bytes(life).into(), 0, 0) as u32;
     if bytes.store(LIFE, word.to_ne_bytes()).is_ok() {
-        to_networks(skb);
+        to_networks(skb, false);
     }
     let _restored = skb.headers().store(LIFE, life);
 }
@@ -79,7 +93,8 @@ fn copy_v6(skb: Skb) {
     let Ok(ip) = ipv6::parse(&packet, L3_OFF) else { return };
     let Ok(upper) = extension::walk(&packet, &ip, ip.end()) else { return };
     let Some(uplink) = records::uplink(skb.ifindex()) else { return };
-    if ipv6::is_same(uplink.link_local, ip.src) || in_fwd_network_v6(ip.src) {
+    // Of the addresses of links the host has one at each.
+    if ipv6::is_same(uplink.link_local, ip.src) || is_own(&ip.src) || in_fwd_network_v6(ip.src) {
         return;
     }
     let kind = packet.load::<1>(upper.off).map_or(0, |[kind]| kind);
@@ -87,11 +102,14 @@ fn copy_v6(skb: Skb) {
     if passage == Passage::Stays as u32 {
         return;
     }
+    if !admits(skb, upper.off.wrapping_sub(L3_OFF), ip.payload_len.wrapping_add(ipv6::LEN as u16)) {
+        return;
+    }
     if passage == Passage::AsItIs as u32 {
-        return to_networks(skb);
+        return to_networks(skb, true);
     }
     if skb.headers().store(HOP_LIMIT, [ip.hop_limit.wrapping_sub(1)]).is_ok() {
-        to_networks(skb);
+        to_networks(skb, true);
     }
     let _restored = skb.headers().store(HOP_LIMIT, [ip.hop_limit]);
 }
@@ -101,13 +119,21 @@ fn copy_v6(skb: Skb) {
 struct Copies {
     skb: Skb,
     uplink: u32,
-    _pad: u32,
+    is_ipv6: u32,
+}
+
+/// Whether a packet with so many bytes of headers of IP, and as long as these say, may come in: each is a copy for every namespace.
+#[inline(always)]
+fn admits(skb: Skb, headers: usize, total: u16) -> bool {
+    let Some(uplink) = records::uplink(skb.ifindex()) else { return false };
+    let amount = Amount::behind(skb, L3_OFF, headers.wrapping_add(UDP) as u32, total.into());
+    limit::admits((skb.ifindex(), false), uplink.counters_in, amount)
 }
 
 /// Gives a copy to each network whose uplink the packet has arrived by, and that is to have it.
 #[inline(always)]
-fn to_networks(skb: Skb) {
-    let mut copies = Copies { skb, uplink: skb.ifindex(), _pad: 0 };
+fn to_networks(skb: Skb, is_ipv6: bool) {
+    let mut copies = Copies { skb, uplink: skb.ifindex(), is_ipv6: is_ipv6.into() };
     // SAFETY: the callback takes what this map holds and the pointer that it is given, which lives until the loop is over.
     unsafe {
         let copies = (&raw mut copies).cast();
@@ -120,7 +146,7 @@ fn to_networks(skb: Skb) {
 extern "C" fn network(_: *mut c_void, bridge: *const u32, record: *const Network, copies: *mut Copies) -> i64 {
     // SAFETY: called by `bpf_for_each_map_elem` alone, which passes an entry of `NETWORKS` and the pointer of `to_networks`.
     let (bridge, record, copies) = unsafe { (&*bridge, &*record, &*copies) };
-    if record.flags & endpoint_flags::MULTICAST != 0 && record.uplink == copies.uplink {
+    if multicast::hears(record, copies.uplink, copies.is_ipv6 != 0) {
         redirect::copy(copies.skb, *bridge);
     }
     0

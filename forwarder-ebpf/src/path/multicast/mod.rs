@@ -6,15 +6,22 @@
 //! of this CPU.
 
 mod inward;
+mod limit;
 mod outward;
 
 use forwarder_common::{
-    abi::{SLOW_PATH_MULTICAST, TracePoint, endpoint_flags, feature},
+    abi::{SLOW_PATH_MULTICAST, TracePoint, feature},
+    decide::multicast::hears,
     types::verdict::{Code, PuntReason, Verdict},
+    wire::ethernet::ethertype,
 };
 
 use crate::{
-    kernel::{maps::config, packet::skb::Skb, records, redirect, trace},
+    kernel::{
+        maps::config,
+        packet::{ethertype, skb::Skb},
+        records, redirect, trace,
+    },
     path::apply::Action,
 };
 
@@ -50,11 +57,11 @@ pub(crate) fn finish(skb: Skb, action: Action) -> i32 {
     Action::NEXT.to_tc_action()
 }
 
-/// Whether what the host sends into the network of the bridge `network` for a group may come in, having come by `ingress`.
+/// Whether what the host sends into a network by its bridge for a group may come in, having come by `ingress`.
 #[inline(always)]
-pub(crate) fn comes_in(ingress: u32, network: u32) -> bool {
-    records::network(network)
-        .is_some_and(|network| network.flags & endpoint_flags::MULTICAST != 0 && network.uplink == ingress)
+pub(crate) fn comes_in(skb: Skb, ingress: u32) -> bool {
+    let is_ipv6 = ethertype(&skb.linear()) == ethertype::IPV6;
+    records::network(skb.ifindex()).is_some_and(|network| hears(network, ingress, is_ipv6))
 }
 
 /// Copies a packet for a group to where it passes. What the program returns: the packet itself goes on.

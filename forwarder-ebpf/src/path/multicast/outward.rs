@@ -4,15 +4,11 @@
 use forwarder_common::{
     abi::{Endpoint, endpoint_flags, uplink_flags},
     decide::{
-        multicast::{self, Passage, admitted},
+        multicast::{self, Passage},
         offload::check_field,
         rewrite::{Side, Ttl},
     },
-    types::{
-        checksum,
-        direction::Direction,
-        verdict::{Code, DropReason},
-    },
+    types::{checksum, direction::Direction, verdict::DropReason},
     wire::{
         ethernet::{self, ethertype},
         extension, ipv4, ipv6, l4,
@@ -22,9 +18,7 @@ use forwarder_common::{
 
 use crate::{
     kernel::{
-        clock::now,
         counters::{self, Amount},
-        maps::{MULTICAST_SENT, config},
         packet::{
             anywhere::Anywhere,
             checksum::{ChangeV6, by_helper_v6},
@@ -32,14 +26,17 @@ use crate::{
             skb::Skb,
         },
         records, redirect,
-        shared::Shared,
+        sock::{fwd_host_speaks, fwd_host_speaks6},
     },
     path::apply,
 };
 
-/// Where TTL, protocol and checksum stand in a frame, and the hardware address of its sender.
+use super::limit;
+
+/// Where TTL, protocol and checksum stand in a frame.
 const LIFE: usize = L3_OFF.wrapping_add(ipv4::field::TTL);
-const SENDER: usize = ethernet::field::SRC;
+/// Length of the header of UDP, bytes: nothing else comes in several segments.
+const UDP: usize = 8;
 
 /// Sends a copy of a packet of an endpoint by the uplink of its network, if it passes there.
 #[inline(always)]
@@ -59,60 +56,68 @@ pub(super) fn copy(skb: Skb, endpoint: &Endpoint) {
     if kind == ethertype::IPV4 {
         fwd_copy_out(skb, uplink, block);
     } else if kind == ethertype::IPV6 {
-        fwd_copy_out6(skb, uplink, block);
+        let upper = fwd_judge_out6(skb, uplink, block);
+        if upper != 0 {
+            fwd_copy_out6(skb, uplink, upper);
+        }
     }
 }
 
 global_fn! {
     /// See [`copy_v4`].
     fn fwd_copy_out(skb: Skb, uplink: u32, block: u32) -> () = copy_v4;
+    /// See [`judge_v6`].
+    fn fwd_judge_out6(skb: Skb, uplink: u32, block: u32) -> u32 = judge_v6;
     /// See [`copy_v6`].
-    fn fwd_copy_out6(skb: Skb, uplink: u32, block: u32) -> () = copy_v6;
-    /// See [`exceeds`].
-    fn fwd_exceeds_multicast(block: u32, packets: u32) -> bool = exceeds;
+    fn fwd_copy_out6(skb: Skb, uplink: u32, upper: u32) -> () = copy_v6;
 }
 
-/// Whether the endpoint with this block of counters has sent too much in this second. Two CPUs may count one packet for two.
+/// Whether a datagram with these ports, as they stand in it, would pass for one of a program of the host: a socket has the port that it comes from, as
+/// `speaks` finds out, and not everybody. That it does not leave is counted at the uplink.
 #[inline(always)]
-fn exceeds(block: u32, packets: u32) -> bool {
-    let Some(config) = config() else { return true };
-    let second = now().checked_div(config.hz).unwrap_or_default();
-    let Some(noted) = Shared::element(&MULTICAST_SENT, block) else { return true };
-    let Some(sent) = admitted(noted.read(), second, packets) else { return true };
-    noted.write(sent);
-    false
-}
-
-/// Counts what has left, or was too much, at the uplink, and says whether it may leave.
-#[inline(always)]
-fn counted(skb: Skb, uplink: u32, block: u32) -> bool {
-    let Amount { packets, bytes } = Amount::whole(skb, L3_OFF);
-    let exceeds = fwd_exceeds_multicast(block, packets);
-    let code = if exceeds { DropReason::RateExceeded.into() } else { Code::FORWARDED };
-    counters::fwd_count_at_uplink(uplink, true, code, packets, bytes);
-    !exceeds
+fn passes_for_host(uplink: u32, ports: [u8; 4], amount: Amount, speaks: impl FnOnce(u32) -> bool) -> bool {
+    let [s0, s1, d0, d1] = ports;
+    let shared = multicast::is_shared_port(u16::from_be_bytes([s0, s1]), u16::from_be_bytes([d0, d1]));
+    if shared || !speaks(u32::from_ne_bytes(ports)) {
+        return false;
+    }
+    let code = DropReason::MulticastOutside.into();
+    counters::fwd_count_at_uplink(uplink, true, code, amount.packets, amount.bytes);
+    true
 }
 
 #[inline(always)]
 fn copy_v4(skb: Skb, uplink: u32, block: u32) {
     let bytes = skb.all_headers();
     let Ok(ip) = ipv4::parse(&bytes, L3_OFF) else { return };
-    let kind = bytes.load::<1>(ip.payload_off()).map_or(0, |[kind]| kind);
-    let passage = multicast::of_v4(Direction::Outbound, &ip, kind) as u32;
+    let ports = bytes.load::<4>(ip.payload_off()).unwrap_or_default();
+    let passage = multicast::of_v4(Direction::Outbound, &ip, ports[0]) as u32;
     if passage == Passage::Stays as u32 {
         return;
     }
     let Some(record) = records::uplink(uplink) else { return };
     let (address, mac) = (record.v4, record.mac);
-    if u32::from_ne_bytes(address) == 0 || !counted(skb, uplink, block) {
+    let source = u32::from_ne_bytes(address);
+    if source == 0 {
+        return;
+    }
+    let amount = Amount::behind(skb, L3_OFF, ip.len.wrapping_add(UDP) as u32, ip.total_len.into());
+    let group = u32::from_ne_bytes(ip.dst);
+    if l4::shows_ports(&ip)
+        && passes_for_host(uplink, ports, amount, |ports| fwd_host_speaks(skb, source, group, ports))
+    {
+        return;
+    }
+    if !limit::admits((uplink, true), block, amount) {
         return;
     }
     let bytes = skb.all_headers();
-    let Ok(sender) = bytes.load::<6>(SENDER) else { return };
+    let Ok(frame) = bytes.load::<12>(ethernet::field::DST) else { return };
     let Ok(life) = bytes.load::<4>(LIFE) else { return };
-    let port = if l4::shows_ports(&ip) { bytes.load::<2>(ip.payload_off()).unwrap_or_default() } else { [0; 2] };
+    let [s0, s1, ..] = ports;
+    let port = if l4::shows_ports(&ip) { [s0, s1] } else { [0; 2] };
     let ttl = if passage == Passage::OneHop as u32 { Ttl::Decrement } else { Ttl::Keep };
-    if bytes.store(SENDER, mac).is_err() {
+    if bytes.store(ethernet::field::DST, ethernet::addresses(ethernet::of_group_v4(ip.dst), mac)).is_err() {
         return;
     }
     if apply::rewrite(skb, L3_OFF, (Side::Source, ttl), address, port).is_ok() {
@@ -121,38 +126,62 @@ fn copy_v4(skb: Skb, uplink: u32, block: u32) {
         let _restored = apply::rewrite(skb, L3_OFF, (Side::Source, Ttl::Keep), ip.src, port);
     }
     let bytes = skb.headers();
-    let _stored = bytes.store(LIFE, life).and_then(|()| bytes.store(SENDER, sender));
+    let _stored = bytes.store(LIFE, life).and_then(|()| bytes.store(ethernet::field::DST, frame));
 }
 
+/// Whether a packet of IPv6 passes: where its upper header begins, and above that its protocol; 0 if it does not pass. In a function of its own: the
+/// stack would not hold both this and the copying.
 #[inline(always)]
-fn copy_v6(skb: Skb, uplink: u32, block: u32) {
+fn judge_v6(skb: Skb, uplink: u32, block: u32) -> u32 {
     let packet = Anywhere(skb);
-    let Ok(ip) = ipv6::parse(&packet, L3_OFF) else { return };
-    let Ok(upper) = extension::walk(&packet, &ip, ip.end()) else { return };
-    let kind = packet.load::<1>(upper.off).map_or(0, |[kind]| kind);
-    if upper.fragment || multicast::of_v6(Direction::Outbound, &ip, upper.proto, kind) as u32 == Passage::Stays as u32 {
-        return;
+    let Ok(ip) = ipv6::parse(&packet, L3_OFF) else { return 0 };
+    let Ok(upper) = extension::walk(&packet, &ip, ip.end()) else { return 0 };
+    let ports = packet.load::<4>(upper.off).unwrap_or_default();
+    let passage = multicast::of_v6(Direction::Outbound, &ip, upper.proto, ports[0]) as u32;
+    if upper.fragment || passage == Passage::Stays as u32 {
+        return 0;
     }
+    let Some(record) = records::uplink(uplink) else { return 0 };
+    let (address, group) = (record.link_local, ip.dst);
+    if ipv6::is_unspecified(address) {
+        return 0;
+    }
+    let headers = upper.off.wrapping_sub(L3_OFF).wrapping_add(UDP) as u32;
+    let amount = Amount::behind(skb, L3_OFF, headers, u32::from(ip.payload_len).wrapping_add(ipv6::LEN as u32));
+    let speaks = |ports| fwd_host_speaks6(skb, &address, &group, ports);
+    if l4::has_ports(upper.proto) && passes_for_host(uplink, ports, amount, speaks) {
+        return 0;
+    }
+    if limit::admits((uplink, true), block, amount) { upper.off as u32 | u32::from(upper.proto) << PROTO } else { 0 }
+}
+
+/// How far above the offset the protocol stands in what [`judge_v6`] returns.
+const PROTO: u32 = 16;
+
+#[inline(always)]
+fn copy_v6(skb: Skb, uplink: u32, upper: u32) {
     let Some(record) = records::uplink(uplink) else { return };
     let (address, mac) = (record.link_local, record.mac);
-    if ipv6::is_unspecified(address) || !counted(skb, uplink, block) {
-        return;
-    }
-    let (source, proto) = (ip.src, upper.proto);
-    let check = (upper.off as u32).wrapping_add(check_field(proto));
-    let Ok(sender) = skb.headers().load::<6>(SENDER) else { return };
-    if write_v6(skb, mac, address) && change_sum(skb, check, proto, checksum::delta(source, address)) {
+    let bytes = skb.headers();
+    let Ok(frame) = bytes.load::<12>(ethernet::field::DST) else { return };
+    let Ok(source) = bytes.load::<16>(L3_OFF.wrapping_add(ipv6::field::SRC)) else { return };
+    let Ok(group) = bytes.load::<16>(L3_OFF.wrapping_add(ipv6::field::DST)) else { return };
+    let proto = (upper >> PROTO) as u8;
+    let check = (upper & 0xffff).wrapping_add(check_field(proto));
+    let to_group = ethernet::addresses(ethernet::of_group_v6(group), mac);
+    if write_v6(skb, to_group, address) && change_sum(skb, check, proto, checksum::delta(source, address)) {
         redirect::copy(skb, uplink);
         change_sum(skb, check, proto, checksum::delta(address, source));
     }
-    write_v6(skb, sender, source);
+    write_v6(skb, frame, source);
 }
 
-/// Writes the hardware address of the sender and the source. Whether it did.
+/// Writes both hardware addresses and the source. Whether it did.
 #[inline(always)]
-fn write_v6(skb: Skb, mac: [u8; 6], source: [u8; 16]) -> bool {
+fn write_v6(skb: Skb, frame: [u8; 12], source: [u8; 16]) -> bool {
     let bytes = skb.headers();
-    bytes.store(SENDER, mac).is_ok() && bytes.store(L3_OFF.wrapping_add(ipv6::field::SRC), source).is_ok()
+    bytes.store(ethernet::field::DST, frame).is_ok()
+        && bytes.store(L3_OFF.wrapping_add(ipv6::field::SRC), source).is_ok()
 }
 
 /// Changes the checksum at `check` by what another source adds to it. Whether it could be done.

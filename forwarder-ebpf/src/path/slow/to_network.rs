@@ -54,7 +54,7 @@ pub(crate) fn to_network(skb: Skb) -> Action {
     };
     let code: Code = match origin {
         Origin::Let => return bridgeless::into_network(skb),
-        Origin::Group if multicast::comes_in(ingress, skb.ifindex()) => Code::DELIVERED,
+        Origin::Group if multicast::comes_in(skb, ingress) => Code::DELIVERED,
         Origin::Other | Origin::Group if records::network(ingress).is_some() => DropReason::OtherNetwork.into(),
         Origin::Other => DropReason::FromOtherInterface.into(),
         Origin::Group => DropReason::MulticastOutside.into(),

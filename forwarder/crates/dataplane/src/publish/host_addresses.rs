@@ -6,7 +6,7 @@ use std::{
 };
 
 use aya::maps::{HashMap, MapData};
-use forwarder_common::abi::Addr;
+use forwarder_common::abi::{Addr, feature};
 
 use crate::{Dataplane, object::maps, read::field};
 use fwd_base::{Context as _, Result};
@@ -27,6 +27,15 @@ impl Dataplane {
             addresses.insert(Ipv6Addr::from(address).to_canonical(), ifindex);
         }
         Ok(addresses)
+    }
+
+    /// Whether they ask what addresses the host has: where ports are published at all of these, and where multicast passes, of which the host's own
+    /// may come back.
+    ///
+    /// # Errors
+    /// The settings cannot be read.
+    pub fn asks_for_host_addresses(&self) -> Result<bool> {
+        Ok(self.config()?.features & (feature::PUBLISH | feature::MULTICAST) != 0)
     }
 
     /// Replaces what they know by `wanted`, writing only what differs.

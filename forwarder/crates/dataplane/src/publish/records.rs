@@ -9,7 +9,6 @@ use aya::maps::{LpmTrie, MapData, MapError, lpm_trie::Key};
 use forwarder_common::{
     abi::{
         self, ALL_V4, ALL_V6, Addr, HOST_SOCKET_BITS, HostSocket, PUBLISHED_WORDS, PortPrefix, SocketSender, Withdrawn,
-        feature,
     },
     decide::unsolicited::publish::place,
     flow::ipv6::fingerprint,
@@ -122,14 +121,6 @@ impl Dataplane {
                 trie.iter().map(|entry| entry.map(|(_, value)| value).doing("read", maps::PUBLISHED)).collect()
             }
         }
-    }
-
-    /// Whether the programs look for published ports.
-    ///
-    /// # Errors
-    /// The settings cannot be read.
-    pub fn is_publishing(&self) -> Result<bool> {
-        Ok(self.config()?.features & feature::PUBLISH != 0)
     }
 
     /// Whether any port is published.

@@ -54,13 +54,13 @@ fn addresses(netlink: &Netlink) -> Result<BTreeMap<IpAddr, u32>> {
     Ok(found.filter(|(address, _)| is_one(address)).collect())
 }
 
-/// Tells the programs what addresses the host has, as it is now, where any port is published.
+/// Tells the programs what addresses the host has, as it is now, where they ask for that.
 ///
 /// # Errors
 /// They cannot be read, or the map cannot be written.
 pub(in crate::execute) fn follow_addresses(plane: Option<&Dataplane>, netlink: &Netlink) -> Result<()> {
     match plane {
-        Some(plane) if plane.is_publishing()? => plane.set_host_addresses(&addresses(netlink)?),
+        Some(plane) if plane.asks_for_host_addresses()? => plane.set_host_addresses(&addresses(netlink)?),
         _ => Ok(()),
     }
 }

@@ -1,8 +1,6 @@
 //! What uplinks of networks with multicast need: that the card takes what is for any group, because nobody on the host has joined those of namespaces; and the address of the link from
 //! which copies leave.
 
-use std::net::IpAddr;
-
 use forwarder_common::abi::{Uplink, endpoint_flags, feature, uplink_flags};
 
 use fwd_base::{Kind, Result};
@@ -23,7 +21,8 @@ pub(super) fn follow(plane: &Dataplane, netlink: &Netlink, link: &Link, record: 
         return Ok(without);
     }
     let flag = if ours || !link.allmulti { uplink_flags::ALLMULTI } else { 0 };
-    let now = Uplink { flags: without.flags | flag, link_local: link_local(netlink, link.index)?, ..without };
+    let link_local = netlink.link_local(link.index)?.map(|address| address.octets()).unwrap_or_default();
+    let now = Uplink { flags: without.flags | flag, link_local, ..without };
     if flag != 0 && !link.allmulti {
         // First noted: what a killed command has changed, a later one puts back.
         plane.put_uplink(link.index, &now)?;
@@ -44,14 +43,4 @@ pub(in crate::execute) fn release(netlink: &Netlink, index: u32, record: &Uplink
         Err(error) if error.kind != Kind::NotFound => Err(error),
         _ => Ok(()),
     }
-}
-
-/// The address of the link of an interface; zero if it has none.
-fn link_local(netlink: &Netlink, index: u32) -> Result<[u8; 16]> {
-    let addresses = netlink.addresses(Some(index))?;
-    let mut local = addresses.into_iter().filter_map(|(_, it)| match it.addr() {
-        IpAddr::V6(address) if address.is_unicast_link_local() => Some(address.octets()),
-        _ => None,
-    });
-    Ok(local.next().unwrap_or_default())
 }

@@ -24,6 +24,26 @@ impl Netlink {
     /// # Errors
     /// The kernel refuses. An interface that is absent has no addresses.
     pub fn addresses(&self, index: Option<u32>) -> Result<Vec<Address>> {
+        Ok(self.address_messages(index)?.iter().filter_map(read).collect())
+    }
+
+    /// The address of the link (RFC 4291 §2.5.6) that an interface speaks from; none if it has none that it may use: of one that is still being
+    /// looked for on the link, or that was found there, another may be the owner (RFC 4862 §5.4), but for the former where the host is optimistic
+    /// (RFC 4429).
+    ///
+    /// # Errors
+    /// As [`addresses`](Self::addresses).
+    pub fn link_local(&self, index: u32) -> Result<Option<Ipv6Addr>> {
+        let found = self.address_messages(Some(index))?.into_iter().filter(|it| is_usable(it.header.flags));
+        let mut local = found.filter_map(|message| match read(&message)?.1.addr() {
+            IpAddr::V6(address) if address.is_unicast_link_local() => Some(address),
+            _ => None,
+        });
+        Ok(local.next())
+    }
+
+    /// What the kernel says of the addresses of an interface, or of all.
+    fn address_messages(&self, index: Option<u32>) -> Result<Vec<AddressMessage>> {
         let mut query = AddressMessage::default();
         query.header.index = index.unwrap_or(0);
         let objects = match self.dump(&RouteNetlinkMessage::GetAddress(query)) {
@@ -31,8 +51,12 @@ impl Netlink {
             result => result.map_err(|failure| failure.doing("list", "the addresses"))?,
         };
         // Kernels before 4.20 do not filter.
-        let wanted = |address: &Address| index.is_none_or(|index| index == address.0);
-        Ok(objects.into_iter().filter_map(read).filter(wanted).collect())
+        let wanted = |message: &AddressMessage| index.is_none_or(|index| index == message.header.index);
+        let messages = objects.into_iter().filter_map(|object| match object {
+            RouteNetlinkMessage::NewAddress(message) => Some(message),
+            _ => None,
+        });
+        Ok(messages.filter(wanted).collect())
     }
 
     /// Whether no IPv6 address of the namespace is still being checked for duplicates.
@@ -40,12 +64,8 @@ impl Netlink {
     /// # Errors
     /// The kernel refuses.
     pub fn addresses_are_final(&self) -> Result<bool> {
-        let objects = self.dump(&RouteNetlinkMessage::GetAddress(AddressMessage::default()));
-        let objects = objects.map_err(|failure| failure.doing("list", "the addresses"))?;
-        Ok(!objects.iter().any(|object| {
-            matches!(object, RouteNetlinkMessage::NewAddress(message)
-                if message.header.flags.contains(AddressHeaderFlags::Tentative))
-        }))
+        let messages = self.address_messages(None)?;
+        Ok(!messages.iter().any(|message| message.header.flags.contains(AddressHeaderFlags::Tentative)))
     }
 
     /// Adds an address. One of IPv6 can be used at once: it is not looked for on the link first (RFC 4862 §5.4), because whoever adds
@@ -81,8 +101,13 @@ fn message(index: u32, address: IpNet) -> AddressMessage {
     }
 }
 
-fn read(object: RouteNetlinkMessage) -> Option<Address> {
-    let RouteNetlinkMessage::NewAddress(message) = object else { return None };
+/// Whether an address of IPv6 with these flags may be a source.
+fn is_usable(flags: AddressHeaderFlags) -> bool {
+    let is_final = !flags.contains(AddressHeaderFlags::Tentative) || flags.contains(AddressHeaderFlags::Optimistic);
+    is_final && !flags.contains(AddressHeaderFlags::Dadfailed)
+}
+
+fn read(message: &AddressMessage) -> Option<Address> {
     // IFA_LOCAL is our address. On a point-to-point interface IFA_ADDRESS is the other side's; IPv6 sends only that one.
     let of = |want_local: bool| {
         message.attributes.iter().find_map(|attribute| match attribute {
@@ -93,4 +118,20 @@ fn read(object: RouteNetlinkMessage) -> Option<Address> {
     };
     let address = of(true).or_else(|| of(false))?;
     Some((message.header.index, IpNet::new(address, message.header.prefix_len).ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_another_may_have_is_not_used() {
+        use AddressHeaderFlags as Flags;
+        for flags in [Flags::Permanent, Flags::Permanent | Flags::Nodad, Flags::Tentative | Flags::Optimistic] {
+            assert!(is_usable(flags), "{flags:?}");
+        }
+        for flags in [Flags::Permanent | Flags::Tentative, Flags::Dadfailed, Flags::Tentative | Flags::Dadfailed] {
+            assert!(!is_usable(flags), "{flags:?}");
+        }
+    }
 }
