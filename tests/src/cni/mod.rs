@@ -63,6 +63,25 @@ fn container_is_attached_and_detached_in_every_version() {
     assert_as_before(&fwd, &before);
 }
 
+#[test]
+fn containers_may_be_no_ports_of_a_bridge() {
+    let fwd = Fwd::new();
+    let runtime = Runtime::new(&fwd, "1.0.0", json!({ "bridge": "none" }));
+    let [one, other] = ["c1", "c2"].map(|role| Container::new(&fwd, role));
+    let result = runtime.add(&one, &json!({}));
+    let address = address_of(&runtime.add(&other, &json!({})));
+    assert_eq!(result["interfaces"][0]["name"], "web", "the host's interface in the network");
+    for listed in fwd.list(&["ls"]) {
+        assert_eq!((&listed["network"], &listed["bridgeless"]), (&json!("web"), &json!(true)));
+    }
+    assert!(pings(&one, address) && pings(&one, fwd.uplink(0).outside[0]) && pings(fwd.host(), address));
+    runtime.check(&one, &json!({ "bridge": "none" }), &result);
+    for container in [&one, &other] {
+        runtime.del(&container.id, &container.path());
+    }
+    assert_eq!(fwd.list(&["ls"]).len(), 0);
+}
+
 /// kubernetes#44307: DEL comes without a namespace, with an empty one, twice, and for what was never there.
 #[test]
 fn detaching_succeeds_whatever_is_left() {

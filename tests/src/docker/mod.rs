@@ -94,6 +94,25 @@ fn containers_are_attached_before_they_are_there_and_leave_nothing() {
     assert_as_before(&fwd, &before);
 }
 
+#[test]
+fn containers_may_be_no_ports_of_a_bridge() {
+    let fwd = Fwd::new();
+    let dockerd = Dockerd::start(&fwd);
+    let network = dockerd.network(&"a7".repeat(32), "10.80.0", false, &json!({ "fwd.bridge": "none" }));
+    let [mut one, mut other] = [2, 3].map(|last| dockerd.create(&network, last));
+    let ((ns, _), (_neighbour, _)) = (dockerd.join(&mut one), dockerd.join(&mut other));
+    let listed = dockerd.learned(2);
+    assert!(listed.iter().all(|it| it["bridgeless"] == true), "{listed:?}");
+    assert!(pings(&ns, address("10.80.0.3")) && pings(&ns, fwd.uplink(0).outside[0]));
+    assert!(pings(&ns, address("10.80.0.1")) && pings(fwd.host(), address("10.80.0.2")));
+    assert_endpoints_are_fine(&fwd);
+    for endpoint in [&one, &other] {
+        dockerd.remove(endpoint);
+    }
+    dockerd.delete_network(&network);
+    assert_eq!(fwd.list(&["network", "ls"]).len(), 0);
+}
+
 /// As docker 28 asks with --ipv4=false.
 #[test]
 fn network_may_have_ipv6_alone() {

@@ -54,6 +54,25 @@ fn container_is_attached_and_detached_and_takes_the_network_with_it() {
     assert_as_before(&fwd, &before);
 }
 
+#[test]
+fn containers_may_be_no_ports_of_a_bridge() {
+    let fwd = Fwd::new();
+    let podman = Podman::new(&fwd);
+    let network = podman.create(&json!({ "name": "many", "options": { "bridge": "none" } }));
+    let [one, other] = ["c1", "c2"].map(|role| Container::new(&fwd, role));
+    let asked = [(&one, 7), (&other, 8)].map(|(it, last)| podman.container(it, &network, last, json!({})));
+    for (container, asked) in [&one, &other].into_iter().zip(&asked) {
+        podman.setup(container, asked);
+    }
+    assert!(fwd.list(&["ls"]).iter().all(|it| it["bridgeless"] == true));
+    let address = text(&asked[1]["network_options"]["static_ips"][0]).parse().expect("an address");
+    assert!(pings(&one, address) && pings(&one, fwd.uplink(0).outside[0]) && pings(fwd.host(), address));
+    for (container, asked) in [&one, &other].into_iter().zip(&asked) {
+        podman.teardown(container, asked);
+    }
+    assert_eq!(fwd.list(&["network", "ls"]).len(), 0);
+}
+
 /// The same ports come once for each network of a container: one of them has them, and another takes over when it is disconnected.
 #[test]
 fn ports_lead_to_a_container_whichever_of_its_networks_it_leaves() {

@@ -8,15 +8,23 @@ use serde_json::Value;
 use crate::api::{CreateNetwork, GENERIC, INTERNAL, Options, Pool};
 use fwd_base::{Error, Kind, Result};
 use fwd_kernel::netns::Name;
-use fwd_plan::{Datapath, Ipv4, Ipv6, Nat, Network, NetworkRequest, TableRequest, UplinkChoice};
+use fwd_plan::{Bridging, Datapath, Ipv4, Ipv6, Nat, Network, NetworkRequest, TableRequest, UplinkChoice};
 use fwd_plugin::{is_on, one_of};
 
 /// How many characters of an id name a network of which nothing else does.
 const NAMED: usize = 12;
 
 /// Options of `-o` that say something here.
-const KNOWN: [&str; 7] =
-    ["fwd.network", "fwd.uplink", "fwd.datapath", "fwd.nat", "fwd.mtu", "com.docker.network.driver.mtu", ICC];
+const KNOWN: [&str; 8] = [
+    "fwd.network",
+    "fwd.uplink",
+    "fwd.datapath",
+    "fwd.nat",
+    "fwd.bridge",
+    "fwd.mtu",
+    "com.docker.network.driver.mtu",
+    ICC,
+];
 /// Whether containers of a network reach each other (docker's own bridge driver reads it by strconv.ParseBool).
 const ICC: &str = "com.docker.network.bridge.enable_icc";
 
@@ -57,6 +65,7 @@ pub(crate) fn network(asked: &CreateNetwork) -> Result<NetworkRequest> {
         datapath: choice("fwd.datapath", text("fwd.datapath")?, &Datapath::ALL, Datapath::name)?,
         nat: choice("fwd.nat", text("fwd.nat")?, &Nat::ALL, Nat::name)?,
         no_icc: icc == Some(false),
+        bridging: choice("fwd.bridge", text("fwd.bridge")?, &Bridging::ALL, Bridging::name)?.unwrap_or_default(),
         kept: true,
         ..Network::default()
     };
@@ -196,7 +205,9 @@ mod tests {
             self::network(&asked(&json!({ GENERIC: generic }))).expect("it can be");
         assert_eq!((name.as_str(), network.mtu, network.no_icc), ("web", Some(1400), true));
         assert_eq!((network.nat, network.datapath), (Some(Nat::Eim), Some(Datapath::Kernel)));
-        assert_eq!(network.uplink, UplinkChoice::Interface("eth1".into()));
+        assert_eq!((network.uplink, network.bridging), (UplinkChoice::Interface("eth1".into()), Bridging::Ports));
+        let without = self::network(&asked(&json!({ GENERIC: { "fwd.bridge": "none" } }))).expect("it can be");
+        assert_eq!(without.network.bridging, Bridging::None);
         let internal = self::network(&asked(&json!({ INTERNAL: true }))).expect("it can be");
         assert_eq!(internal.network.uplink, UplinkChoice::None);
         for (icc, no_icc) in [("0", true), ("f", true), ("False", true), ("1", false), ("TRUE", false)] {
@@ -211,6 +222,7 @@ mod tests {
             (json!({ GENERIC: { "parent": "eth0" } }), "no such option"),
             (json!({ GENERIC: { "fwd.mtu": "big" } }), "invalid digit"),
             (json!({ GENERIC: { "fwd.nat": "full" } }), "none of auto, symmetric, eim, eim-eif"),
+            (json!({ GENERIC: { "fwd.bridge": "br0" } }), "none of auto, ports, none"),
             (json!({ GENERIC: { "fwd.datapath": "xdp" } }), "makes later"),
             (json!({ GENERIC: { "fwd.datapath": "netkit" } }), "makes later"),
             (json!({ GENERIC: { "fwd.network": "a/b" } }), ""),

@@ -16,7 +16,7 @@ use crate::{
 use fwd_base::text;
 use fwd_dataplane::{Backend, Dataplane, Described};
 use fwd_kernel::{netlink::Netlink, netns::Netns};
-use fwd_plan::Datapath;
+use fwd_plan::{Datapath, Treatment};
 use fwd_plugin::Answer;
 
 /// What of a result is looked at.
@@ -125,11 +125,9 @@ fn at_host(plane: &Dataplane, ifindex: u32, endpoint: &Described) -> Result<()> 
     if !link.up {
         return Err(differs(format!("the host-side veth {host_if} is down")));
     }
-    if link.controller != Some(record.network) {
-        return Err(differs(format!(
-            "the host-side veth {host_if} is no port of network {}'s bridge",
-            metadata.network
-        )));
+    let bridging = Treatment::of_flags(record.flags).bridging;
+    if let Some(why) = bridging.wrong_with(link.controller, record.network) {
+        return Err(differs(format!("the host-side veth {host_if} {why} (network {})", metadata.network)));
     }
     if Datapath::of_flags(record.flags).is_ebpf() {
         let attached = Backend::ALL.map(|backend| plane.is_endpoint_attached(backend, ifindex));

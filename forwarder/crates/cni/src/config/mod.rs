@@ -20,7 +20,7 @@ use crate::{
 };
 use fwd_dataplane::Backend;
 use fwd_kernel::netns::Name;
-use fwd_plan::{Datapath, EndpointOptions, Nat, Network, RouteRequest};
+use fwd_plan::{Bridging, Datapath, EndpointOptions, Nat, Network, RouteRequest};
 use fwd_plugin::{json, one_of};
 
 /// How long another command is waited for.
@@ -89,6 +89,7 @@ impl Config {
             datapath: choice("datapath", keys.datapath.as_deref(), &Datapath::ALL, Datapath::name)?,
             nat: choice("nat", keys.nat.as_deref(), &Nat::ALL, Nat::name)?,
             no_icc: keys.icc == Some(false),
+            bridging: if is_bridgeless(&keys) { Bridging::None } else { Bridging::default() },
             dns: keys.nameserver,
             ..Network::default()
         };
@@ -123,10 +124,15 @@ impl Config {
     }
 }
 
+/// Whether containers are to be no ports of a bridge: a word in the place of its name.
+fn is_bridgeless(keys: &Keys) -> bool {
+    keys.bridge.as_deref() == Some(Bridging::None.name())
+}
+
 /// What the network is called here. As `bridge`, networks are told apart by their bridges, as that plugin does.
 fn network(keys: &Keys, plugin: Plugin) -> Result<Name> {
     let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-    let (network, bridge) = (given(&keys.network), given(&keys.bridge));
+    let (network, bridge) = (given(&keys.network), given(&keys.bridge).filter(|_| !is_bridgeless(keys)));
     if let (Some(network), Some(bridge)) = (&network, &bridge)
         && network != bridge
     {

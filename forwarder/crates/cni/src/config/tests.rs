@@ -139,6 +139,10 @@ fn what_cannot_be_is_refused() {
     refused(7, json!({ "runtimeConfig": { "bandwidth": { "ingressRate": 8000 } } }), &["ingressRate", "8000"]);
     refused(7, json!({ "name": "a/b" }), &["a/b"]);
     refused(7, json!({ "network": "x", "bridge": "y" }), &["y"]);
+    let bridging =
+        |members| read_as(Plugin::Fwd, members).map(|it| (it.network.as_str().to_owned(), it.options.bridging)).ok();
+    assert_eq!(bridging(json!({ "network": "x", "bridge": "none" })), Some(("x".into(), Bridging::None)));
+    assert_eq!(bridging(json!({ "bridge": "ports" })), Some(("ports".into(), Bridging::Ports)), "it is a name");
     refused(7, json!({ "datapath": "fast" }), &["fast", "tc"]);
     refused(7, json!({ "ipam": { "subnet": "10.8.0.0/33" } }), &["10.8.0.0/33"]);
     let alone = read(json!({ "ipam": { "ranges": [[{ "subnet": "fd00::/64" }]] } })).expect("IPv6 alone");

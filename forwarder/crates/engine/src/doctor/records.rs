@@ -148,14 +148,9 @@ fn wrong_with_endpoint(subject: &Subject<'_>, endpoint: &EndpointRecord) -> Resu
         wrong.push(format!("{} is down", shown(&host_veth.name)));
     }
     let network = records.networks.iter().find(|it| it.name == endpoint.network);
-    match network.map_or(Bridging::Ports, |it| it.treatment.bridging) {
-        Bridging::Ports if host_veth.controller != Some(endpoint.network_index) => {
-            wrong.push(format!("{} is no port of its bridge", shown(&host_veth.name)));
-        }
-        Bridging::None if host_veth.controller.is_some() => {
-            wrong.push(format!("{} is a port, and its network has no bridge", shown(&host_veth.name)));
-        }
-        Bridging::Ports | Bridging::None => {}
+    let bridging = network.map_or(Bridging::Ports, |it| it.treatment.bridging);
+    if let Some(why) = bridging.wrong_with(host_veth.controller, endpoint.network_index) {
+        wrong.push(format!("{} {why}", shown(&host_veth.name)));
     }
     let by_program = network.is_some_and(|it| it.datapath.is_ebpf());
     if let Some(state) = subject.state.as_ref().filter(|_| by_program)

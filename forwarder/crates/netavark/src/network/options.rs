@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt::Display, str::FromStr};
 use crate::refusal;
 use fwd_base::{Error, Result};
 use fwd_dataplane::Backend;
-use fwd_plan::{Datapath, EndpointOptions, Nat, Network};
+use fwd_plan::{Bridging, Datapath, EndpointOptions, Nat, Network};
 use fwd_plugin::one_of;
 
 /// Those of a network.
@@ -31,6 +31,9 @@ impl NetworkOptions {
                 "datapath" => read.network.datapath = choice(key, value, &Datapath::ALL, Datapath::name)?,
                 "attach" => read.endpoint.attach = choice(key, value, &Backend::CHOICES, Backend::name)?,
                 "nat" => read.network.nat = choice(key, value, &Nat::ALL, Nat::name)?,
+                "bridge" => {
+                    read.network.bridging = choice(key, value, &Bridging::ALL, Bridging::name)?.unwrap_or_default();
+                }
                 "icc" => read.network.no_icc = !is_on(key, value)?,
                 "isolate" if value == "strict" || is_on(key, value)? => {}
                 "isolate" => {

@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use fwd_plan::{Datapath, Nat, Sources};
+use fwd_plan::{Bridging, Datapath, Nat, Sources};
 
 fn read(members: Value) -> Result<Network> {
     let mut whole = json!({ "name": "web", "id": "0a", "driver": "fwd", "internal": false, "options": null,
@@ -18,7 +18,7 @@ fn network_is_read_with_all_that_podman_says() {
         { "subnet": "fd00:7::/64", "gateway": "fd00:7::1" }
     ]);
     let options = json!({ "mtu": "1400", "metric": "50", "nat": "eim", "datapath": "tc", "uplink": "eth1", "isolate": "strict",
-        "no_default_route": "false", "outbound_addr4": "192.0.2.7", "outbound_addr6": "2001:db8::7", "icc": "false" });
+        "no_default_route": "false", "outbound_addr4": "192.0.2.7", "outbound_addr6": "2001:db8::7", "icc": "false", "bridge": "none" });
     let network = read(json!({ "routes": routes, "subnets": subnets, "options": options, "dns_enabled": true,
         "network_interface": "br7" }));
     let network = network.expect("a network");
@@ -33,7 +33,7 @@ fn network_is_read_with_all_that_podman_says() {
     assert_eq!((network.addresses, network.ipv6()), (addresses, Ipv6::Masquerade));
     assert_eq!(network.routes, ["203.0.113.0/24=10.7.0.254".parse().expect("a route")]);
     let NetworkOptions { uplink, network: of_network, endpoint } = network.options;
-    let fwd_plan::Network { mtu, datapath, nat, no_icc, .. } = of_network;
+    let fwd_plan::Network { mtu, datapath, nat, no_icc, bridging, .. } = of_network;
     assert_eq!(
         (uplink.as_deref(), mtu, datapath, endpoint.attach, nat),
         (Some("eth1"), Some(1400), Some(Datapath::Tc), None, Some(Nat::Eim))
@@ -41,7 +41,7 @@ fn network_is_read_with_all_that_podman_says() {
     let v6 = "2001:db8::7".parse().expect("a source");
     let source = Sources { v4: Some(address("192.0.2.7").into()), v6: Some(v6) };
     let wanted = EndpointOptions { metric: Some(50), source, ..EndpointOptions::default() };
-    assert_eq!((no_icc, &endpoint), (true, &wanted));
+    assert_eq!((no_icc, bridging, &endpoint), (true, Bridging::None, &wanted));
     let own = [("metric".to_owned(), "7".to_owned()), ("host_interface_name".to_owned(), "vweb".to_owned())];
     let of_one = of_container(&endpoint, &own.into()).expect("options");
     assert_eq!((of_one.metric, of_one.source), (Some(7), source), "the container's go before the network's");
@@ -57,6 +57,7 @@ fn what_is_not_made_is_refused_by_name() {
         (json!({ "ipam_options": { "driver": "dhcp" } }), ["dhcp", "host-local"]),
         (json!({ "network_dns_servers": ["8.8.8.8"] }), ["8.8.8.8", "resolv.conf"]),
         (json!({ "options": { "vlan": "7" } }), ["vlan=7", "no such option"]),
+        (json!({ "options": { "bridge": "br0" } }), ["bridge=br0", "ports, none"]),
         (json!({ "options": { "mtu": "big" } }), ["mtu=big", "invalid digit"]),
         (json!({ "options": { "isolate": "false" } }), ["isolate=false", "--allow-network"]),
         (json!({ "options": { "icc": "perhaps" } }), ["icc=perhaps", "neither"]),

@@ -110,6 +110,15 @@ impl Bridging {
             Self::None => "as many as there are addresses, without multicast among them",
         }
     }
+
+    /// What is wrong with a host-side veth that is a port of `controller`, where its network's bridge is `bridge`: ifindexes.
+    #[must_use]
+    pub fn wrong_with(self, controller: Option<u32>, bridge: u32) -> Option<&'static str> {
+        match self {
+            Self::Ports => (controller != Some(bridge)).then_some("is no port of its bridge"),
+            Self::None => controller.is_some().then_some("is a port, and its network has no bridge"),
+        }
+    }
 }
 
 /// An idle time that can be set.
