@@ -95,6 +95,12 @@ fn groups_and_broadcasts_reach_nobody_and_are_counted() {
     sender.send_to(b"everybody?", at(Ipv4Addr::BROADCAST, 7000)).expect("it leaves");
     sender.send_to(b"who listens?", at(Ipv4Addr::new(224, 0, 0, 251), 7000)).expect("it leaves");
     assert_eq!(dropped("from_ns") - before, 2);
+    // Nor does the host hear who asks for an address that nobody has.
+    let [a, b, c, _] = pod.address.octets();
+    let question = Arp::question((mac_of(&pod, "eth0"), pod.address.octets()), [a, b, c, 98]);
+    let before = dropped("from_ns");
+    send(&pod, "eth0", &[question.in_frame(&Ethernet::new([0xff; 6], mac_of(&pod, "eth0")))]);
+    assert_eq!(dropped("from_ns") - before, 1);
     let before = dropped("to_network");
     // Nobody has the address that the host asks for.
     let [a, b, c, _] = pod.address.octets();
@@ -196,8 +202,68 @@ fn what_cannot_be_without_a_bridge_is_refused() {
     assert_eq!(fwd.list(&["ls"]).len(), 1);
     let key = "net.ipv4.conf.all.ignore_routes_with_linkdown";
     fwd.on_host(&["sysctl", "-w", &format!("{key}=1")]);
-    let output = fwd.call(&["up", "--ns", &name, "--network", "other", "--bridge", "none"]);
+    let output = fwd.call(&["up", "--ns", &name, "--network", "other", "--bridge", "none", "--allow-spoof"]);
     assert!(output.status.success() && output.stderr.contains(&format!("sysctl -w {key}=0")), "{}", output.stderr);
+    assert!(output.stderr.contains("without a bridge nobody in the network finds it"), "{}", output.stderr);
+}
+
+/// A host may be told so for all interfaces that come; the one of such a network has no carrier, ever.
+#[test]
+fn host_goes_by_routes_without_a_carrier_whatever_new_interfaces_are_told() {
+    let fwd = host_with(1);
+    for family in ["ipv4", "ipv6"] {
+        fwd.on_host(&["sysctl", "-w", &format!("net.{family}.conf.default.ignore_routes_with_linkdown=1")]);
+    }
+    let pod = up(&fwd, "c1", &[]);
+    let reached = |from: &Fwd| pings(from.host(), pod.address) && pings6(from.host(), address6(&pod));
+    assert!(reached(&fwd) && pings(&pod, pod.gateway) && pings6(&pod, gateway6(&pod)));
+    for family in ["ipv4", "ipv6"] {
+        fwd.on_host(&["sysctl", "-w", &format!("net.{family}.conf.fwd0.ignore_routes_with_linkdown=1")]);
+    }
+    assert!(!reached(&fwd), "somebody has changed that");
+    up(&fwd, "c2", &[]);
+    assert!(reached(&fwd), "it is mended");
+}
+
+/// Where somebody takes the programs away, or makes a port of it, a host-side veth is as closed as it was.
+#[test]
+fn host_side_veth_takes_up_nothing_for_the_host() {
+    let fwd = Fwd::new();
+    let (pod, _) = (up(&fwd, "c1", &["--attach", "clsact"]), up(&fwd, "c2", &[]));
+    fwd.on_host(&["ip", "link", "set", &pod.host_if, "master", "fwd0"]);
+    fwd.on_host(&["sysctl", "-w", &format!("net.ipv4.conf.{}.rp_filter=0", pod.host_if)]);
+    up(&fwd, "c1", &["--attach", "clsact"]);
+    is_in_order(&fwd);
+    let host = Netlink::open(fwd.host()).expect("a connection");
+    assert_eq!(host.link(&pod.host_if).expect("links").expect("it is there").controller, None);
+    // The kernel writes it at every interface.
+    for on in ["0", "1"] {
+        fwd.on_host(&["sysctl", "-w", &format!("net.ipv4.ip_forward={on}")]);
+    }
+    fwd.on_host(&["tc", "qdisc", "del", "dev", &pod.host_if, "clsact"]);
+    let (own, host_veth) = (mac_of(&pod, "eth0"), mac_of(fwd.host(), &pod.host_if));
+    let (address, outside) = (fwd.uplink(0).address, fwd.uplink(0).outside[0]);
+    let sockets = [udp(fwd.host(), any(7000)), udp(fwd.internet(0), any(7000))];
+    let says = |source, to, what| frame(host_veth, own, &datagram(at(source, 5000), at(to, 7000), what));
+    for source in [pod.address, outside, Ipv4Addr::new(192, 0, 2, 99)] {
+        send(&pod, "eth0", &[address, outside].map(|to| says(source, to, b"forged")));
+    }
+    let asks = || try_inside(&pod, &["arping", "-q", "-c", "2", "-w", "5", "-I", "eth0", &address.to_string()]);
+    assert!(!asks().status.success(), "the host answers by ARP");
+    // It is for what was set, and nothing else, that the host hears nothing.
+    let set = |key: &str, value: &str| {
+        fwd.on_host(&["sysctl", "-w", &format!("net.ipv4.conf.{}.{key}={value}", pod.host_if)]);
+    };
+    set("rp_filter", "0");
+    set("arp_ignore", "0");
+    assert!(asks().status.success());
+    send(&pod, "eth0", &[says(pod.address, address, b"honest")]);
+    let [host, internet] = sockets;
+    let mut heard = [0; 64];
+    let length = host.recv(&mut heard).expect("it arrives");
+    assert_eq!(&heard[..length], b"honest", "something forged has arrived");
+    internet.set_nonblocking(true).expect("a socket");
+    assert!(internet.recv(&mut heard).is_err(), "something forged has left");
 }
 
 #[test]

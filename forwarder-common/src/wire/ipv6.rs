@@ -182,12 +182,13 @@ pub const fn link_local_of([a, b, c, d, e, f]: [u8; 6]) -> [u8; 16] {
     [0xfe, 0x80, 0, 0, 0, 0, 0, 0, a ^ 0x02, b, c, 0xff, 0xfe, d, e, f]
 }
 
-/// The hardware address by which an interface gives itself the address `addr` of its link: the inverse of [`link_local_of`], of whatever else
-/// `addr` may be.
+/// The hardware address by which an interface gives itself the address `addr` of its link: the inverse of [`link_local_of`]. None of any other address.
 #[inline(always)]
 #[must_use]
-pub const fn mac_of_link_local([.., a, b, c, _, _, d, e, f]: [u8; 16]) -> [u8; 6] {
-    [a ^ 0x02, b, c, d, e, f]
+pub const fn mac_of_link_local(addr: [u8; 16]) -> Option<[u8; 6]> {
+    let [.., a, b, c, _, _, d, e, f] = addr;
+    let mac = [a ^ 0x02, b, c, d, e, f];
+    if is_same(addr, link_local_of(mac)) { Some(mac) } else { None }
 }
 
 /// The group of those that may have `addr` (RFC 4291 §2.7.1), whom neighbour discovery asks.
@@ -225,7 +226,16 @@ mod tests {
     fn derived_addresses_are_those_of_the_rfc() {
         let addr = |text: &str| text.parse::<Ipv6Addr>().expect("an address").octets();
         assert_eq!(link_local_of([0x02, 0x77, 10, 77, 0, 2]), addr("fe80::77:aff:fe4d:2"));
-        assert_eq!(mac_of_link_local(addr("fe80::77:aff:fe4d:2")), [0x02, 0x77, 10, 77, 0, 2]);
+        assert_eq!(mac_of_link_local(addr("fe80::77:aff:fe4d:2")), Some([0x02, 0x77, 10, 77, 0, 2]));
+        for other in [
+            "fe80::1:77:aff:fe4d:2",
+            "fe81::77:aff:fe4d:2",
+            "fe80::77:aff:fe4c:2:1",
+            "fd00::77:aff:fe4d:2",
+            "fe80::77:a00:fe4d:2",
+        ] {
+            assert_eq!(mac_of_link_local(addr(other)), None, "{other}");
+        }
         assert_eq!(solicited_node(addr("4037::1:800:200e:8c6c")), addr("ff02::1:ff0e:8c6c"));
         for (text, expected) in
             [("ff01::1", true), ("ff00::1", true), ("ff11::1", true), ("ff02::1", false), ("fe01::1", false)]

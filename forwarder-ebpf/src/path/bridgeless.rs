@@ -8,7 +8,7 @@ use forwarder_common::{
     types::verdict::DropReason,
     wire::{
         ethernet,
-        ipv6::{is_link_local, mac_of_link_local},
+        ipv6::mac_of_link_local,
         packet::{L3_OFF, PacketBytes as _},
     },
 };
@@ -92,5 +92,8 @@ pub(super) fn answers_for(skb: Skb, endpoint: &Endpoint, addr: Addr) -> bool {
 /// By which the endpoint with `addr` in a network is found: of an address of the link, the hardware address that it is made of.
 #[inline(always)]
 pub(super) fn key_of(network: u32, addr: Addr) -> Addr {
-    if is_link_local(addr) { neighbour_key(network, mac_of_link_local(addr)) } else { addr }
+    match mac_of_link_local(addr) {
+        Some(mac) => neighbour_key(network, mac),
+        None => addr,
+    }
 }

@@ -18,6 +18,7 @@ use forwarder_common::{
 
 use crate::{
     kernel::{
+        devices::fwd_is_there,
         packet::{
             bytes::Bytes,
             l3_off,
@@ -101,14 +102,19 @@ fn punt(skb: Skb, punt: Code) -> Code {
 /// the bridge.
 #[inline(always)]
 fn to_bridge(bytes: &Bytes, endpoint: &Endpoint, punt: Code) -> Result<Code, DropReason> {
-    let Some(network) = records::network(endpoint.network) else { return Ok(punt) };
+    let without = bridgeless::is_bridgeless(endpoint.flags);
+    // The number of a bridge that was deleted may be another interface's.
+    let Some(network) = records::network(endpoint.network).filter(|_| !without || fwd_is_there(endpoint.network))
+    else {
+        return Ok(if without { DropReason::NoBridge.into() } else { punt });
+    };
     let bridge = network.gateway_mac;
     let mut to = bytes.load::<6>(ethernet::field::DST)?;
     if to == endpoint.gateway_mac {
         bytes.store(ethernet::field::DST, bridge)?;
         to = bridge;
     }
-    Ok(if bridgeless::is_bridgeless(endpoint.flags) { bridgeless::to_host(to, bridge, punt) } else { punt })
+    Ok(if without { bridgeless::to_host(to, bridge, punt) } else { punt })
 }
 
 /// Makes of a request for the gateway's hardware address the answer: the bridge would tell its own; and of one for a neighbour's, where there is no

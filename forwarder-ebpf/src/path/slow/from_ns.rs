@@ -100,12 +100,12 @@ pub(crate) fn slow(skb: Skb) -> Action {
     }
 }
 
-/// An ARP frame: a request for the gateway is answered at once, all else is the bridge's.
+/// An ARP frame: a request for the gateway is answered at once, all else is the bridge's, where there is one.
 #[inline(always)]
 fn arp(skb: Skb) -> Action {
     let code = validate::fwd_validate_arp(skb);
     if code.is_drop() || !validate::fwd_answer_arp(skb) {
-        return counted(skb, code);
+        return refuse(skb, code);
     }
     count_here(skb, code);
     Action::device(skb.ifindex())

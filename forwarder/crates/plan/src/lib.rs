@@ -18,10 +18,11 @@ mod testing;
 mod tests;
 
 pub use actual::{
-    ALL_FORWARDING, ALL_FORWARDING6, Actual, Cgroup, Concerned, DEFAULT_NETWORK, EndpointNetns, EndpointRecord, Host,
-    IGNORE_LINKDOWN, Interface, Listener, Marks, NS_IF, NetConfig, NetworkRecord, Owner, PROXY_NDP, Records, Refusal,
-    ResolvConf, Surroundings, SysctlRecord, Target, TargetNetns, Undo, UplinkRecord, accept_ra, arp_ignore,
-    disable_ipv6, endpoint_mac, forwarding, forwarding6, is_made, refuses_transit, route_mtus,
+    ALL_FORWARDING, ALL_FORWARDING6, ALL_IGNORE_LINKDOWN, Actual, Cgroup, Concerned, DEFAULT_NETWORK, EndpointNetns,
+    EndpointRecord, Host, Interface, Listener, Marks, NS_IF, NetConfig, NetworkRecord, Owner, PROXY_NDP, Records,
+    Refusal, ResolvConf, Surroundings, SysctlRecord, Target, TargetNetns, Undo, UplinkRecord, accept_ra, arp_ignore,
+    disable_ipv6, endpoint_mac, forwarding, forwarding6, ignore_linkdown, ignore_linkdown6, is_made, refuses_transit,
+    route_mtus, rp_filter,
 };
 pub(crate) use actual::{are_ends, families, names, sysctls};
 pub use desired::written;

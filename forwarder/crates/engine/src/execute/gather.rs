@@ -316,7 +316,7 @@ fn host(context: &HostContext) -> Result<Gathered> {
     }
     let log = UndoLog::of(context, cookie)?;
     let undo = log.read(|_| true)?;
-    let sysctls = sysctls(&net, &undo)?;
+    let sysctls = sysctls(&net, &undo, &records)?;
     let served = names::served(context, cookie);
     let host = Host { cookie, owner, net, fdb, sysctls, served, ..Host::default() };
     let actual = Actual { host, records, undo, ..Actual::default() };

@@ -169,7 +169,7 @@ fn host(context: &HostContext, meant: &Meant<'_>, pinned: Pinned) -> Result<Opti
     let names: Vec<Option<Name>> = names.map(Some).chain([meant.target.and_then(TargetRef::name).cloned()]).collect();
     let undo = log.read(|key| names.iter().any(|name| Undo::may_concern(key, name.as_ref(), &cookies)))?;
     add_noted(&mut net, &netlink, &undo)?;
-    let sysctls = gather::sysctls(&net, &undo)?;
+    let sysctls = gather::sysctls(&net, &undo, &records)?;
     let served = names::served(context, own);
     let host = Host { cookie: own, owner, net, fdb, out_of_scope, sysctls, served, ..Host::default() };
     let mut gathered = Gathered::new(Actual { host, records, undo, ..Actual::default() }, netlink, Some(plane), log);

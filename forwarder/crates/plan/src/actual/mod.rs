@@ -26,8 +26,8 @@ pub use self::{
     route_mtus::route_mtus,
     surroundings::{Concerned, Surroundings},
     sysctls::{
-        ALL_FORWARDING, ALL_FORWARDING6, IGNORE_LINKDOWN, PROXY_NDP, accept_ra, arp_ignore, disable_ipv6, forwarding,
-        forwarding6, refuses_transit,
+        ALL_FORWARDING, ALL_FORWARDING6, ALL_IGNORE_LINKDOWN, PROXY_NDP, accept_ra, arp_ignore, disable_ipv6,
+        forwarding, forwarding6, ignore_linkdown, ignore_linkdown6, refuses_transit, rp_filter,
     },
     undo::Undo,
 };

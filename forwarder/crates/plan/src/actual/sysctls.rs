@@ -60,9 +60,27 @@ pub fn disable_ipv6(interface: &str) -> String {
     format!("net/ipv6/conf/{interface}/disable_ipv6")
 }
 
-/// The sysctls by which a host goes by no route of an interface without a carrier, of either family: a bridge without ports has none.
-pub const IGNORE_LINKDOWN: [&str; 2] =
-    ["net/ipv4/conf/all/ignore_routes_with_linkdown", "net/ipv6/conf/all/ignore_routes_with_linkdown"];
+/// The sysctl that lets a host go by no IPv4 route of any interface without a carrier, whatever [`ignore_linkdown`] says.
+pub const ALL_IGNORE_LINKDOWN: &str = "net/ipv4/conf/all/ignore_routes_with_linkdown";
+
+/// The sysctl that lets a host go by no IPv4 route of an interface while that has no carrier: a bridge without ports has none.
+#[must_use]
+pub fn ignore_linkdown(interface: &str) -> String {
+    format!("net/ipv4/conf/{interface}/ignore_routes_with_linkdown")
+}
+
+/// The same of IPv6, where that of the interface alone counts (`rt6_score_route` and others, net/ipv6/route.c).
+#[must_use]
+pub fn ignore_linkdown6(interface: &str) -> String {
+    format!("net/ipv6/conf/{interface}/ignore_routes_with_linkdown")
+}
+
+/// The sysctl that lets an interface take up no packet whose source the host would not reach by it: where the interface has no address, that is
+/// none at all (`__fib_validate_source`, net/ipv4/fib_frontend.c). The larger of this and that of all interfaces counts.
+#[must_use]
+pub fn rp_filter(interface: &str) -> String {
+    format!("net/ipv4/conf/{interface}/rp_filter")
+}
 
 /// The sysctl that lets a host answer by neighbour discovery for the addresses of which it is told that it is to (`ip neigh add proxy`):
 /// that of all interfaces, for it alone is asked about the questions that go to such an address itself (net/ipv6/ip6_output.c).

@@ -212,8 +212,11 @@ impl Actual {
                 let ports = self.host.net.links.iter_mut().filter(|link| link.name == *host_if);
                 ports.for_each(|link| link.controller = bridge);
             }
-            // What is said of such an interface nobody reads: it is a neighbour next.
-            Object::HostSide(_) => {}
+            Object::HostSide(it) => {
+                it.sysctls().into_iter().for_each(|(path, value)| self.host.set_sysctl(&path, value));
+                let links = self.host.net.links.iter_mut().filter(|link| link.name == it.host_if);
+                links.for_each(|link| link.controller = None);
+            }
             Object::Fdb(object::Fdb { host_if, mac }) => {
                 let entry = index(host_if).map(|port| FdbEntry { port, mac: *mac, fixed: true });
                 self.host.fdb.extend(entry);

@@ -6,7 +6,7 @@ use std::{
     net::IpAddr,
 };
 
-use crate::{Actual, Bridging, EndpointRecord};
+use crate::{Actual, Bridging, EndpointRecord, object::HostSide};
 use fwd_kernel::netlink::Mac;
 
 /// The endpoints that may be gone, or lack something at the bridge of their network. While others come, nobody is added to them.
@@ -49,7 +49,7 @@ fn whole(actual: &Actual) -> impl Fn(&EndpointRecord) -> bool + use<'_> {
             (Some(link), Bridging::Ports) => {
                 link.controller == Some(bridge) && fdb.contains(&(endpoint.index, endpoint.mac))
             }
-            (Some(link), Bridging::None) => link.controller.is_none(),
+            (Some(link), Bridging::None) => HostSide::is_closed(host, link),
         };
         is_port
             && actual.is_live(endpoint)

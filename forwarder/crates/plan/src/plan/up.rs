@@ -13,7 +13,7 @@ use crate::{
     forwarding, names, object, published, refuse,
     settle::{self, Joiner},
     settled::{Network, Settled},
-    sysctls::{OFF, ON, arp_ignore},
+    sysctls::{OFF, ON, arp_ignore, ignore_linkdown, ignore_linkdown6},
     ways,
 };
 use fwd_base::Result;
@@ -148,6 +148,7 @@ fn network_objects(actual: &Actual, network: &Network) -> Vec<Object> {
         let (path, ours) = (arp_ignore(&bridge), "8".into());
         objects.push(Object::Sysctl(SysctlRecord { path, original: "0".into(), ours, interface: None }));
     }
+    objects.extend(routes_without_carrier(network));
     objects.extend(network_record(actual, network));
     let stays =
         kept.then(|| Object::NetworkKept(object::NetworkKept { network: name.clone(), bridge: bridge.clone() }));
@@ -177,6 +178,15 @@ fn network_objects(actual: &Actual, network: &Network) -> Vec<Object> {
     objects.extend(pairs::of_network(actual, network));
     objects.extend(name_server::server(network));
     objects
+}
+
+/// The bridge of a network without one has no ports and so no carrier: the host goes by its routes all the same, whatever new interfaces are told.
+fn routes_without_carrier(network: &Network) -> impl Iterator<Item = Object> {
+    let bridge = (network.treatment.bridging == Bridging::None).then_some(&network.bridge);
+    let v4 = bridge.filter(|_| network.gateway.is_some()).map(|bridge| ignore_linkdown(bridge));
+    let v6 = bridge.filter(|_| network.gateway6.is_some()).map(|bridge| ignore_linkdown6(bridge));
+    let paths = v4.into_iter().chain(v6);
+    paths.map(|path| Object::Sysctl(SysctlRecord { path, original: OFF.into(), ours: OFF.into(), interface: None }))
 }
 
 /// The network's record. That of a bridge which was deleted becomes that of the new one, and is never missing meanwhile: from it alone is known

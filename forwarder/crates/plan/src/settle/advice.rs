@@ -6,7 +6,7 @@ use crate::{
     forwarding, ipv6, name_server, overlap, published,
     settled::{Network, Settled},
     subnet,
-    sysctls::{ALL_FORWARDING6, IGNORE_LINKDOWN, ON},
+    sysctls::{ALL_FORWARDING6, ALL_IGNORE_LINKDOWN, ON},
     ways,
 };
 
@@ -69,6 +69,7 @@ pub(crate) fn warnings(asked: &Asked, actual: &Actual, settled: &Settled) -> Vec
         ));
     }
     warnings.extend(without_carrier(actual, network));
+    warnings.extend(spoofs_to_nobody(asked, network));
     warnings.extend(switched_off(actual, settled).filter(|_| !is_new));
     if let Some(concerned) = network.concerned(actual) {
         let concerned = Concerned { published: !settled.publish.is_empty(), ..concerned };
@@ -123,12 +124,20 @@ fn by_address(asked: &Asked, settled: &Settled) -> Option<String> {
 
 /// Why the host sends nothing to the namespaces of a network without a bridge.
 fn without_carrier(actual: &Actual, network: &Network) -> Option<String> {
-    let is_on = |path: &&&str| actual.host.sysctls.get(**path).is_some_and(|value| value == ON);
-    let sysctl = IGNORE_LINKDOWN.iter().find(is_on).filter(|_| network.treatment.bridging == Bridging::None)?;
-    let (name, key) = (&network.name, sysctl.replace('/', "."));
-    Some(format!(
+    let is_on = actual.host.sysctls.get(ALL_IGNORE_LINKDOWN).is_some_and(|value| value == ON);
+    let (name, key) = (&network.name, ALL_IGNORE_LINKDOWN.replace('/', "."));
+    (is_on && network.treatment.bridging == Bridging::None).then(|| format!(
         "the host does not answer the namespaces of network {name}: it goes by no route without a carrier, which a bridge without ports has not (sysctl -w {key}=0)"
     ))
+}
+
+/// Who finds the other addresses of an endpoint that has more than its own.
+fn spoofs_to_nobody(asked: &Asked, network: &Network) -> Option<String> {
+    (asked.options.allow_spoof && network.treatment.bridging == Bridging::None).then(|| {
+        "by --allow-spoof it may send from other addresses, but without a bridge nobody in the network finds it by them: answers need a route by its own \
+         address (ip route add ADDRESS via ITS-OWN), on the host or inside of a neighbour"
+            .into()
+    })
 }
 
 /// Interfaces of a network that had forwarded, and which somebody has told not to: what is planned mends them.

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use super::{World, connected};
 use crate::{
     ALL_FORWARDING6, Action, NetConfig, Object, Op, TargetNetns, TargetRef, Undo, UplinkRecord, arp_ignore, forwarding,
-    object,
+    ignore_linkdown, ignore_linkdown6, object,
 };
 use fwd_dataplane::Backend;
 use fwd_kernel::netlink::{FdbEntry, Link, Neighbour, Route, TABLE_MAIN};
@@ -155,6 +155,8 @@ impl World {
                 let link = Link { kind: Some("bridge".into()), ..link(&spec.name, spec.mac, spec.mtu, &spec.alias) };
                 self.host.sysctls.insert(forwarding(&spec.name), "0".into());
                 self.host.sysctls.insert(arp_ignore(&spec.name), "0".into());
+                self.host.sysctls.insert(ignore_linkdown(&spec.name), "0".into());
+                self.host.sysctls.insert(ignore_linkdown6(&spec.name), "0".into());
                 self.add_settings6(&spec.name);
                 self.add(link);
             }
@@ -191,10 +193,7 @@ impl World {
                 let link = self.host.net.links.iter_mut().find(|link| link.name == host_if).expect("the port exists");
                 assert_ne!(std::mem::replace(&mut link.controller, bridge), bridge);
             }
-            Object::HostSide(object::HostSide { host_if, .. }) => {
-                let link = self.host.net.links.iter().find(|link| link.name == host_if).expect("the interface exists");
-                assert_eq!(link.controller, None);
-            }
+            Object::HostSide(it) => self.close(&it),
             Object::Fdb(object::Fdb { host_if, mac }) => {
                 let port = self.index(&host_if);
                 insert(&mut self.host.fdb, FdbEntry { port, mac, fixed: true });
@@ -279,6 +278,13 @@ impl World {
         if path == ALL_FORWARDING6 {
             self.forward6(to);
         }
+    }
+
+    /// Makes a host-side veth no port of anything, which takes up nothing.
+    fn close(&mut self, host_side: &object::HostSide) {
+        let mut links = self.host.net.links.iter_mut();
+        links.find(|link| link.name == host_side.host_if).expect("the interface exists").controller = None;
+        self.host.sysctls.extend(host_side.sysctls().map(|(path, value)| (path, value.to_owned())));
     }
 
     /// Takes an interface from its bridge.

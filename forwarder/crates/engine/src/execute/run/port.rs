@@ -4,7 +4,7 @@ use super::{Execute, Runner};
 use fwd_base::{Kind, Result};
 use fwd_kernel::sysctl;
 use fwd_plan::{
-    disable_ipv6, forwarding,
+    disable_ipv6,
     object::{Fdb, HostSide, Neighbour, Port, ProxyNeighbour},
 };
 
@@ -36,7 +36,7 @@ fn take_ipv6_from(host_if: &str) -> Result<()> {
 impl Execute for HostSide {
     fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
         take_ipv6_from(&self.host_if)?;
-        sysctl::write(&forwarding(&self.host_if), "0")?;
+        self.sysctls().iter().try_for_each(|(path, value)| sysctl::write(path, value))?;
         // It may have been a port of the network that was there under this name before.
         let link = runner.link(&self.host_if)?;
         if link.controller.is_some() { runner.netlink.set_controller(link.index, None) } else { Ok(()) }
