@@ -116,7 +116,7 @@ impl Gathered {
             let networks = self.actual.records.networks.iter();
             let whole = networks.filter(|network| {
                 // What the interface is called makes no rule more.
-                let count = network.rules6("").map(|rules| rules.rules(String::new()).count());
+                let count = network.rules6("").map(|rules| rules.count());
                 count.is_some_and(|count| counts.get(network.name.as_str()) == Some(&count))
             });
             self.actual.host.ruled6 = whole.map(|network| network.name.clone()).collect();

@@ -7,7 +7,9 @@ mod source;
 
 use std::fmt;
 
-use ipnet::{Ipv4Net, Ipv6Net};
+use ipnet::Ipv4Net;
+
+pub use fwd_kernel::netlink::nft::Rules6;
 
 pub use self::{
     pair::{NetworkPair, PairedNetwork},
@@ -111,25 +113,6 @@ impl fmt::Display for Masquerade {
     }
 }
 
-/// Rules of nftables for the IPv6 of a network: masquerade, unless it is routed, and the guard around it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rules6 {
-    /// Name of the network.
-    pub network: String,
-    /// Its bridge.
-    pub bridge: String,
-    /// Its addresses.
-    pub subnet: Ipv6Net,
-    /// Name of the interface by which alone its packets leave; none where they follow the host's routes, or nothing leaves.
-    pub uplink: Option<String>,
-    /// Its addresses are translated to one of the uplink's.
-    pub masquerade: bool,
-    /// What is kept out.
-    pub separation: Separation,
-    /// The kernel forwards IPv4, too: no programs guard what comes in.
-    pub unguarded: bool,
-}
-
 impl NetworkRecord {
     /// Masquerade of a network that the kernel forwards, which leaves by `uplink`, or by whatever the host's routes lead by; none where
     /// nothing leaves.
@@ -156,30 +139,21 @@ impl NetworkRecord {
     }
 }
 
-impl Rules6 {
-    /// The rules; `network` is what the network is called there.
-    #[must_use]
-    pub fn rules(&self, network: String) -> nft::Rules6 {
-        let Self { network: _, bridge, subnet, uplink, masquerade, separation, unguarded } = self.clone();
-        nft::Rules6 { network, bridge, subnet, uplink, masquerade, separation, unguarded }
+/// The rules of IPv6 about what leaves, each behind the name of its chain.
+fn leaving(rules: &Rules6) -> Vec<String> {
+    let Rules6 { network: _, bridge, subnet, uplink, masquerade, separation, unguarded: _ } = rules;
+    if separation.internal {
+        return Vec::new();
     }
-
-    /// The rules about what leaves, each behind the name of its chain.
-    fn leaving(&self) -> Vec<String> {
-        let Self { network: _, bridge, subnet, uplink, masquerade, separation, unguarded: _ } = self;
-        if separation.internal {
-            return Vec::new();
-        }
-        let leaving = format!("iifname \"{bridge}\" oifname != \"{bridge}\"");
-        let by = uplink.clone().map_or_else(|| Leaving::NotBy(bridge.clone()), Leaving::By).condition();
-        let translated = format!("postrouting ip6 saddr {subnet} {by} masquerade");
-        let elsewhere = uplink.as_ref().map(|uplink| format!("forward {leaving} oifname != \"{uplink}\" drop"));
-        let guard = [
-            format!("forward {leaving} ip6 saddr != {subnet} drop"),
-            format!("forward {leaving} ct state != {{ new, established, related }} drop"),
-        ];
-        masquerade.then_some(translated).into_iter().chain(elsewhere).chain(guard).collect()
-    }
+    let leaving = format!("iifname \"{bridge}\" oifname != \"{bridge}\"");
+    let by = uplink.clone().map_or_else(|| Leaving::NotBy(bridge.clone()), Leaving::By).condition();
+    let translated = format!("postrouting ip6 saddr {subnet} {by} masquerade");
+    let elsewhere = uplink.as_ref().map(|uplink| format!("forward {leaving} oifname != \"{uplink}\" drop"));
+    let guard = [
+        format!("forward {leaving} ip6 saddr != {subnet} drop"),
+        format!("forward {leaving} ct state != {{ new, established, related }} drop"),
+    ];
+    masquerade.then_some(translated).into_iter().chain(elsewhere).chain(guard).collect()
 }
 
 impl Managed for Rules6 {
@@ -196,7 +170,7 @@ impl Managed for Rules6 {
             let list = |chain| format!("nft -a list chain ip6 {TABLE} {chain}");
             return vec![format!("# {}; {}; nft delete rule ip6 …", list("postrouting"), list("forward"))];
         }
-        let rules = self.leaving().into_iter();
+        let rules = leaving(self).into_iter();
         let mut lines = vec![
             format!("nft add table ip6 {TABLE}"),
             format!("nft 'add chain ip6 {TABLE} postrouting {{ type nat hook postrouting priority srcnat; }}'"),
@@ -207,15 +181,9 @@ impl Managed for Rules6 {
             lines.extend(INWARD_CHAINS.map(|chain| shell::nft(&format!("add chain ip6 {TABLE} {chain}"))));
         }
         let separation = self.separation.rules(&self.bridge).into_iter().map(|rule| format!("forward {rule}"));
-        let rules = rules.chain(self.rules(String::new()).guard()).chain(separation).chain(inward);
+        let rules = rules.chain(self.guard()).chain(separation).chain(inward);
         lines.extend(rules.map(|rule| shell::nft(&format!("add rule ip6 {TABLE} {rule}"))));
         lines
-    }
-}
-
-impl fmt::Display for Rules6 {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "rules for IPv6 of network {}", self.network)
     }
 }
 

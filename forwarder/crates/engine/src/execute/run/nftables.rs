@@ -109,7 +109,7 @@ fn write_rate(of: &KernelRate, limit: RateLimit, runner: &Runner<'_>) -> Result<
 
 impl Execute for Rules6 {
     fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
-        nft::ensure_rules6(&self.rules(runner.owner.rule(&self.network)))
+        nft::ensure_rules6(&Rules6 { network: runner.owner.rule(&self.network), ..self.clone() })
     }
 
     fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {

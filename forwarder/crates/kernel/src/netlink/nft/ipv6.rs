@@ -4,6 +4,8 @@
 //! [`isolation`](super::isolation): nothing of a network leaves by another interface than its uplink, nor with an address that is not
 //! translated. Nor does what conntrack does not know, such as a neighbour solicitation to somebody far away: no NAT would see it.
 
+use std::fmt;
+
 use ipnet::Ipv6Net;
 use rtnetlink::packet_core::DefaultNla;
 
@@ -51,7 +53,7 @@ pub struct Rules6 {
 /// # Errors
 /// [`fwd_base::Kind::Unsupported`] where the kernel has no nf_tables with masquerade of IPv6, or without root.
 pub fn ensure_rules6(wanted: &Rules6) -> Result<()> {
-    let object = format!("nftables rules for IPv6 of network {}", wanted.network);
+    let object = format!("nftables {wanted}");
     if let Some(uplink) = wanted.uplink.as_ref().filter(|_| !wanted.separation.internal) {
         checked(&wanted.network, uplink, &object)?;
     }
@@ -83,6 +85,12 @@ pub fn remove_rules6(network: &str) -> Result<bool> {
 pub fn networks_with_rules6() -> Result<Vec<String>> {
     let found = all_rules(Family::V6)?.into_iter();
     Ok(found.filter(Rule::is_of_whole_network).filter_map(|rule| rule.comment).collect())
+}
+
+impl fmt::Display for Rules6 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "rules for IPv6 of network {}", self.network)
+    }
 }
 
 impl Rules6 {
