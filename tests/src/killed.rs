@@ -1,5 +1,7 @@
 //! `up` and `down` killed after each operation of their plans: the next command completes or removes what is left.
 
+mod reload;
+
 use std::net::Ipv4Addr;
 
 use forwarder::testbed::{self, TestbedSpec, wait_until};

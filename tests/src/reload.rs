@@ -37,7 +37,7 @@ fn replaced(bytes: &mut [u8], old: &[u8], new: &[u8]) -> usize {
 }
 
 /// `fwd` as another build would be: the same maps, other programs, and it knows the difference.
-fn other_build(fwd: &Fwd, pod: &Pod) -> PathBuf {
+pub(crate) fn other_build(fwd: &Fwd, pod: &Pod) -> PathBuf {
     let shown = fwd.json(&["inspect", &pod.name]);
     let object = u64::from_str_radix(&text(&shown["programs"]["object"]), 16).expect("a hexadecimal number");
     let mut bytes = fs::read(binary()).expect("the program");
@@ -72,19 +72,29 @@ pub(crate) fn pins(fwd: &Fwd) -> PathBuf {
 /// What bpftool shows of each program or link (`what`) that is pinned in a directory.
 fn shown_of(fwd: &Fwd, what: &str, dir: &Path) -> Vec<Value> {
     let pins = fs::read_dir(dir).expect("pins").flatten().filter(|pin| !pin.path().is_dir());
-    let shown = |pin: fs::DirEntry| {
-        let path = pin.path().display().to_string();
-        serde_json::from_str(&inside(fwd.host(), &["bpftool", "-j", what, "show", "pinned", &path])).expect("JSON")
-    };
-    pins.map(shown).collect()
+    let commands = pins.map(|pin| format!("{what} show pinned {}\n", pin.path().display()));
+    // In one go: each is a look, and there are dozens.
+    let batch = fwd.run_dir().join("looks");
+    fs::write(&batch, commands.collect::<String>()).expect("a file");
+    let shown = inside(fwd.host(), &["bpftool", "-j", "batch", "file", batch.to_str().expect("a plain path")]);
+    fs::remove_file(batch).expect("it is there");
+    let shown: Vec<Value> = serde_json::from_str(&shown).expect("JSON of bpftool");
+    shown.into_iter().map(|it| it["output"].clone()).collect()
 }
 
-/// The numbers of the programs that are pinned, and of those that hooks run.
+/// The numbers of the programs that are pinned.
+pub(crate) fn pinned(fwd: &Fwd) -> BTreeSet<u64> {
+    shown_of(fwd, "prog", &pins(fwd).join("progs")).iter().map(|shown| number(&shown["id"])).collect()
+}
+
+/// The numbers of those that links run.
+pub(crate) fn linked(fwd: &Fwd) -> BTreeSet<u64> {
+    shown_of(fwd, "link", &pins(fwd).join("links")).iter().map(|shown| number(&shown["prog_id"])).collect()
+}
+
+/// All of these.
 fn programs(fwd: &Fwd) -> BTreeSet<u64> {
-    let pinned = shown_of(fwd, "prog", &pins(fwd).join("progs"));
-    let linked = shown_of(fwd, "link", &pins(fwd).join("links"));
-    let pinned = pinned.iter().map(|shown| number(&shown["id"]));
-    pinned.chain(linked.iter().map(|shown| number(&shown["prog_id"]))).collect()
+    pinned(fwd).union(&linked(fwd)).copied().collect()
 }
 
 fn slices(fwd: &Fwd) -> u64 {
@@ -161,7 +171,7 @@ pub(crate) fn under_traffic(fwd: &Fwd, pod: &Pod, work: impl FnOnce(&dyn Fn())) 
 }
 
 /// The numbers of the programs that a rollback brings back.
-fn kept(fwd: &Fwd) -> BTreeSet<u64> {
+pub(crate) fn kept(fwd: &Fwd) -> BTreeSet<u64> {
     let builds = fs::read_dir(pins(fwd).join("progs-former")).into_iter().flatten().flatten();
     builds.flat_map(|build| shown_of(fwd, "prog", &build.path())).map(|shown| number(&shown["id"])).collect()
 }

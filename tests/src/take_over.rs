@@ -18,12 +18,12 @@ use crate::{
 };
 
 /// What the other version is called.
-const OTHER: &str = "v4000";
+pub(crate) const OTHER: &str = "v4000";
 /// `BPF_MAP_TYPE_HASH` and `BPF_MAP_TYPE_ARRAY`, as bpftool calls them, with `BPF_F_NO_PREALLOC` for the first.
 const HASH: (&str, &str) = ("hash", "1");
 const ARRAY: (&str, &str) = ("array", "0");
 
-fn other(fwd: &Fwd) -> PathBuf {
+pub(crate) fn other(fwd: &Fwd) -> PathBuf {
     pins(fwd).with_file_name(OTHER)
 }
 
@@ -110,6 +110,14 @@ fn flows(fwd: &Fwd) -> Vec<Value> {
     flows
 }
 
+/// Makes what is up another version's, whose records do not have all fields yet.
+pub(crate) fn become_another_version(fwd: &Fwd) {
+    fs::rename(pins(fwd), other(fwd)).expect("another name");
+    for (map, field) in [("ENDPOINTS", "source_v6"), ("UPLINKS", "_pad")] {
+        without(fwd, &other(fwd), map, field);
+    }
+}
+
 fn takes_over(fwd: &Fwd, options: &[&str]) {
     let before = snapshot(fwd);
     let pod = fwd.up("c1", options);
@@ -117,10 +125,7 @@ fn takes_over(fwd: &Fwd, options: &[&str]) {
         talk();
         let (flows_before, ports) = (flows(fwd), fwd.list(&["port", "ls"]));
         assert!(!flows_before.is_empty());
-        fs::rename(pins(fwd), other(fwd)).expect("another name");
-        for (map, field) in [("ENDPOINTS", "source_v6"), ("UPLINKS", "_pad")] {
-            without(fwd, &other(fwd), map, field);
-        }
+        become_another_version(fwd);
         let warned = by(&binary(), fwd, &["ls"]).1;
         assert!(warned.contains(OTHER) && warned.contains(" reload`"), "{warned}");
         for round in 0..3 {
@@ -165,6 +170,33 @@ fn another_layout_is_taken_over_and_brought_back_without_losing_a_packet() {
 fn another_layout_is_taken_over_with_filters_and_both_families() {
     let fwd = Fwd::with(&TestbedSpec { ipv6: true, ..TestbedSpec::default() });
     takes_over(&fwd, &["-p", "8080:80", "--attach", "clsact", "--ipv6", "masquerade"]);
+}
+
+/// What hooks go on to is asked for like what is attached.
+#[test]
+fn programs_that_the_former_version_lacks_keep_it_away_while_they_are_needed() {
+    let fwd = Fwd::with(&TestbedSpec { ipv6: true, ..TestbedSpec::default() });
+    let before = snapshot(&fwd);
+    let pod = fwd.up("c1", &["--ipv6", "off"]);
+    for (options, program) in
+        [(&["--ipv6", "masquerade"][..], "from_ns_ipv6"), (&["--ipv6", "off", "--multicast"], "multicast")]
+    {
+        become_another_version(&fwd);
+        fwd.ok(&["reload"]);
+        let second = fwd.up("c2", &[&["--network", "second"], options].concat());
+        assert!(pins(&fwd).join("progs").join(program).exists());
+        let unchanged = snapshot(&fwd);
+        fwd.expect_error(&["reload", "--rollback"], 4, &[program, "take down what needs it"]);
+        assert_as_before(&fwd, &unchanged);
+        assert_reaches_outside(&fwd, &second);
+        // Without what needs them it may come back.
+        fwd.ok(&["down", "--ns", &second.name]);
+        fwd.ok(&["reload", "--rollback"]);
+        assert_reaches_outside(&fwd, &pod);
+        fwd.ok(&["reload"]);
+    }
+    fwd.ok(&["down", "--all"]);
+    assert_as_before(&fwd, &before);
 }
 
 #[test]

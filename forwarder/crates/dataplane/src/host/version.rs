@@ -57,7 +57,7 @@ fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// Removes a pin, or a directory with all that is in it, links before what they hold.
-fn remove(path: &Path) -> Result<()> {
+pub(crate) fn remove(path: &Path) -> Result<()> {
     let is_dir = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir());
     if !is_dir {
         return discard(path);

@@ -21,7 +21,7 @@ const PART: &str = "part";
 pub(crate) enum Former {
     /// They are kept, as those of this build, in place of those that were kept before.
     Keep(u64),
-    /// Those that were kept before stay.
+    /// They are not: those that were kept before stay.
     Leave,
     /// None are kept.
     Forget,
@@ -31,12 +31,13 @@ impl Dataplane {
     /// The build of the programs that a rollback brings back; none if none are kept.
     #[must_use]
     pub fn former(&self) -> Option<u64> {
-        let loaded = self.config().ok()?.object;
-        self.kept().into_iter().find(|build| *build != loaded).or_else(|| self.former_build())
+        let (loaded, kept) = (self.config().ok()?.object, self.kept());
+        let begun = self.interrupted().and_then(|it| it.former(loaded, &kept));
+        begun.or_else(|| kept.into_iter().find(|build| *build != loaded)).or_else(|| self.former_build())
     }
 
-    /// The builds whose programs are kept: one, or two where a command was interrupted.
-    fn kept(&self) -> Vec<u64> {
+    /// The builds whose programs are kept: one, or more where a command was interrupted.
+    pub(crate) fn kept(&self) -> Vec<u64> {
         let entries = fs::read_dir(self.dir.join(FORMER)).into_iter().flatten().flatten();
         let build = |entry: fs::DirEntry| u64::from_str_radix(entry.file_name().to_str()?, 16).ok();
         entries.filter_map(build).collect()
@@ -47,7 +48,8 @@ impl Dataplane {
         self.dir.join(FORMER).join(format!("{build:016x}"))
     }
 
-    /// Does with the programs that are pinned, and about to be replaced, what is to become of them.
+    /// Does with the programs that are pinned, and about to be replaced, what is to become of them. What was kept before stays as well, so that
+    /// an interrupted rollback can be completed; but for those of an object that nobody knows any more.
     pub(crate) fn retire(&self, former: Former) -> Result<()> {
         match former {
             Former::Keep(build) => self.keep(build),
@@ -60,14 +62,24 @@ impl Dataplane {
     fn keep(&self, build: u64) -> Result<()> {
         let (part, kept) = (self.dir.join(FORMER).join(PART), self.former_dir(build));
         // An interrupted run has kept them: some may have been replaced since.
-        if !kept.exists() {
-            remove_dir(&part)?;
-            fs::create_dir_all(&part).doing("create", part.display().to_string())?;
-            pin_again(&self.dir.join(PROGRAMS), &part)?;
-            fs::rename(&part, &kept).doing("rename", part.display().to_string())?;
+        if kept.exists() {
+            return Ok(());
         }
-        self.kept().into_iter().filter(|it| *it != build).try_for_each(|it| remove_dir(&self.former_dir(it)))?;
-        self.forget_former_version()
+        remove_dir(&part)?;
+        fs::create_dir_all(&part).doing("create", part.display().to_string())?;
+        pin_again(&self.dir.join(PROGRAMS), &part)?;
+        fs::rename(&part, &kept).doing("rename", part.display().to_string())
+    }
+
+    /// Of what is kept, leaves one generation before that of the build `loaded`: the one that is kept in this turn, if it is another.
+    pub(crate) fn release(&self, former: Former, loaded: u64) -> Result<()> {
+        let replaced = match former {
+            Former::Keep(build) => Some(build).filter(|build| *build != loaded),
+            Former::Leave | Former::Forget => None,
+        };
+        let goes = |build: &u64| replaced.map_or(*build == loaded, |replaced| *build != replaced);
+        self.kept().into_iter().filter(goes).try_for_each(|build| remove_dir(&self.former_dir(build)))?;
+        replaced.map_or(Ok(()), |_| self.forget_former_version())
     }
 
     pub(crate) fn forget_former(&self) -> Result<()> {

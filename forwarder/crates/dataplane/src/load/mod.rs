@@ -1,5 +1,6 @@
 //! Loads the object, pins its maps and programs, and starts the expiry timer.
 
+mod beside;
 pub(crate) mod create;
 mod former;
 pub(crate) mod parallel;

@@ -10,13 +10,14 @@ use aya::{
         links::{FdLink, LinkError, PinnedLink},
     },
 };
+use forwarder_common::abi::feature;
 
 use crate::{
     Backend, Dataplane, Hook, TracedBy, XdpHook,
     attach::filter,
     load::{
         NEW_PROGRAMS, PROGRAMS,
-        create::remove_dir,
+        beside::Interrupted,
         errno,
         former::{Former, pin_again},
     },
@@ -45,12 +46,10 @@ pub struct Programs {
 
 impl Programs {
     /// What becomes of them when they are replaced: who goes back wants no traced ones.
-    fn retired(self, interrupted: bool) -> Former {
+    fn retired(self) -> Former {
         match self.traced {
-            // Which of the pins were replaced nobody knows.
-            None if interrupted && self.current => Former::Leave,
             None => Former::Keep(self.object),
-            Some(_) if self.object == TRACED_HASH => Former::Leave,
+            Some(_) if [OBJECT_HASH, TRACED_HASH].contains(&self.object) => Former::Leave,
             Some(_) => Former::Forget,
         }
     }
@@ -91,11 +90,11 @@ impl Dataplane {
     /// # Errors
     /// No programs are loaded, the maps do not fit the new ones, or the kernel refuses: then the former ones go on.
     pub fn reload(&self) -> Result<Reloaded> {
-        let (before, interrupted) = self.to_be_replaced()?;
-        if before.current && !interrupted {
+        let before = self.to_be_replaced()?;
+        if before.current && self.interrupted().is_none() {
             return Ok(Reloaded { before, after: before, replaced: 0 });
         }
-        let (_, replaced) = self.replace(OBJECT_HASH, before.retired(interrupted), || self.object_over_pins())?;
+        let (_, replaced) = self.replace(OBJECT_HASH, before.retired(), || self.object_over_pins())?;
         self.replaced(before, replaced)
     }
 
@@ -104,7 +103,7 @@ impl Dataplane {
     /// # Errors
     /// None are kept, they lack what has been attached since, or the kernel refuses: then the present ones go on.
     pub fn roll_back(&self) -> Result<Reloaded> {
-        let (before, interrupted) = self.to_be_replaced()?;
+        let before = self.to_be_replaced()?;
         let refuse = |kind, why: String| Error::new(kind, "bring back", "the former programs", why);
         let build = before.former.ok_or_else(|| {
             refuse(Kind::NotFound, "none are kept: there was no reload since these were loaded".into())
@@ -115,22 +114,25 @@ impl Dataplane {
             return Err(refuse(Kind::Conflict, format!("{name} is not among them, and has been attached since"))
                 .remedy("take down what needs it (`fwd down`), or keep these"));
         }
-        let dir = self.dir.join(NEW_PROGRAMS);
-        fs::create_dir(&dir).doing("create", dir.display().to_string())?;
-        let names = pin_again(&from, &dir)?;
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        self.put_in_place(&names, build, before.retired(interrupted))?;
+        let mut names = Vec::new();
+        self.replace_by(build, before.retired(), |dir| {
+            names = pin_again(&from, dir)?;
+            Ok(((), names.clone()))
+        })?;
         self.replaced(before, names.len())
     }
 
-    /// The programs that run, and whether a command that was to replace them was interrupted: it has left some, but nothing to be undone.
-    fn to_be_replaced(&self) -> Result<(Programs, bool)> {
+    /// The programs that run. Of a command that was to replace them, and was interrupted, the end is done that changes nothing any more.
+    fn to_be_replaced(&self) -> Result<Programs> {
         let missing = || Error::new(Kind::NotFound, "replace", "the programs", "none are loaded");
         let before = self.programs()?.ok_or_else(|| missing().remedy("`fwd up --ns NAME` loads them"))?;
-        let left = self.dir.join(NEW_PROGRAMS);
-        let interrupted = left.exists();
-        remove_dir(&left)?;
-        Ok((before, interrupted))
+        let Some(Interrupted { builds: Some((from, _)) }) = self.interrupted().filter(|it| it.is_done(before.object))
+        else {
+            return Ok(before);
+        };
+        self.release(if self.kept().contains(&from) { Former::Keep(from) } else { Former::Leave }, before.object)?;
+        self.close_beside()?;
+        Ok(before)
     }
 
     fn replaced(&self, before: Programs, replaced: usize) -> Result<Reloaded> {
@@ -139,13 +141,20 @@ impl Dataplane {
         Ok(Reloaded { before, after, replaced })
     }
 
-    /// A program that some hook needs, and that is not pinned in `dir`.
-    fn lacking(&self, dir: &Path) -> Result<Option<String>> {
-        let attached = self.pinned_hooks()?.programs();
-        // What hooks go on to comes and goes as a whole; links of XDP are called after one program of two.
-        let further = programs::of(Role::Ipv6).take(1).chain(programs::of(Role::Xdp)).map(str::to_owned);
-        let mut needed = attached.into_iter().chain(further).filter(|name| self.program_pin(name).exists());
-        Ok(needed.find(|name| !dir.join(name).exists()))
+    /// A program that something needs which is there, and that is not pinned in `dir`.
+    pub(crate) fn lacking(&self, dir: &Path) -> Result<Option<String>> {
+        let (hooks, features) = (self.pinned_hooks()?, self.config()?.features);
+        // What is called, and not attached under its own name. Of what hooks go on to, which comes and goes as a whole, one shows that; links
+        // of XDP are called after one program of two.
+        let called = |role: Role| match role {
+            Role::Ipv6 => usize::from(features & feature::IPV6 != 0),
+            Role::Multicast => usize::from(features & feature::MULTICAST != 0),
+            Role::Xdp if XdpHook::ALL.into_iter().any(|hook| !hooks.xdp(hook).is_empty()) => usize::MAX,
+            Role::Hook | Role::Control | Role::L3Uplink | Role::Netkit | Role::Host | Role::Xdp => 0,
+        };
+        let called = Role::ALL.into_iter().flat_map(|role| programs::of(role).take(called(role)));
+        let mut needed = hooks.programs().into_iter().chain(called.map(str::to_owned));
+        Ok(needed.find(|name| self.program_pin(name).exists() && !dir.join(name).exists()))
     }
 
     /// Replaces the programs by those of the object that `open` gives, whose hash is `hash`: that object, and how many were replaced.
@@ -155,35 +164,55 @@ impl Dataplane {
         former: Former,
         open: impl FnOnce() -> Result<Ebpf>,
     ) -> Result<(Ebpf, usize)> {
-        let (object, names) = self.load_beside(open)?;
-        self.put_in_place(&names, hash, former)?;
-        Ok((object, names.len()))
+        let mut replaced = 0;
+        let object = self.replace_by(hash, former, |_| {
+            let (object, names) = self.load_beside(open)?;
+            replaced = names.len();
+            Ok((object, names))
+        })?;
+        Ok((object, replaced))
     }
 
-    /// Replaces the programs by those of the build `hash` that are pinned, under these names, beside them.
-    fn put_in_place(&self, names: &[&str], hash: u64, former: Former) -> Result<()> {
-        if let Err(error) = self.switch(NEW_PROGRAMS) {
-            return Err(self.switched_back(error));
-        }
-        self.retire(former)?;
-        for name in names {
-            let (new, old) = (self.dir.join(NEW_PROGRAMS).join(name), self.program_pin(name));
+    /// Replaces the programs by those of the build `hash` that `bring` pins in the directory that it is given; it returns their names.
+    /// Nothing is touched before they are there, and those that run are kept before any of them is replaced.
+    fn replace_by<T, N: AsRef<str>>(
+        &self,
+        hash: u64,
+        former: Former,
+        bring: impl FnOnce(&Path) -> Result<(T, Vec<N>)>,
+    ) -> Result<T> {
+        let (loaded, interrupted) = (self.config()?.object, self.interrupted().is_some());
+        let dir = self.open_beside(loaded, hash)?;
+        let result = bring(&dir).and_then(|(brought, names)| {
+            self.retire(former)?;
+            self.switch(NEW_PROGRAMS).map_err(|error| self.switched_back(error))?;
+            Ok((brought, names))
+        });
+        let (brought, names) = match result {
+            Ok(done) => done,
+            // Some programs were another build's before this began, and are now.
+            Err(error) if interrupted => return Err(error),
+            Err(error) => {
+                self.release(Former::Leave, loaded)?;
+                self.close_beside()?;
+                return Err(error);
+            }
+        };
+        for name in names.iter().map(AsRef::as_ref) {
+            let (new, old) = (dir.join(name), self.program_pin(name));
             fs::rename(&new, &old).doing("rename", new.display().to_string())?;
         }
-        self.remove_programs_but(names)?;
-        remove_dir(&self.dir.join(NEW_PROGRAMS))?;
-        self.set_config(&forwarder_common::abi::Config { object: hash, ..self.config()? })
+        self.remove_programs_but(&names.iter().map(AsRef::as_ref).collect::<Vec<_>>())?;
+        self.set_config(&forwarder_common::abi::Config { object: hash, ..self.config()? })?;
+        self.release(former, hash)?;
+        self.close_beside()?;
+        Ok(brought)
     }
 
     /// Loads programs beside those that run.
     fn load_beside(&self, open: impl FnOnce() -> Result<Ebpf>) -> Result<(Ebpf, Vec<&'static str>)> {
-        let dir = self.dir.join(NEW_PROGRAMS);
-        fs::create_dir(&dir).doing("create", dir.display().to_string())?;
         // Those that not every host needs are loaded where they are.
-        let further = [Role::Xdp, Role::L3Uplink, Role::Ipv6, Role::Netkit, Role::Multicast, Role::Host]
-            .into_iter()
-            .flat_map(programs::of);
-        let wanted = further.filter(|name| self.program_pin(name).exists());
+        let wanted = programs::further().filter(|name| self.program_pin(name).exists());
         let names: Vec<&str> = programs::always().chain(wanted).collect();
         let unfit = |mut error: Error| {
             if error.kind == Kind::Failed {
@@ -191,21 +220,14 @@ impl Dataplane {
             }
             error.remedy("`fwd down --all`, and then `fwd up` again for each namespace")
         };
-        let loaded = open().map_err(unfit);
-        let loaded = loaded.and_then(|mut object| self.load_all(&mut object, &names, NEW_PROGRAMS).map(|()| object));
-        match loaded {
-            Ok(object) => Ok((object, names)),
-            Err(error) => {
-                remove_dir(&dir)?;
-                Err(error)
-            }
-        }
+        let mut object = open().map_err(unfit)?;
+        self.load_all(&mut object, &names, NEW_PROGRAMS)?;
+        Ok((object, names))
     }
 
     /// Lets the former programs go on, after the new ones could not be put in all their places.
     fn switched_back(&self, mut error: Error) -> Error {
-        let back = self.switch(PROGRAMS).and_then(|()| remove_dir(&self.dir.join(NEW_PROGRAMS)));
-        if let Err(second) = back {
+        if let Err(second) = self.switch(PROGRAMS) {
             error.why.push_str(&format!("; then: {second}"));
         }
         error

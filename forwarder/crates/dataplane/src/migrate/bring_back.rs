@@ -5,7 +5,7 @@ use std::fs;
 use super::{Dataplane, Schema, elements::Elements, refuse};
 use crate::{
     Reloaded, RunDir,
-    load::{MAPS, create::remove_dir},
+    load::{MAPS, PROGRAMS, create::remove_dir},
     object::maps,
 };
 use fwd_base::{Context as _, Kind, Result};
@@ -19,18 +19,14 @@ impl Dataplane {
     /// # Errors
     /// [`Kind::Conflict`] if anything would be lost, and the kernel's refusals: then nothing has changed.
     pub fn bring_back(&self, run_dir: &RunDir, cookie: u64) -> Result<Option<Reloaded>> {
-        let Some((name, former)) = self.former_version() else { return Ok(None) };
+        // What was kept since is of this layout, and of later.
+        let Some((name, former)) = self.former_version().filter(|_| self.kept().is_empty()) else { return Ok(None) };
         let unread = || refuse(Kind::Failed, &format!("version {name}"), "how its records are laid out cannot be read");
         let (own, schema) = (Schema::own(), Schema::pinned(&former.dir).ok_or_else(unread)?);
         let moves = super::moves::moves(&own, &schema);
         let mut records = self.all_converted(&own, &schema, &moves)?;
         self.refuse_dropped(&moves)?;
-        let lacking = self
-            .pinned_hooks()?
-            .programs()
-            .into_iter()
-            .find(|it| !former.program_pin(it).exists() && self.program_pin(it).exists());
-        if let Some(program) = lacking {
+        if let Some(program) = self.lacking(&former.dir.join(PROGRAMS))? {
             let why = format!("it has no program {program}, which has been attached since");
             return Err(refuse(Kind::Conflict, &format!("version {name}"), why)
                 .remedy("take down what needs it (`fwd down`), or keep this version"));

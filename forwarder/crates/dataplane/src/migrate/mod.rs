@@ -21,6 +21,7 @@ use self::{
 };
 use crate::{
     Dataplane, Hook, RunDir,
+    host::version,
     load::{MAPS, PROGRAMS, create::remove_dir},
     object::maps,
 };
@@ -55,7 +56,7 @@ impl Dataplane {
     }
 
     pub(crate) fn forget_former_version(&self) -> Result<()> {
-        remove_dir(&self.dir.join(FORMER_VERSION))
+        version::remove(&self.dir.join(FORMER_VERSION))
     }
 
     /// The settings of a version that is laid out so, as this one has them.

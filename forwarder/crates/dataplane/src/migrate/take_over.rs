@@ -125,13 +125,10 @@ impl Dataplane {
             self.array(maps::FLOW_ALLOC)?.set(0, &first, 0).doing("write", maps::FLOW_ALLOC)?;
         }
         let has = |name: &&str| former.program_pin(name).exists();
-        let further =
-            [Role::Xdp, Role::L3Uplink, Role::Netkit, Role::Multicast, Role::Host].into_iter().flat_map(programs::of);
-        self.load_missing(&further.filter(has).collect::<Vec<_>>())?;
         if programs::of(Role::Ipv6).any(|name| has(&name)) {
             self.load_ipv6()?;
         }
-        Ok(())
+        self.load_missing(&programs::further().filter(has).collect::<Vec<_>>())
     }
 }
 

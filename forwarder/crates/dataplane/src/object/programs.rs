@@ -121,6 +121,20 @@ programs! {
     }
 }
 
+impl Role {
+    /// All of them.
+    pub(crate) const ALL: [Self; 8] =
+        [Self::Hook, Self::Control, Self::L3Uplink, Self::Ipv6, Self::Netkit, Self::Multicast, Self::Host, Self::Xdp];
+
+    /// Whether every host with an eBPF data path has its programs. Others are loaded when something needs them.
+    const fn is_of_all(self) -> bool {
+        match self {
+            Self::Hook | Self::Control => true,
+            Self::L3Uplink | Self::Ipv6 | Self::Netkit | Self::Multicast | Self::Host | Self::Xdp => false,
+        }
+    }
+}
+
 /// The names of the programs of a role.
 pub(crate) fn of(role: Role) -> impl Iterator<Item = &'static str> {
     DECLARED.iter().filter(move |program| program.role == role).map(|program| program.name)
@@ -133,7 +147,12 @@ pub(crate) fn is_known(name: &str) -> bool {
 
 /// The programs that every host with an eBPF data path has.
 pub(crate) fn always() -> impl Iterator<Item = &'static str> {
-    of(Role::Hook).chain(of(Role::Control))
+    DECLARED.iter().filter(|program| program.role.is_of_all()).map(|program| program.name)
+}
+
+/// The others: they are there where something needs them.
+pub(crate) fn further() -> impl Iterator<Item = &'static str> {
+    DECLARED.iter().filter(|program| !program.role.is_of_all()).map(|program| program.name)
 }
 
 #[cfg(test)]

@@ -2,7 +2,6 @@
 
 use super::{HostContext, Observer, gather, outcome::Arrivals, run::Runner};
 use fwd_base::Result;
-use fwd_dataplane::Lock;
 use fwd_kernel::netns::Netns;
 use fwd_plan::{Plan, plan_arrivals};
 
@@ -13,7 +12,7 @@ use fwd_plan::{Plan, plan_arrivals};
 /// What [`plan_arrivals`] refuses, before anything is changed; or the operation that failed, after those before it were undone.
 pub fn follow_arrivals(context: &HostContext, observer: &mut dyn Observer) -> Result<Arrivals> {
     let cookie = Netns::current()?.cookie()?;
-    let _lock = Lock::acquire(&context.run_dir, cookie, context.patience)?;
+    let _lock = context.lock(cookie)?;
     let gathered = gather::for_arrivals(context)?;
     let awaited = gathered.actual.records.endpoints.iter().filter(|endpoint| endpoint.marks.awaited).count();
     let Plan { ops, mends, mut warnings, .. } = plan_arrivals(&gathered.actual)?;

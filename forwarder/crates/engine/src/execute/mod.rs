@@ -93,6 +93,13 @@ impl HostContext {
         let program = "/proc/self/exe".into();
         Self { run_dir, host: None, cgroup: None, patience: PATIENCE, program }
     }
+
+    /// Lets this command alone change the host with `cookie`. What an interrupted change of versions has left is put right before anybody looks.
+    fn lock(&self, cookie: u64) -> Result<Lock> {
+        let lock = Lock::acquire(&self.run_dir, cookie, self.patience)?;
+        Dataplane::settle_versions(&self.run_dir, cookie)?;
+        Ok(lock)
+    }
 }
 
 /// Sees each operation before and after it is run: tests end the process there.
@@ -141,7 +148,7 @@ pub fn up_and_look<T>(
     let cookie = Netns::current()?.cookie()?;
     collect::in_passing(context, cookie);
     let taken = Taken::for_up(context, request)?;
-    let _lock = Lock::acquire(&context.run_dir, cookie, context.patience)?;
+    let _lock = context.lock(cookie)?;
     let (gathered, plan) = settle_up(context, request, &taken)?;
     let mut runner = Runner::new(context, gathered);
     runner.run_or_undo(&plan.ops, plan.mends, observer)?;
@@ -228,7 +235,7 @@ pub fn dry_up(context: &HostContext, request: &UpRequest) -> Result<Planned> {
 pub fn down(context: &HostContext, request: &DownRequest, observer: &mut dyn Observer) -> Result<DownResult> {
     let cookie = Netns::current()?.cookie()?;
     collect::in_passing(context, cookie);
-    let _lock = Lock::acquire(&context.run_dir, cookie, context.patience)?;
+    let _lock = context.lock(cookie)?;
     let (gathered, plan) = settle_down(context, request)?;
     let mut runner = Runner::new(context, gathered);
     all_of(runner.run_all(&plan.ops, plan.mends, observer))?;
@@ -246,7 +253,7 @@ pub fn down(context: &HostContext, request: &DownRequest, observer: &mut dyn Obs
 pub fn change_ports(context: &HostContext, request: &PortRequest, observer: &mut dyn Observer) -> Result<Applied> {
     let cookie = Netns::current()?.cookie()?;
     collect::in_passing(context, cookie);
-    let _lock = Lock::acquire(&context.run_dir, cookie, context.patience)?;
+    let _lock = context.lock(cookie)?;
     let gathered = gather::for_ports(context, request)?;
     let Plan { ops, mends, mut warnings, .. } = plan_ports(request, &gathered.actual)?;
     let mut runner = Runner::new(context, gathered);
@@ -274,7 +281,7 @@ pub fn dry_ports(context: &HostContext, request: &PortRequest) -> Result<Planned
 pub fn change_uplinks(context: &HostContext, request: &UplinkRequest, observer: &mut dyn Observer) -> Result<Applied> {
     let cookie = Netns::current()?.cookie()?;
     collect::in_passing(context, cookie);
-    let _lock = Lock::acquire(&context.run_dir, cookie, context.patience)?;
+    let _lock = context.lock(cookie)?;
     let gathered = gather::for_uplinks(context)?;
     let Plan { ops, mends, warnings, .. } = plan_uplinks(request, &gathered.actual)?;
     let mut runner = Runner::new(context, gathered);

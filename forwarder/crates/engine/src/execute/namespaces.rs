@@ -2,7 +2,7 @@
 
 use super::HostContext;
 use fwd_base::{Error, Kind, Result, text::option};
-use fwd_dataplane::{Dataplane, Described, Lock};
+use fwd_dataplane::{Dataplane, Described};
 use fwd_kernel::netns::{Name, Netns};
 use fwd_plan::TargetRef;
 
@@ -13,7 +13,7 @@ use fwd_plan::TargetRef;
 pub fn remove_namespace(context: &HostContext, name: &Name) -> Result<bool> {
     let cookie = Netns::current()?.cookie()?;
     // No `up` may attach it at the same moment.
-    let _lock = Lock::acquire(&context.run_dir, cookie, context.patience)?;
+    let _lock = context.lock(cookie)?;
     if let Some(plane) = Dataplane::open(&context.run_dir, cookie)? {
         let own = match Netns::open_named(name) {
             Ok(ns) => Some(ns.cookie()?),

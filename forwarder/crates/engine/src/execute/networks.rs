@@ -9,7 +9,6 @@ use super::{
     run::Runner,
 };
 use fwd_base::Result;
-use fwd_dataplane::Lock;
 use fwd_kernel::netns::Netns;
 use fwd_plan::{NetworkRequest, Plan, plan_network};
 
@@ -20,7 +19,7 @@ use fwd_plan::{NetworkRequest, Plan, plan_network};
 pub fn add_network(context: &HostContext, request: &NetworkRequest, observer: &mut dyn Observer) -> Result<Applied> {
     let cookie = Netns::current()?.cookie()?;
     collect::in_passing(context, cookie);
-    let _lock = Lock::acquire(&context.run_dir, cookie, context.patience)?;
+    let _lock = context.lock(cookie)?;
     let gathered = gather::for_network(context, request)?;
     let Plan { ops, mends, mut warnings, .. } = plan_network(request, &gathered.actual)?;
     let mut runner = Runner::new(context, gathered);

@@ -1,7 +1,7 @@
 //! Puts programs of another build in the places of those that run.
 
 use fwd_base::{Error, Kind, Result};
-use fwd_dataplane::{Dataplane, Lock, Reloaded};
+use fwd_dataplane::{Dataplane, Reloaded};
 use fwd_kernel::netns::Netns;
 use fwd_plan::refuse_others;
 
@@ -48,8 +48,7 @@ fn change(
 ) -> Result<Reloaded> {
     let cookie = Netns::current()?.cookie()?;
     collect::in_passing(context, cookie);
-    let _lock = Lock::acquire(&context.run_dir, cookie, context.patience)?;
-    Dataplane::settle_versions(&context.run_dir, cookie)?;
+    let _lock = context.lock(cookie)?;
     let others = Dataplane::other_versions(&context.run_dir, cookie)?;
     how(&others, Dataplane::open(&context.run_dir, cookie)?, cookie)
 }

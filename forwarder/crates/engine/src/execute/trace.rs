@@ -2,7 +2,7 @@
 
 use super::HostContext;
 use fwd_base::{Error, Kind, Result};
-use fwd_dataplane::{Dataplane, Lock, TraceFilter, Tracer};
+use fwd_dataplane::{Dataplane, TraceFilter, Tracer};
 use fwd_kernel::netns::Netns;
 use fwd_plan::refuse_others;
 
@@ -13,7 +13,7 @@ use fwd_plan::refuse_others;
 /// nothing has changed.
 pub fn trace(context: &HostContext, filter: &TraceFilter) -> Result<Tracer> {
     let cookie = Netns::current()?.cookie()?;
-    let _lock = Lock::acquire(&context.run_dir, cookie, context.patience)?;
+    let _lock = context.lock(cookie)?;
     refuse_others(&Dataplane::other_versions(&context.run_dir, cookie)?, "trace the programs of")?;
     let missing = || Error::new(Kind::NotFound, "trace", "packets", "nothing is up");
     let plane = Dataplane::open(&context.run_dir, cookie)?;
@@ -26,7 +26,7 @@ pub fn trace(context: &HostContext, filter: &TraceFilter) -> Result<Tracer> {
 /// The programs cannot be replaced: the traced ones go on.
 pub fn end_trace(context: &HostContext) -> Result<bool> {
     let cookie = Netns::current()?.cookie()?;
-    let _lock = Lock::acquire(&context.run_dir, cookie, context.patience)?;
+    let _lock = context.lock(cookie)?;
     let plane = Dataplane::open(&context.run_dir, cookie)?;
     plane.filter(Dataplane::is_loaded).map_or(Ok(false), |plane| plane.end_trace())
 }

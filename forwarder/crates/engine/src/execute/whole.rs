@@ -13,7 +13,7 @@ use super::{
     taken::Taken,
 };
 use fwd_base::{Error, Result};
-use fwd_dataplane::{EndpointId, Lock};
+use fwd_dataplane::EndpointId;
 use fwd_kernel::netns::Netns;
 use fwd_plan::{Change, ChangeKind, Desired, Endpoint, EndpointOptions, Group, Plan, Scope, plan};
 
@@ -35,7 +35,7 @@ pub fn apply(
     let cookie = Netns::current()?.cookie()?;
     collect::in_passing(context, cookie);
     let taken = Taken::for_whole(context, desired)?;
-    let _lock = Lock::acquire(&context.run_dir, cookie, context.patience)?;
+    let _lock = context.lock(cookie)?;
     let gathered = gather::whole::for_whole(context, desired)?.knowing(&taken);
     let plan = plan(desired, &gathered.actual, scope)?;
     let before = fwd_plan::export(&gathered.actual);

@@ -2,7 +2,7 @@
 
 use super::super::HostContext;
 use fwd_base::Result;
-use fwd_dataplane::{Dataplane, EndpointId, Lock};
+use fwd_dataplane::{Dataplane, EndpointId};
 use fwd_kernel::{netlink::Netlink, netns::Netns};
 use fwd_plan::Owner;
 
@@ -16,7 +16,7 @@ pub fn detach_others(context: &HostContext, id: &EndpointId) -> Result<bool> {
     if Dataplane::other_versions(&context.run_dir, cookie)?.is_empty() {
         return Ok(false);
     }
-    let _lock = Lock::acquire(&context.run_dir, cookie, context.patience)?;
+    let _lock = context.lock(cookie)?;
     let owner = Owner(context.run_dir.owner()?);
     let netlink = Netlink::here()?;
     let links = netlink.links()?;

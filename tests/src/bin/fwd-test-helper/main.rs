@@ -1,6 +1,8 @@
 //! Processes that the tests start beside `fwd`: those that have to die at a certain moment, and those that have to be a process
 //! of their own. Not for use by hand.
 
+mod die_at;
+
 use std::{
     env,
     ffi::OsString,
@@ -32,6 +34,7 @@ const HELD: Duration = Duration::from_secs(60);
 
 const USAGE: &str = "\
 usage: fwd-test-helper die-after N fwd ARGS…   run a command of fwd, and die after operation N of its plan
+                       die-at N PROGRAM ARGS…  run a program, and end it at the Nth place where it changes something
                        meanwhile WORDS SHELL fwd ARGS…
                                                run a command of fwd, and a command of a shell before its first operation WORDS
                        hold-testbed            make a testbed, tell its prefix, and wait for a signal
@@ -46,6 +49,13 @@ fn main() -> ExitCode {
     match texts[..] {
         ["die-after", after, ..] if after.parse::<usize>().is_ok() => {
             die_after(after.parse().unwrap_or_default(), &words[2..])
+        }
+        ["die-at", place, ..] if place.parse::<usize>().is_ok() => {
+            die_at::die_at(place.parse().unwrap_or_default(), &words[2..]).expect("it can be traced")
+        }
+        ["traced", ..] => {
+            eprintln!("{}", die_at::be_traced(&words[1..]));
+            ExitCode::FAILURE
         }
         ["meanwhile", operation, shell, ..] => {
             let (mut out, mut err) = (io::stdout(), io::stderr());
