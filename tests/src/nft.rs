@@ -358,8 +358,11 @@ fn guard_of_an_endpoint_is_shown_as_one_would_write_it() {
     let host = namespace();
     let port = "lo";
     for addresses in [vec!["10.77.0.2"], vec!["fd00:1::2"], vec!["10.77.0.2", "fd00:1::2"]] {
+        let groups = ["224.0.0.0/4", "255.255.255.255/32", "10.77.0.255/32", "ff00::/8"].into_iter();
+        let is_of = |group: &&str| addresses.iter().any(|address| address.contains(':') == group.contains(':'));
+        let groups = groups.filter(is_of).map(|group| group.parse().unwrap()).collect();
         let addresses = addresses.into_iter().map(|address| address.parse().unwrap()).collect();
-        let guard = nft::PortGuard { network: "default".into(), port: port.into(), index: 1, addresses };
+        let guard = nft::PortGuard { network: "default".into(), port: port.into(), index: 1, addresses, groups };
         // Again is the same.
         for _ in 0..2 {
             host.run(|| nft::ensure_guard(&guard)).unwrap();

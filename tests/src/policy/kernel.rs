@@ -3,8 +3,10 @@
 use std::net::Ipv4Addr;
 
 use forwarder_common::wire::emit::Packet;
+use serde_json::Value;
 
 use crate::{
+    capture::Recording,
     commands::{assert_as_before, snapshot},
     fwd::{Fwd, pings},
     peers::{any, at, listen, udp},
@@ -38,6 +40,37 @@ fn rules_of_nftables_come_and_go_with_their_endpoint_and_are_mended() {
     assert_as_before(&fwd, &before);
 }
 
+/// By rules the whole bridge comes under the host's own chains.
+#[test]
+fn bridge_is_under_the_chains_of_the_host_while_an_endpoint_has_rules_and_that_is_said() {
+    let fwd = Fwd::new();
+    let other = fwd.up("c1", &["--datapath", "kernel"]);
+    let calls = || {
+        let shown: Value = serde_json::from_str(&fwd.on_host(&["ip", "-d", "-j", "link", "show", "fwd0"])).unwrap();
+        shown[0]["linkinfo"]["info_data"]["nf_call_iptables"].clone()
+    };
+    let name = fwd.name("c2");
+    fwd.ok(&["up", "--ns", &name, "--deny-out", "192.0.2.7"]);
+    // It has loaded what bridges call.
+    fwd.on_host(&["sysctl", "-qw", "net.bridge.bridge-nf-call-iptables=0"]);
+    fwd.on_host(&["iptables", "-P", "FORWARD", "DROP"]);
+    for args in [&["up", "--ns", &name][..], &["up", "--ns", &other.name]] {
+        let warned = fwd.call(args).stderr;
+        assert!(warned.contains("nor do its namespaces reach each other (rules of an endpoint"), "{warned}");
+    }
+    let found = fwd.call(&["doctor", "--json"]).stdout;
+    assert!(found.contains("off, but for fwd0"), "{found}");
+    assert_eq!(calls(), 1);
+    let warned = fwd.call(&["up", "--ns", &name, "--deny-out", "none"]).stderr;
+    assert!(warned.contains("nothing gets outside") && !warned.contains("reach each other"), "{warned}");
+    assert_eq!(calls(), 0, "the last rules take it along");
+    fwd.ok(&["up", "--ns", &name, "--deny-in", "192.0.2.7"]);
+    assert_eq!(calls(), 1);
+    fwd.ok(&["down", "--ns", &name]);
+    assert_eq!(calls(), 0);
+    fwd.ok(&["down", "--all"]);
+}
+
 /// Root inside chooses addresses and tags as it likes.
 #[test]
 fn who_has_rules_sends_from_its_own_addresses_alone_and_nothing_with_a_tag() {
@@ -56,6 +89,14 @@ fn who_has_rules_sends_from_its_own_addresses_alone_and_nothing_with_a_tag() {
     let length = socket.recv(&mut buffer).expect("one of them arrives");
     assert_eq!(buffer[..length], *b"own");
     assert!(pings(&pod, fwd.uplink(0).outside[0]));
+    // A neighbour that names another address than the one that the rules are about, and the right hardware address.
+    let heard = Recording::start(&fwd, &pod, "eth0");
+    let from = at(other.address, 5555);
+    let past = |to: Ipv4Addr| frame(own, there, &Packet::udp(from, at(to, 5555)).payload(b"past the rules"));
+    let [stranger, group] = [[8, 8, 8, 8], [224, 0, 0, 251]].map(Ipv4Addr::from);
+    send(&other, "eth0", &[past(stranger), past(group)]);
+    heard.find("what is for a group", |packet| packet.destination() == group);
+    assert!(!heard.so_far().iter().any(|packet| packet.destination() == stranger), "no rule was asked about it");
     fwd.ok(&["down", "--ns", &pod.name]);
     assert!(!fwd.on_host(&["nft", "list", "tables"]).contains("bridge"), "the guard goes with it");
 }

@@ -131,8 +131,15 @@ fn bridged() -> Result<bool> {
 }
 
 /// By itself it does no harm: what the chains drop is told by their check.
-fn bridge_netfilter(_: &Subject<'_>) -> Result<Vec<Finding>> {
-    let what = if bridged()? { "on: see forward-chains" } else { "off" };
+fn bridge_netfilter(subject: &Subject<'_>) -> Result<Vec<Finding>> {
+    let records = &subject.actual.records;
+    let ruled = records.networks.iter().filter(|network| records.filters(&network.name, None));
+    let ruled: Vec<&str> = ruled.map(|network| network.name.as_str()).collect();
+    let what = match (bridged()?, ruled.is_empty()) {
+        (true, _) => "on: see forward-chains".to_owned(),
+        (false, true) => "off".into(),
+        (false, false) => format!("off, but for {}, by rules of endpoints: see forward-chains", ruled.join(", ")),
+    };
     Ok(vec![Finding::new(Verdict::Ok, what)])
 }
 

@@ -332,6 +332,15 @@ impl Records {
         self.publications.iter().any(|it| own(it.endpoint))
     }
 
+    /// Whether nftables keeps rules of an endpoint of this network, but for the one with the index `but`, so that what its bridge passes from port to
+    /// port goes through netfilter.
+    #[must_use]
+    pub fn filters(&self, network: &str, but: Option<u32>) -> bool {
+        let is_kernel = self.networks.iter().any(|it| it.name == network && !it.datapath.is_ebpf());
+        let has_rules = |it: &EndpointRecord| it.network == network && Some(it.index) != but && !it.policy.is_empty();
+        is_kernel && self.endpoints.iter().any(has_rules)
+    }
+
     /// ifindexes of host-side veths whose program is attached by `backend`.
     #[must_use]
     pub fn attached_by(&self, backend: Backend) -> &BTreeSet<u32> {

@@ -47,6 +47,8 @@ pub struct Concerned<'a> {
     pub ignore_xfrm: bool,
     /// Ports of the host lead to it.
     pub published: bool,
+    /// Rules of its endpoints have what its bridge passes from port to port go through the chains of the host, too.
+    pub ruled: bool,
 }
 
 impl NetworkRecord {
@@ -64,6 +66,7 @@ impl NetworkRecord {
             datapath: self.datapath,
             ignore_xfrm: self.treatment.ignore_xfrm,
             published: false,
+            ruled: false,
         }
     }
 }
@@ -145,7 +148,7 @@ impl Surroundings {
         let Concerned { bridge, uplink, .. } = *network;
         let out = chain.drops_between(bridge, uplink, Packets::All);
         let back = chain.drops_between(uplink, bridge, Packets::Replies);
-        let between = self.bridged && chain.drops_between(bridge, bridge, Packets::All);
+        let between = (self.bridged || network.ruled) && chain.drops_between(bridge, bridge, Packets::All);
         let kernel = !network.datapath.is_ebpf();
         let ports = kernel && network.published && chain.drops_between(uplink, bridge, Packets::ToPorts);
         let mut lost = Vec::new();
@@ -162,10 +165,16 @@ impl Surroundings {
         if ports {
             lost.push("its published ports are not reached from outside");
         }
+        let because = if self.bridged {
+            "net.bridge.bridge-nf-call-iptables is 1"
+        } else {
+            "rules of an endpoint have them pass the chains of the host"
+        };
         if between {
-            lost.push(match kernel {
-                true => "nor do its namespaces reach each other (net.bridge.bridge-nf-call-iptables is 1)",
-                false => "nor does multicast from one of its namespaces reach another (net.bridge.bridge-nf-call-iptables is 1)",
+            lost.push(if kernel {
+                "nor do its namespaces reach each other"
+            } else {
+                "nor does multicast from one of its namespaces reach another"
             });
         }
         if lost.is_empty() {
@@ -175,9 +184,10 @@ impl Surroundings {
         let inbound = (back || ports).then_some(if kernel { Forwarded::Invited } else { Forwarded::Inbound });
         let packets: Vec<_> = outbound.into_iter().chain(inbound).collect();
         Some(format!(
-            "{chain} drops what the kernel forwards for network {}: {}; let it through: {}",
+            "{chain} drops what the kernel forwards for network {}: {}{}; let it through: {}",
             network.name,
             lost.join(", "),
+            if between { format!(" ({because})") } else { String::new() },
             let_through(chain, bridge.name, &packets, host)
         ))
     }
@@ -224,6 +234,7 @@ mod tests {
             datapath,
             ignore_xfrm: false,
             published: false,
+            ruled: false,
         }
     }
 

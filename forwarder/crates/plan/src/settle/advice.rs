@@ -72,7 +72,10 @@ pub(crate) fn warnings(asked: &Asked, actual: &Actual, settled: &Settled) -> Vec
     warnings.extend(spoofs_to_nobody(asked, network));
     warnings.extend(switched_off(actual, settled).filter(|_| !is_new));
     if let Some(concerned) = network.concerned(actual) {
-        let concerned = Concerned { published: !settled.publish.is_empty(), ..concerned };
+        let has_rules = !network.datapath.is_ebpf() && !settled.endpoint.policy.is_empty();
+        let own = actual.attached().map(|record| record.index);
+        let ruled = has_rules || actual.records.filters(&network.name, own);
+        let concerned = Concerned { published: !settled.publish.is_empty(), ruled, ..concerned };
         warnings.extend(actual.host.surroundings.warnings(&concerned, actual.host.given.as_deref()));
         if !settled.publish.is_empty() {
             warnings.extend(actual.host.surroundings.passed_by_ports(concerned.uplink));

@@ -167,6 +167,7 @@ impl Network {
             datapath: self.datapath,
             ignore_xfrm: self.treatment.ignore_xfrm,
             published: false,
+            ruled: false,
         })
     }
 }

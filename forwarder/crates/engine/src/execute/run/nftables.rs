@@ -76,12 +76,13 @@ fn write_policy(of: &KernelPolicy, from: &[Rule], to: &[Rule], runner: &Runner<'
     let network = runner.owner.rule(&of.network);
     if to.is_empty() {
         of.addresses.iter().try_for_each(|address| nft::remove_policy_rules(&network, *address).map(drop))?;
-        return of.addresses.first().map_or(Ok(()), |address| nft::remove_guard(&network, *address).map(drop));
+        of.addresses.first().map_or(Ok(()), |address| nft::remove_guard(&network, *address).map(drop))?;
+        return release_bridge(&of.bridge, &network, runner);
     }
     if let Some(port) = &of.host_if {
         of.guard(network.clone(), runner.number(port)?).iter().try_for_each(nft::ensure_guard)?;
     }
-    runner.netlink.filter_bridge(runner.number(&of.bridge)?)?;
+    runner.netlink.filter_bridge(runner.number(&of.bridge)?, true)?;
     of.addresses.iter().try_for_each(|address| {
         let found = nft::policy_counts(*address)?;
         let counted: Counted = kernel_counts(from, address.is_ipv4(), &found);
@@ -105,6 +106,18 @@ fn write_rate(of: &KernelRate, limit: RateLimit, runner: &Runner<'_>) -> Result<
         return nft::remove_rate(&network, of.address).map(drop);
     }
     of.rule(network, runner.number(&of.host_if)?, limit).iter().try_for_each(nft::ensure_rate)
+}
+
+/// Has netfilter look at frames of a bridge no more, once no endpoint of its network has rules: the host's own chains are not about them.
+fn release_bridge(bridge: &str, network: &str, runner: &Runner<'_>) -> Result<()> {
+    for v4 in [true, false] {
+        if nft::policy_rules(v4)?.iter().any(|comment| nft::SourceRules::is_of(comment, network)) {
+            return Ok(());
+        }
+    }
+    // One that has gone has taken it along.
+    let bridge = runner.netlink.link(bridge)?.filter(|link| link.filtered);
+    bridge.map_or(Ok(()), |bridge| runner.netlink.filter_bridge(bridge.index, false))
 }
 
 impl Execute for Rules6 {

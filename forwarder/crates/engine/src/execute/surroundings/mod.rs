@@ -304,7 +304,8 @@ fn concerned<'a>(
     uplink: Interface<'a>,
     addresses: Vec<Ipv4Addr>,
 ) -> Concerned<'a> {
-    Concerned { published: records.publishes(record.index), ..record.concerned(uplink, addresses) }
+    let (published, ruled) = (records.publishes(record.index), records.filters(&record.name, None));
+    Concerned { published, ruled, ..record.concerned(uplink, addresses) }
 }
 
 fn look(records: &Records, host: Option<&str>, network: Option<&str>) -> Result<Vec<String>> {

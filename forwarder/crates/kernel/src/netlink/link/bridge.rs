@@ -94,13 +94,13 @@ impl Netlink {
             .map_err(|failure| failure.doing("set hairpin mode of", self.label(port)))
     }
 
-    /// Has frames that a bridge passes on from port to port be looked at by netfilter as packets of IPv4 and IPv6 are that are forwarded.
+    /// Has frames that a bridge passes on from port to port be looked at by netfilter as packets of IPv4 and IPv6 are that are forwarded, or no more.
     ///
     /// # Errors
     /// [`NotFound`](fwd_base::Kind::NotFound) if the bridge is absent; the kernel refuses what is none, or has no bridge netfilter.
-    pub fn filter_bridge(&self, bridge: u32) -> Result<()> {
+    pub fn filter_bridge(&self, bridge: u32, on: bool) -> Result<()> {
         let message = LinkUnspec::new_with_index(bridge);
-        let info = vec![InfoBridge::NfCallIpTables(true), InfoBridge::NfCallIp6Tables(true)];
+        let info = vec![InfoBridge::NfCallIpTables(on), InfoBridge::NfCallIp6Tables(on)];
         let info =
             LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Bridge), LinkInfo::Data(InfoData::Bridge(info))]);
         self.change(RouteNetlinkMessage::NewLink(message.append_extra_attribute(info).build()), 0)

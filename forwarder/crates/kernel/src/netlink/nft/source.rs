@@ -46,6 +46,12 @@ impl SourceRules {
         format!("{network} {address}")
     }
 
+    /// Whether a comment is that of an endpoint of this network.
+    #[must_use]
+    pub fn is_of(comment: &str, network: &str) -> bool {
+        comment.rsplit_once(' ').is_some_and(|(name, _)| name == network)
+    }
+
     /// The rules, each with its chain, as nft(8) has them.
     #[must_use]
     pub fn rules(&self) -> Vec<(&'static str, String)> {

@@ -74,7 +74,19 @@ impl KernelPolicy {
     #[must_use]
     pub fn guard(&self, network: String, index: u32) -> Option<PortGuard> {
         let (port, addresses) = (self.host_if.clone()?, self.addresses.clone());
-        Some(PortGuard { network, port, index, addresses })
+        let families = [true, false].into_iter().filter(|v4| addresses.iter().any(|address| address.is_ipv4() == *v4));
+        let groups = families.flat_map(|v4| self.groups(v4)).collect();
+        Some(PortGuard { network, port, index, addresses, groups })
+    }
+
+    /// Groups of multicast, and broadcasts of the network: they pass whatever the rules say.
+    fn groups(&self, v4: bool) -> Vec<IpNet> {
+        if !v4 {
+            return vec![Ipv6Net::new_assert(Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0), 8).into()];
+        }
+        let all = [Ipv4Addr::BROADCAST].into_iter().chain(self.broadcast).map(Ipv4Net::from);
+        let multicast = Ipv4Net::new_assert(Ipv4Addr::new(224, 0, 0, 0), 4);
+        [multicast].into_iter().chain(all).map(IpNet::V4).collect()
     }
 
     /// Whether any of its rules is there.
@@ -91,14 +103,7 @@ impl KernelPolicy {
     #[must_use]
     pub fn rules(&self, network: String, address: IpAddr, rules: &[Rule], counted: &Counted) -> PolicyRules {
         let directions = directions(rules, address.is_ipv4(), counted);
-        let groups = if address.is_ipv4() {
-            let all = [Ipv4Addr::BROADCAST].into_iter().chain(self.broadcast).map(Ipv4Net::from);
-            let multicast = Ipv4Net::new_assert(Ipv4Addr::new(224, 0, 0, 0), 4);
-            [multicast].into_iter().chain(all).map(IpNet::V4).collect()
-        } else {
-            vec![Ipv6Net::new_assert(Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0), 8).into()]
-        };
-        PolicyRules { network, address, groups, directions }
+        PolicyRules { network, address, groups: self.groups(address.is_ipv4()), directions }
     }
 }
 

@@ -5,6 +5,7 @@ use crate::{
     object::{KernelPolicy, KernelRate},
 };
 use fwd_dataplane::Rule;
+use fwd_kernel::netlink::nft::SourceRules;
 
 impl Actual {
     pub(super) fn make_rules(&mut self, object: &Object) {
@@ -47,8 +48,9 @@ impl Host {
     pub(crate) fn set_policy_rules(&mut self, of: &KernelPolicy, rules: &[Rule]) {
         of.comments().for_each(|comment| _ = self.policy_rules.remove(&comment));
         self.policy_rules.extend(of.counts(rules).filter(|(_, count)| *count > 0));
-        if let Some(bridge) = self.net.links.iter_mut().find(|link| link.name == of.bridge && !rules.is_empty()) {
-            bridge.filtered = true;
+        let is_ruled = self.policy_rules.keys().any(|comment| SourceRules::is_of(comment, &of.network));
+        if let Some(bridge) = self.net.links.iter_mut().find(|link| link.name == of.bridge) {
+            bridge.filtered = is_ruled;
         }
     }
 }

@@ -2,8 +2,9 @@
 //! could choose, and by what netfilter sees, which is nothing behind a tag of a VLAN.
 //!
 //! The same table in the family `bridge`. `guard_from` lets in what has an address of the endpoint, and of IPv6 what neighbours are found by and
-//! what is for groups from its address of the link; `guard_to` lets out what the rules have looked at: nothing for its address of the link but
-//! neighbour discovery, nothing with a tag. Their comment is `NETWORK ADDRESS`, with the first of its addresses.
+//! what is for groups from its address of the link; `guard_to` lets out what the rules have looked at, which is what has one of its addresses or is
+//! for a group: a bridge goes by hardware addresses, whatever the others are. Nothing passes for its address of the link but neighbour discovery,
+//! nothing with a tag. Their comment is `NETWORK ADDRESS`, with the first of its addresses.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -12,12 +13,13 @@ use rtnetlink::packet_core::DefaultNla;
 
 use super::super::{
     Failure, Socket, SourceRules, all_rules, base_chain, checked, delete_rules,
-    expressions::{End, accept, equal, frame_type, is_neighbour_discovery, l4proto, not_of_prefix, of_prefix},
+    expressions::{End, accept, equal, frame_type, is_neighbour_discovery, l4proto, of_prefix},
     message::Family,
     new_table,
     rule::{self, Rule},
     rules, unsupported,
 };
+use super::written;
 use fwd_base::Result;
 
 const FROM: &str = "guard_from";
@@ -44,6 +46,8 @@ pub struct PortGuard {
     pub index: u32,
     /// The endpoint's addresses, at least one.
     pub addresses: Vec<IpAddr>,
+    /// Groups of multicast, and broadcasts, by which neighbours may speak to it whatever the rules say: of the families of its addresses.
+    pub groups: Vec<IpNet>,
 }
 
 impl PortGuard {
@@ -62,6 +66,11 @@ impl PortGuard {
         })
     }
 
+    /// Its addresses, each as a prefix.
+    fn prefixes(&self) -> impl Iterator<Item = IpNet> {
+        self.addresses.iter().map(|address| (*address).into())
+    }
+
     fn has_ipv6(&self) -> bool {
         self.addresses.iter().any(IpAddr::is_ipv6)
     }
@@ -69,18 +78,17 @@ impl PortGuard {
     /// The rules, each with its chain, as nft(8) has them.
     #[must_use]
     pub fn rules(&self) -> Vec<(&'static str, String)> {
-        let (link, groups) = (link(), groups());
+        let link = link();
+        let has = |end: &str, prefix: &IpNet| format!("{} {end} {} accept", family(prefix), written(*prefix));
         let mut from = vec!["ether type arp accept".to_owned()];
-        from.extend(self.addresses.iter().map(|address| match address {
-            IpAddr::V4(address) => format!("ip saddr {address} accept"),
-            IpAddr::V6(address) => format!("ip6 saddr {address} accept"),
-        }));
-        let mut to = vec!["ether type arp accept".to_owned(), "ether type ip accept".into()];
+        from.extend(self.prefixes().map(|own| has("saddr", &own)));
+        let mut to = vec!["ether type arp accept".to_owned()];
+        to.extend(self.prefixes().chain(self.groups.iter().copied()).map(|meant| has("daddr", &meant)));
         if self.has_ipv6() {
-            from.push("icmpv6 type 135-136 accept".into());
-            from.push(format!("ip6 saddr {link} ip6 daddr {groups} accept"));
+            let senders = [link.to_string(), "::".into()];
+            from.extend(senders.map(|sender| format!("ip6 saddr {sender} icmpv6 type 135-136 accept")));
+            from.push(format!("ip6 saddr {link} ip6 daddr {} accept", groups()));
             to.push("icmpv6 type 135-136 accept".into());
-            to.push(format!("ip6 daddr != {link} accept"));
         }
         from.push("counter drop".into());
         to.push("counter drop".into());
@@ -97,18 +105,21 @@ impl PortGuard {
             all
         };
         let of_type = |kind: u16| vec![frame_type(), equal(&kind.to_be_bytes())];
+        let has = |end: End, prefix: IpNet| {
+            let kind = if prefix.addr().is_ipv4() { IP } else { IP6 };
+            [of_type(kind), of_prefix(end, prefix)].concat()
+        };
         let mut from = vec![of_type(ARP)];
-        from.extend(self.addresses.iter().map(|address| {
-            let kind = if address.is_ipv4() { IP } else { IP6 };
-            [of_type(kind), of_prefix(End::Source, (*address).into())].concat()
-        }));
-        let mut to = vec![of_type(ARP), of_type(IP)];
+        from.extend(self.prefixes().map(|own| has(End::Source, own)));
+        let mut to = vec![of_type(ARP)];
+        to.extend(self.prefixes().chain(self.groups.iter().copied()).map(|meant| has(End::Destination, meant)));
         if self.has_ipv6() {
-            let (link, groups) = (link(), groups());
-            from.push(discovery());
-            from.push([of_type(IP6), of_prefix(End::Source, link), of_prefix(End::Destination, groups)].concat());
+            let nobody = IpAddr::from(Ipv6Addr::UNSPECIFIED).into();
+            from.extend([link(), nobody].map(|sender| {
+                [has(End::Source, sender), vec![l4proto(), equal(&[ICMPV6])], is_neighbour_discovery().into()].concat()
+            }));
+            from.push([has(End::Source, link()), of_prefix(End::Destination, groups())].concat());
             to.push(discovery());
-            to.push([of_type(IP6), not_of_prefix(End::Destination, link)].concat());
         }
         let at = |end: u32| vec![rule::meta(end), equal(&self.index.to_ne_bytes())];
         let of = |chain: &'static str, end: u32, accepted: Vec<Vec<DefaultNla>>| {
@@ -118,6 +129,11 @@ impl PortGuard {
         };
         [of(FROM, rule::IIF, from), of(TO, rule::OIF, to)].concat()
     }
+}
+
+/// What headers of this family are called.
+fn family(prefix: &IpNet) -> &'static str {
+    Family::of(prefix.addr().is_ipv4()).name()
 }
 
 /// Addresses of the link.
