@@ -1,5 +1,7 @@
 //! What comes: endpoints and networks that are desired, less what there is.
 
+mod network;
+
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -7,13 +9,13 @@ use ipnet::IpNet;
 use super::{clearing, ipv6, name_server, others::Others, pairs, pool, ports, rules};
 
 use crate::{
-    Actual, Attachment, Bridging, Datapath, EndpointRecord, EndpointSpec, Ipv4, Marks, NetworkSpec, Object, Op,
-    ResolvConf, SysctlRecord, TableRequest, Target, TargetRef, Treatment, Undo, advice,
+    Actual, Attachment, Bridging, Datapath, EndpointRecord, EndpointSpec, Ipv4, Marks, Object, Op, ResolvConf,
+    SysctlRecord, TableRequest, Target, TargetRef, Treatment, Undo, advice,
     desired::{Asked, AskedNetwork},
     forwarding, names, object, published, refuse,
     settle::{self, Joiner},
     settled::{Network, Settled},
-    sysctls::{OFF, ON, arp_ignore, ignore_linkdown, ignore_linkdown6},
+    sysctls::{OFF, ON, arp_ignore},
     ways,
 };
 use fwd_base::Result;
@@ -148,8 +150,8 @@ fn network_objects(actual: &Actual, network: &Network) -> Vec<Object> {
         let (path, ours) = (arp_ignore(&bridge), "8".into());
         objects.push(Object::Sysctl(SysctlRecord { path, original: "0".into(), ours, interface: None }));
     }
-    objects.extend(routes_without_carrier(network));
-    objects.extend(network_record(actual, network));
+    objects.extend(network::routes_without_carrier(network));
+    objects.extend(network::record(actual, network));
     let stays =
         kept.then(|| Object::NetworkKept(object::NetworkKept { network: name.clone(), bridge: bridge.clone() }));
     objects.extend(stays);
@@ -178,45 +180,6 @@ fn network_objects(actual: &Actual, network: &Network) -> Vec<Object> {
     objects.extend(pairs::of_network(actual, network));
     objects.extend(name_server::server(network));
     objects
-}
-
-/// The bridge of a network without one has no ports and so no carrier: the host goes by its routes all the same, whatever new interfaces are told.
-fn routes_without_carrier(network: &Network) -> impl Iterator<Item = Object> {
-    let bridge = (network.treatment.bridging == Bridging::None).then_some(&network.bridge);
-    let v4 = bridge.filter(|_| network.gateway.is_some()).map(|bridge| ignore_linkdown(bridge));
-    let v6 = bridge.filter(|_| network.gateway6.is_some()).map(|bridge| ignore_linkdown6(bridge));
-    let paths = v4.into_iter().chain(v6);
-    paths.map(|path| Object::Sysctl(SysctlRecord { path, original: OFF.into(), ours: OFF.into(), interface: None }))
-}
-
-/// The network's record. That of a bridge which was deleted becomes that of the new one, and is never missing meanwhile: from it alone is known
-/// which addresses the endpoints have, and how they are treated.
-fn network_record(actual: &Actual, network: &Network) -> Vec<Object> {
-    let records = actual.records.networks.iter().filter(|record| record.name == network.name);
-    let former = records.filter(|record| actual.bridge_of(record).is_none()).map(|record| {
-        let (network, from, bridge) = (record.name.clone(), record.index, network.bridge.clone());
-        Object::NetworkBridge(object::NetworkBridge { network, from, bridge })
-    });
-    let former: Vec<Object> = former.collect();
-    if !former.is_empty() {
-        return former;
-    }
-    let Network { name, bridge, gateway, gateway6, mac, mtu, datapath, last, treatment, kept, .. } = network.clone();
-    let uplink = network.uplink_index();
-    vec![Object::Network(NetworkSpec {
-        name,
-        index: None,
-        bridge,
-        gateway,
-        gateway6,
-        uplink,
-        mtu,
-        mac,
-        last,
-        datapath,
-        treatment,
-        kept,
-    })]
 }
 
 /// Whether the kernel forwards what comes from a network. It goes with the bridge: nothing to remember. Where nothing is to leave, the kernel is
