@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// How long it may take until a change is followed: a second, and what a busy machine adds.
-const SOON: Duration = Duration::from_secs(15);
+const SOON: Duration = Duration::from_secs(120);
 /// Longer than a flow goes by its route without looking.
 const LOOKED: Duration = Duration::from_secs(2);
 

@@ -79,7 +79,7 @@ fn veth_puts_its_peer_inside_and_says_where_it_is() {
 
     // The kernel finds out in its own time.
     let without_carrier = || Ok(host.link_by_index(index)?.filter(|end| !end.running));
-    let end = wait_until(Duration::from_secs(5), "the host-side veth has no carrier", without_carrier).unwrap();
+    let end = wait_until(Duration::from_secs(60), "the host-side veth has no carrier", without_carrier).unwrap();
     assert_eq!((end.name.as_str(), end.mac, end.mtu), ("fw-v0", Some(HOST_MAC), 1400));
     assert_eq!((end.kind.as_deref(), end.alias.as_deref()), (Some("veth"), Some("fwd1:ep:default:pod")));
     assert!(end.up, "only the other end is not: {end:?}");
@@ -94,7 +94,7 @@ fn veth_puts_its_peer_inside_and_says_where_it_is() {
     assert_ne!(host.id_of(&pair.host).unwrap(), Some(id));
 
     pod.set_up(peer.index).unwrap();
-    host.await_carrier(index, Duration::from_secs(5)).unwrap();
+    host.await_carrier(index, Duration::from_secs(60)).unwrap();
     assert_eq!(host.addresses(Some(index)).unwrap(), [], "no link-local address on the host-side veth");
     host.delete_link(index).unwrap();
     assert_eq!(pod.link("eth0").unwrap(), None);
@@ -189,7 +189,7 @@ fn default_route_of_lowest_metric_wins() {
     pod.add_address(eth0, "10.77.0.2/24".parse().unwrap()).unwrap();
     for (metric, gateway) in [("20", "10.77.0.7"), ("10", "10.77.0.8"), ("30", "10.77.0.9")] {
         let argv = ["ip", "route", "add", "default", "via", gateway, "metric", metric];
-        let limit = Duration::from_secs(5);
+        let limit = Duration::from_secs(60);
         forwarder::testbed::run(forwarder::testbed::command_in(&pair.pod, &argv), limit).unwrap().success().unwrap();
     }
     let route = pod.default_route().unwrap().unwrap();

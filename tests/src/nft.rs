@@ -22,7 +22,7 @@ fn rule(network: &str, subnet: &str, uplink: &str) -> Masquerade {
 }
 
 fn run(ns: &Namespace, argv: &[&str]) -> testbed::Output {
-    testbed::run(testbed::command_in(ns, argv), Duration::from_secs(10)).unwrap()
+    testbed::run(testbed::command_in(ns, argv), Duration::from_secs(120)).unwrap()
 }
 
 #[track_caller]

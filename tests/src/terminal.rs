@@ -10,7 +10,7 @@ use forwarder::{
 
 use crate::fwd::{Fwd, inside};
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(120);
 /// Escape sequences, a change of direction, a mark that joins the letter before it, and bytes that are no UTF-8.
 const INTERFACES: [&[u8]; 4] = [b"x\x1b[31mred", "x\u{202e}a\u{301}".as_bytes(), b"x\xff\xc3", b"x\xc2\x9b2J"];
 /// The same in an alias, where there may also be lines.

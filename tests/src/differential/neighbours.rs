@@ -88,7 +88,7 @@ fn spoofed(scenario: &Scenario, source: Ipv4Addr) -> Vec<String> {
     let act = || {
         raw::send(&scenario.one, "eth0", &[raw::frame(gateway, own, &packet)]);
         let listener = udp(scenario.internet(), at(scenario.outside, 7011));
-        listener.set_read_timeout(Some(Duration::from_secs(5))).expect("a socket");
+        listener.set_read_timeout(Some(Duration::from_secs(60))).expect("a socket");
         udp(&scenario.one, ANY).send_to(b"proper", at(scenario.outside, 7011)).expect("it leaves");
         listener.recv_from(&mut [0; 16]).expect("it arrives");
     };

@@ -15,7 +15,13 @@ fn limit_of_an_endpoint_is_shown_as_one_would_write_it_and_goes_alone() {
         address,
         most: ByteRate::new(rate, burst),
     };
-    let guard = PortGuard { network: "default".into(), port: "lo".into(), index: 1, addresses: vec![address] };
+    let guard = PortGuard {
+        network: "default".into(),
+        port: "lo".into(),
+        index: 1,
+        addresses: vec![address],
+        groups: Vec::new(),
+    };
     host.run(|| nft::ensure_guard(&guard)).unwrap();
     let guards = host.run(nft::guard_rules).unwrap();
     // A burst below what comes in a second is none to nftables.

@@ -1,5 +1,7 @@
 //! Limits of what an endpoint sends and gets, as iperf3 sees them.
 
+use std::time::Duration;
+
 use forwarder::{
     netns::Netns,
     testbed::{Process, command_in, wait_until},
@@ -15,6 +17,9 @@ use crate::{
 /// Payload of a packet of 1500 bytes, and that packet: TCP with timestamps; UDP as it is asked for here.
 const TCP: (f64, &[&str]) = (1_500.0 / 1_448.0, &[]);
 const UDP: (f64, &[&str]) = (1_428.0 / 1_400.0, &["-u", "-b", "200M", "-l", "1400"]);
+
+/// How long it is tried to use a rate.
+const TRIES: Duration = Duration::from_secs(60);
 
 /// From who serves to who asks.
 const IN: &[&str] = &["-R"];
@@ -34,12 +39,30 @@ fn measured(client: &Netns, server: &Netns, address: &str, (headers, load): (f64
     wait_until(LIMIT, "iperf3 measures", received).unwrap_or_else(|error| panic!("{error}")) * headers
 }
 
-/// `rate` is kept to, and used. How well depends on what else the machine does in these two seconds, most of all with TCP: on a quiet one it
-/// is 0.99 to 1.01 of the limit, and 0.28 where packets are dropped instead of waiting: `./x rates` asks for 5 %.
+/// `rate` is kept to in every try, and used in one: how well depends on what else the machine does in these two seconds, most of all with TCP.
+/// On a quiet one it is 0.99 to 1.01 of the limit, and 0.28 where packets are dropped instead of waiting: `./x rates` asks for 5 %.
 #[track_caller]
-fn assert_rate(measured: f64, rate: f64, what: &str) {
-    let ratio = measured / rate;
-    assert!((0.5..=1.1).contains(&ratio), "{what}: {measured} bit/s are {ratio} of the limit");
+fn assert_rate(measure: impl Fn() -> f64, rate: f64, what: &str) {
+    let mut tried = Vec::new();
+    let is_used = || {
+        let ratio = measure() / rate;
+        assert!(ratio <= 1.1, "{what}: {ratio} of the limit");
+        tried.push(ratio);
+        Ok((ratio >= 0.5).then_some(()))
+    };
+    wait_until(TRIES, "the limit is used", is_used)
+        .unwrap_or_else(|error| panic!("{what}: {error}: {tried:?} of the limit"));
+}
+
+/// Nothing limits it but the machine, which may be busy.
+#[track_caller]
+fn assert_unlimited(measure: impl Fn() -> f64) {
+    let mut tried = Vec::new();
+    let is_fast = || {
+        tried.push(measure());
+        Ok(tried.last().is_some_and(|rate| *rate > 80e6).then_some(()))
+    };
+    wait_until(TRIES, "more than the limit passes", is_fast).unwrap_or_else(|error| panic!("{error}: {tried:?} bit/s"));
 }
 
 #[test]
@@ -51,8 +74,8 @@ fn tcp_and_udp_keep_to_the_limit_both_ways() {
         let outside = fwd.uplink(0).outside[0].to_string();
         let load = |load, way| measured(&pod, fwd.internet(0), &outside, load, way);
         for (name, protocol) in [("TCP", TCP), ("UDP", UDP)] {
-            assert_rate(load(protocol, IN), 20e6, &format!("{name} in, {datapath}"));
-            assert_rate(load(protocol, OUT), 40e6, &format!("{name} out, {datapath}"));
+            assert_rate(|| load(protocol, IN), 20e6, &format!("{name} in, {datapath}"));
+            assert_rate(|| load(protocol, OUT), 40e6, &format!("{name} out, {datapath}"));
         }
         assert_eq!(fwd.counted("from_ns", "dropped", Some("RateExceeded")), 0, "{datapath}: all of it has waited");
         assert_eq!(
@@ -90,7 +113,7 @@ fn who_removes_the_queue_inside_keeps_to_the_limit_all_the_same() {
         let pod = fwd.up("c1", &["--datapath", datapath, "--rate-out", "40M"]);
         inside(&pod, &["tc", "qdisc", "del", "dev", "eth0", "root"]);
         let outside = fwd.uplink(0).outside[0].to_string();
-        assert_rate(measured(&pod, fwd.internet(0), &outside, UDP, OUT), rate, datapath);
+        assert_rate(|| measured(&pod, fwd.internet(0), &outside, UDP, OUT), rate, datapath);
         assert!(fwd.counted("from_ns", "dropped", Some("RateExceeded")) > 1_000, "{datapath}");
     }
 }
@@ -100,13 +123,14 @@ fn limits_hold_between_namespaces_and_from_the_host_and_for_nobody_else() {
     let fwd = Fwd::new();
     let (fast, slow) = (fwd.up("c1", &[]), fwd.up("c2", &["--rate-in", "20M", "--rate-out", "40M"]));
     let to_slow = slow.address.to_string();
-    assert_rate(measured(&fast, &slow, &to_slow, TCP, OUT), 20e6, "to it from its neighbour");
-    assert_rate(measured(&fast, &slow, &to_slow, TCP, IN), 40e6, "from it to its neighbour");
-    assert_rate(measured(fwd.host(), &slow, &to_slow, TCP, OUT), 20e6, "from the host");
-    assert_rate(measured(fwd.host(), &slow, &to_slow, TCP, IN), 40e6, "to the host");
+    assert_rate(|| measured(&fast, &slow, &to_slow, TCP, OUT), 20e6, "to it from its neighbour");
+    assert_rate(|| measured(&fast, &slow, &to_slow, TCP, IN), 40e6, "from it to its neighbour");
+    assert_rate(|| measured(fwd.host(), &slow, &to_slow, TCP, OUT), 20e6, "from the host");
+    assert_rate(|| measured(fwd.host(), &slow, &to_slow, TCP, IN), 40e6, "to the host");
     let outside = fwd.uplink(0).outside[0].to_string();
     for way in [OUT, IN] {
-        assert!(measured(&fast, fwd.internet(0), &outside, TCP, way) > 80e6, "the other one has no limit");
+        // The other one has no limit.
+        assert_unlimited(|| measured(&fast, fwd.internet(0), &outside, TCP, way));
     }
 }
 
@@ -123,14 +147,14 @@ fn limit_is_changed_and_taken_away_while_the_endpoint_is_up() {
     for (rate, expected) in [("40M", 40e6), ("10M", 10e6)] {
         let shown = fwd.up("c1", &["--rate-out", rate, "--rate-in", rate]).shown;
         assert_eq!((&shown["changed"], shown["rate_out"]["rate"].as_f64()), (&true.into(), Some(expected)));
-        assert_rate(measured(&pod, fwd.internet(0), &outside, TCP, OUT), expected, rate);
+        assert_rate(|| measured(&pod, fwd.internet(0), &outside, TCP, OUT), expected, rate);
         assert_eq!(fwd.up("c1", &["--rate-out", rate]).shown["changed"], false);
         assert_eq!(queues().matches("tbf").count(), 2);
     }
     assert!(fwd.ok(&["inspect", &pod.name]).contains("out 10.0 Mbit/s (burst 65.5 kB), in 10.0 Mbit/s"));
     assert_eq!(fwd.up("c1", &["--rate-out", "none", "--rate-in", "none"]).shown["changed"], true);
     assert_eq!(queues().matches("tbf").count(), 0);
-    assert!(measured(&pod, fwd.internet(0), &outside, TCP, OUT) > 80e6);
+    assert_unlimited(|| measured(&pod, fwd.internet(0), &outside, TCP, OUT));
 }
 
 #[test]

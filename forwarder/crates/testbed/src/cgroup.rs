@@ -13,7 +13,7 @@ use fwd_base::{Context, Result};
 use fwd_kernel::{cgroup, netns::Netns};
 
 /// How long a process may take to leave it after it was killed.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What the names of cgroups begin with, before the prefix of the testbed.
 pub(super) const NAME: &str = "fwd-";

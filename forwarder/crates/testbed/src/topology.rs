@@ -35,7 +35,7 @@ const ROUTER: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
 /// Addresses of each internet beyond its router.
 const OUTSIDE: usize = 3;
 /// How long a link may take to be ready.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// The interface of each internet.
 pub const INTERNET_IF: &str = "inet0";
 

@@ -157,7 +157,7 @@ impl Host {
 
     /// Checks that nothing is left.
     pub(super) fn check_clean(&self) -> Result<()> {
-        let left = self.before.own_diff(&self.testbed.snapshot()?);
+        let left = self.before.diff(&self.testbed.snapshot()?);
         if left.is_empty() {
             return Ok(());
         }
