@@ -46,17 +46,9 @@ pub(crate) fn warnings(asked: &Asked, actual: &Actual, settled: &Settled) -> Vec
     warnings.extend(without_programs(asked, actual, settled));
     let network = &settled.network;
     let is_new = !actual.records.networks.iter().any(|record| record.name == network.name);
-    let subnet = network.gateway.filter(|_| is_new).map(|gateway| gateway.trunc());
-    if let Some((subnet, cover)) = subnet.and_then(|subnet| Some((subnet, overlap::cover(actual, subnet)?))) {
-        warnings.push(format!(
-            "{subnet} is a part of {cover}: hosts there with addresses of {subnet} cannot be reached now"
-        ));
+    if is_new {
+        warnings.extend(of_new_network(asked, actual, network));
     }
-    let asked6 = asked.network.options.ipv6.is_some() || network.gateway6.is_some();
-    if let Some(obstacle) = (is_new && !asked6).then(|| ipv6::left_out(actual, network)).flatten() {
-        warnings.push(format!("network {name} has no IPv6, because {obstacle}"));
-    }
-    warnings.extend(is_new.then(|| ipv6::reaches_less(actual, network)).flatten());
     if let Some(uplink) = network.uplink.as_ref().filter(|_| network.treatment.bound) {
         warnings.extend(actual.host.net.no_way_out(uplink.index));
     }
@@ -93,6 +85,23 @@ pub(crate) fn warnings(asked: &Asked, actual: &Actual, settled: &Settled) -> Vec
     warnings.extend(by_address(asked, settled));
     warnings.extend(name_server::warnings(actual, settled));
     warnings.extend(without_resolver(actual));
+    warnings
+}
+
+/// What whoever makes a network learns of its addresses.
+fn of_new_network(asked: &Asked, actual: &Actual, network: &Network) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let subnet = network.gateway.map(|gateway| gateway.trunc());
+    if let Some((subnet, cover)) = subnet.and_then(|subnet| Some((subnet, overlap::cover(actual, subnet)?))) {
+        warnings.push(format!(
+            "{subnet} is a part of {cover}: hosts there with addresses of {subnet} cannot be reached now"
+        ));
+    }
+    let asked6 = asked.network.options.ipv6.is_some() || network.gateway6.is_some();
+    if let Some(obstacle) = (!asked6).then(|| ipv6::left_out(actual, network)).flatten() {
+        warnings.push(format!("network {} has no IPv6, because {obstacle}", network.name));
+    }
+    warnings.extend(ipv6::reaches_less(actual, network));
     warnings
 }
 
