@@ -25,7 +25,7 @@ use crate::{
     kernel::{
         clock::now,
         counters::{self, Amount},
-        devices::is_host_veth,
+        devices::{is_host_veth, is_known_host_veth},
         maps::{FLOW_ENDS, config, secret},
         packet::{
             bytes::Bytes,
@@ -264,13 +264,14 @@ pub(crate) fn departs_untouched(skb: Skb) -> bool {
     if !words::is_plain(first, life) || !is_outside_v6(source[0]) {
         return false;
     }
-    let ports = bytes.load32::<{ at::SOURCE_PORT }>();
-    let published = is_published(words::next_header(life), ports as u16);
-    if !published && !may_be_external(ports as u16) {
+    // Mostly that is enough of what was redirected.
+    let ingress = skb.came_in_by();
+    if ingress != 0 && is_known_host_veth(ingress) {
         return true;
     }
-    let ingress = skb.came_in_by();
-    if ingress != 0 && is_host_veth(ingress) {
+    let ports = bytes.load32::<{ at::SOURCE_PORT }>();
+    let published = is_published(words::next_header(life), ports as u16);
+    if !published && !may_be_external(ports as u16) || ingress != 0 && is_host_veth(ingress) {
         return true;
     }
     let destination = [bytes.load64::<{ at::DESTINATION }>(), bytes.load64::<{ at::DESTINATION + 8 }>()];
