@@ -92,7 +92,9 @@ fn copy_v4(skb: Skb, uplink: u32, block: u32) {
     let Ok(ip) = ipv4::parse(&bytes, L3_OFF) else { return };
     let ports = bytes.load::<4>(ip.payload_off()).unwrap_or_default();
     let passage = multicast::of_v4(Direction::Outbound, &ip, ports[0]) as u32;
-    if passage == Passage::Stays as u32 {
+    // In pieces it stays, as of IPv6: only the first shows its ports, and the host's own to that group are told apart by identifications that a
+    // namespace can guess (RFC 791 §3.2).
+    if ip.fragment || passage == Passage::Stays as u32 {
         return;
     }
     let Some(record) = records::uplink(uplink) else { return };

@@ -134,6 +134,24 @@ fn a_copy_is_addressed_to_its_group() {
     assert_eq!(seen.counts()[1], 0, "{:?}", seen.counts());
 }
 
+/// The host's own fragments to that group are told apart by identifications that a namespace may guess.
+#[test]
+fn nothing_leaves_in_pieces() {
+    let fwd = Fwd::new();
+    let pod = fwd.up("c1", &["--multicast"]);
+    let rules = [format!("ip daddr {ROUTED}"), format!("ip daddr {ROUTED} ip frag-off & 0x3fff != 0")];
+    let (arrives, sent) =
+        (Seen::at(fwd.internet(0), "inet0", &[&rules[0], &rules[1]]), Seen::at(fwd.host(), &pod.host_if, &[&rules[1]]));
+    let speaker = speaks(&pod, CLUSTER);
+    arrives.await_first(|| {
+        for payload in [&[0; 3_000][..], b"whole"] {
+            speaker.send_to(payload, at(ROUTED, PORT)).expect("it is sent");
+        }
+    });
+    assert!(sent.counts()[0] > 0, "it was sent in pieces");
+    assert_eq!(arrives.counts()[1], 0, "{:?}", arrives.counts());
+}
+
 #[test]
 fn nothing_comes_in_that_has_an_address_of_the_host_or_of_nobody() {
     let fwd = Fwd::new();
