@@ -84,12 +84,14 @@ fn frames_of_a_raw_socket_reach_no_other_namespace() {
                 Ipv4Addr::new(10, 77, 0, 255),
                 Ipv4Addr::new(10, 77, 0, 99),
             ];
-            let frames: Vec<Vec<u8>> = to
+            let packets = to.map(|to| Packet::udp(from, at(to, 7)));
+            // Of no conversation, for conntrack: an answer that nobody has asked for.
+            let answer = Packet::icmp(one.address, two.address, 0, 0);
+            let frames: Vec<Vec<u8>> = packets
                 .into_iter()
-                .flat_map(|to| {
-                    let packet = Packet::udp(from, at(to, 7)).payload(b"let me in");
-                    [other, EVERYBODY, bridge].map(|mac_to| raw::frame(mac_to, mac, &packet))
-                })
+                .chain([answer])
+                .map(|packet| packet.payload(b"let me in"))
+                .flat_map(|packet| [other, EVERYBODY, bridge].map(|mac_to| raw::frame(mac_to, mac, &packet)))
                 .collect();
             raw::send(&one, "eth0", &frames);
             let seen: Vec<_> = recording.all().into_iter().filter(|packet| packet.source() == one.address).collect();

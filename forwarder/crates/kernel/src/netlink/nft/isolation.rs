@@ -11,7 +11,7 @@ use rtnetlink::packet_core::DefaultNla;
 
 use super::{
     Failure, Message, Socket, all_rules, base_chain, checked, delete_rules,
-    expressions::untranslated,
+    expressions::{accept, translated},
     inward,
     message::Family,
     new_table,
@@ -43,7 +43,8 @@ impl Separation {
     #[must_use]
     pub fn rules(self, bridge: &str) -> Vec<String> {
         let mut rules = self.crossing(bridge);
-        rules.extend(self.no_icc.then(|| format!("oifname \"{bridge}\" iifname \"{bridge}\" ct status ! dnat drop")));
+        let within = |rest: &str| format!("oifname \"{bridge}\" iifname \"{bridge}\" {rest}");
+        rules.extend(["ct status dnat accept", "drop"].map(within).into_iter().filter(|_| self.no_icc));
         rules
     }
 
@@ -68,11 +69,13 @@ impl Separation {
         } else {
             vec![others(bridge)]
         };
-        // Whom a published port leads to answers by the bridge, too.
-        rules.extend(
-            self.no_icc
-                .then(|| [&names(into.0, into.1, rule::EQUAL, bridge)[..], &untranslated(), &[rule::drop()]].concat()),
-        );
+        // Whom a published port leads to answers by the bridge, too. Of what conntrack takes for no conversation (an echo reply that nobody has asked
+        // for, flags that cannot be) nothing is known: a rule that drops what was not translated would not be about it.
+        if self.no_icc {
+            let within = || names(into.0, into.1, rule::EQUAL, bridge);
+            rules.push([&within()[..], &translated(), &[accept()]].concat());
+            rules.push([&within()[..], &[rule::drop()]].concat());
+        }
         rules
     }
 }
