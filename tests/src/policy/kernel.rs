@@ -89,6 +89,21 @@ fn who_has_rules_sends_from_its_own_addresses_alone_and_nothing_with_a_tag() {
     let length = socket.recv(&mut buffer).expect("one of them arrives");
     assert_eq!(buffer[..length], *b"own");
     assert!(pings(&pod, fwd.uplink(0).outside[0]));
+    // A bridge passes on nothing that is for bridges themselves: its port would be the host's way in, past the guard.
+    let (at_host, gateway) = (udp(fwd.host(), at(pod.gateway, 7070)), mac_of(fwd.host(), "fwd0"));
+    let to_host = |mac, from: Ipv4Addr, says: &[u8]| {
+        frame(mac, own, &Packet::udp(at(from, 5555), at(pod.gateway, 7070)).payload(says))
+    };
+    let bridges = [0x01, 0x80, 0xc2, 0, 0, 0x0e];
+    let stranger = Ipv4Addr::new(203, 0, 113, 9);
+    let frames = [
+        to_host(bridges, stranger, b"forged"),
+        to_host(bridges, pod.address, b"past"),
+        to_host(gateway, pod.address, b"own"),
+    ];
+    send(&pod, "eth0", &frames);
+    let length = at_host.recv(&mut buffer).expect("the last one arrives");
+    assert_eq!(buffer[..length], *b"own");
     // A neighbour that names another address than the one that the rules are about, and the right hardware address.
     let heard = Recording::start(&fwd, &pod, "eth0");
     let from = at(other.address, 5555);

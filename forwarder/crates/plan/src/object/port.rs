@@ -7,12 +7,13 @@ use std::{fmt, net::IpAddr};
 
 pub use self::{host_side::HostSide, proxy::ProxyNeighbour};
 use super::{super::shell, Acts, Handling, Managed, sysctl::key};
-use crate::{Actual, disable_ipv6};
+use crate::{Actual, disable_ipv6, rp_filter};
 use fwd_base::text::{mac, word};
 use fwd_kernel::netlink::Mac;
 
 /// A host-side veth is a port of the bridge. What comes by it is for the bridge: of its own it has no IPv6, or it would take up what the
-/// bridge never passes on (groups of the link, IEEE 802.1Q 8.6.3), router advertisements in such a frame among it.
+/// bridge never passes on (groups of the link, IEEE 802.1Q 8.6.3), router advertisements in such a frame among it. Of IPv4 no source is right there:
+/// no rule for the bridge, and none at it, would see such a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Port {
     /// Name of the host-side veth.
@@ -42,7 +43,7 @@ impl Managed for Port {
             return vec![format!("ip link set {host_if} nomaster")];
         }
         let mut lines = vec![
-            format!("sysctl -ew {}=1", key(&disable_ipv6(&self.host_if))),
+            format!("sysctl -ew {}=1 {}=1", key(&disable_ipv6(&self.host_if)), key(&rp_filter(&self.host_if))),
             format!("ip link set {host_if} master {}", word(&self.bridge)),
         ];
         lines.extend((!self.learns).then(|| format!("bridge link set dev {host_if} learning off flood off")));

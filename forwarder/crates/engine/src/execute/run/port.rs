@@ -6,6 +6,7 @@ use fwd_kernel::sysctl;
 use fwd_plan::{
     disable_ipv6,
     object::{Fdb, HostSide, Neighbour, Port, ProxyNeighbour},
+    rp_filter,
 };
 
 impl Execute for Port {
@@ -13,6 +14,7 @@ impl Execute for Port {
         let (port, bridge) = (runner.number(&self.host_if)?, runner.number(&self.bridge)?);
         // Before anything comes by it.
         take_ipv6_from(&self.host_if)?;
+        sysctl::write(&rp_filter(&self.host_if), "1")?;
         runner.netlink.set_controller(port, Some(bridge))?;
         if self.isolated {
             runner.netlink.isolate_port(port)?;
