@@ -61,10 +61,14 @@ pub(super) fn read_for(plane: &Dataplane, others: Vec<String>, coming: Option<(&
     })
 }
 
-/// The networks, of each name the record first that goes on: that of the bridge which is there, or was made last.
+/// The networks in the order in which they came, but of each name the record first that goes on: that of the bridge which is there, or was made
+/// last.
 fn networks(plane: &Dataplane, devices: &BTreeSet<u32>) -> Result<Vec<NetworkRecord>> {
-    let mut found = plane.networks()?;
-    found.sort_by_key(|(index, _)| (!devices.contains(index), Reverse(*index)));
+    let (mut found, mut gone): (Vec<_>, Vec<_>) =
+        plane.networks()?.into_iter().partition(|(index, _)| devices.contains(index));
+    found.sort_by_key(|(index, _)| *index);
+    gone.sort_by_key(|(index, _)| Reverse(*index));
+    found.extend(gone);
     found.iter().map(|(index, record)| network(plane, *index, record)).collect()
 }
 
