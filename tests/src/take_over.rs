@@ -5,6 +5,7 @@
 
 use std::{
     fs,
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
 };
 
@@ -247,5 +248,49 @@ fn what_would_be_lost_is_refused_before_anything_is_touched() {
     assert_eq!(fwd.list(&["flows"]), [Value::Null; 0]);
     assert_reaches_outside(&fwd, &pod);
     fwd.ok(&["down", "--all"]);
+    assert_as_before(&fwd, &before);
+}
+
+/// What a killed change of versions has left keeps nobody from taking everything down, and is put right where the other version had only begun.
+#[test]
+fn what_a_killed_take_over_of_the_other_version_has_left_keeps_nobody_away() {
+    let fwd = Fwd::new();
+    let before = snapshot(&fwd);
+    let begun =
+        |fwd: &Fwd| ["maps", "progs"].map(|part| fs::create_dir_all(other(fwd).join(part)).expect("a directory"));
+    let pod = fwd.up("c1", &[]);
+    for kept in [false, true] {
+        if kept {
+            become_another_version(&fwd);
+            fwd.ok(&["reload"]);
+        }
+        // It made its maps beside, and either had the links already or had not.
+        for has_links in [false, true] {
+            begun(&fwd);
+            if has_links {
+                fs::rename(pins(&fwd).join("links"), other(&fwd).join("links")).expect("another place");
+            }
+            assert_eq!(fwd.json(&["up", "--ns", &pod.name])["changed"], false);
+            assert!(pins(&fwd).join("links").exists() && !other(&fwd).exists());
+            assert_reaches_outside(&fwd, &pod);
+        }
+        let former = pins(&fwd).join("former").join(OTHER);
+        assert_eq!(former.exists(), kept, "what had begun is no former version");
+    }
+    // One generation is kept, however often versions follow one another.
+    become_another_version(&fwd);
+    fwd.ok(&["reload"]);
+    let former = pins(&fwd).join("former").join(OTHER);
+    assert!(former.join("progs").exists() && !former.join("former").exists());
+    // Of a rollback that was killed, a program has gone since: nothing can be put right.
+    fs::rename(pins(&fwd).join("links"), former.join("links")).expect("another place");
+    fs::remove_file(pins(&fwd).join("progs/start_expiry")).expect("a pin");
+    fwd.expect_error(&["up", "--ns", &pod.name], 1, &["start_expiry", "down --all`"]);
+    fwd.ok(&["down", "--all"]);
+    // One that was killed right before its end has left directories, or the bpffs as well.
+    let left = pins(&fwd).parent().expect("that of the host").to_owned();
+    fs::DirBuilder::new().mode(0o700).recursive(true).create(&left).expect("directories");
+    fwd.ok(&["down", "--all"]);
+    assert!(!left.parent().expect("that of the bpffs").exists());
     assert_as_before(&fwd, &before);
 }

@@ -19,9 +19,10 @@ use crate::story::Story;
 /// Makes the host of the containers; what the scripts of `./x` share it needs, too.
 const SCRIPT: &str = concat!(include_str!("../../../../xtask/src/sandbox.sh"), include_str!("containers.sh"));
 /// Enters a cgroup below `$0` and becomes the host that `$1` makes, with `$2` as fwd. Nobody stays in `$0` itself: cgroups that share out
-/// resources hold no processes. What `/sys/fs/cgroup` shows inside begins at `$0`.
+/// resources hold no processes. What `/sys/fs/cgroup` shows inside begins at `$0`. The caller's settings (`DOCKER_HOST`, `CONTAINER_HOST`) stay
+/// outside: they would lead to a daemon that is his.
 const ENTER: &str = "mkdir \"$0/host\" && echo 0 >\"$0/host/cgroup.procs\" && \
-     exec unshare --mount --propagation private --pid --fork --kill-child sh -c \"$1\" containers \"$2\"";
+     exec env -i PATH=\"$PATH\" unshare --mount --propagation private --pid --fork --kill-child sh -c \"$1\" containers \"$2\"";
 /// How long docker and podman may take to run a first container each.
 const START: Duration = Duration::from_secs(60);
 const PATIENCE: Duration = Duration::from_secs(10);

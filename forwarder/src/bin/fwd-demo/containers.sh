@@ -8,8 +8,12 @@ trap 'echo ended' EXIT
 read -r pid rest </proc/self/stat
 echo "host $pid"
 
+# Contexts of docker and the like are the caller's, too.
+export HOME=/run
 mount -t proc proc /proc
 empty_directories
+# Where it were no link to /run, the socket of this machine's own docker would be there.
+[ /var/run -ef /run ] || mount --bind /run /var/run
 mount -t tmpfs shm /dev/shm
 umount -R -l /sys/fs/cgroup
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
@@ -43,7 +47,9 @@ try() { # RUNTIME PROGRAM…: whether it can run a container at all, which has n
 }
 try_docker() {
     "$fwd" docker >/run/fwd.log 2>&1 &
-    dockerd --bridge=none --iptables=false --ip6tables=false --ip-forward=false --storage-driver vfs \
+    # What /etc/docker says is about this machine's own: a data-root, for one.
+    echo '{}' >/run/daemon.json
+    dockerd --config-file /run/daemon.json --bridge=none --iptables=false --ip6tables=false --ip-forward=false --storage-driver vfs \
         --exec-opt native.cgroupdriver=cgroupfs >/run/dockerd.log 2>&1 &
     daemon=$!
     until docker info >/dev/null 2>&1; do
@@ -64,6 +70,7 @@ runtime = "runc"
 helper_binaries_dir = ["/run/bin"]
 [network]
 network_backend = "netavark"
+network_config_dir = "/run/networks"
 CONF
     printf '[storage]\ndriver = "vfs"\nrunroot = "/run/containers/storage"\ngraphroot = "/var/lib/containers/storage"\n' >/run/storage.conf
     export CONTAINERS_CONF=/run/containers.conf CONTAINERS_STORAGE_CONF=/run/storage.conf

@@ -139,7 +139,8 @@ fn network(keys: &Keys, plugin: Plugin) -> Result<Name> {
         let why = format!("the bridge of network {network} has its name: leave out one of the two");
         return Err(Failure::invalid("bridge", bridge, why));
     }
-    let usual = if plugin == Plugin::Bridge { "cni0".to_owned() } else { keys.name.clone() };
+    // Without a bridge, lists are told apart by their own names.
+    let usual = if plugin == Plugin::Bridge && !is_bridgeless(keys) { "cni0".to_owned() } else { keys.name.clone() };
     Ok(Name::of("a network", &network.or(bridge).unwrap_or(usual))?)
 }
 

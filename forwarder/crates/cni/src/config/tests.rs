@@ -143,6 +143,9 @@ fn what_cannot_be_is_refused() {
         |members| read_as(Plugin::Fwd, members).map(|it| (it.network.as_str().to_owned(), it.options.bridging)).ok();
     assert_eq!(bridging(json!({ "network": "x", "bridge": "none" })), Some(("x".into(), Bridging::None)));
     assert_eq!(bridging(json!({ "bridge": "ports" })), Some(("ports".into(), Bridging::Ports)), "it is a name");
+    let named = |members| read_as(Plugin::Bridge, members).map(|it| it.network.as_str().to_owned()).ok();
+    let list = |name: &str, bridge: &str| json!({ "name": name, "type": "bridge", "bridge": bridge });
+    assert_eq!((named(list("one", "none")), named(list("two", "none"))), (Some("one".into()), Some("two".into())));
     refused(7, json!({ "datapath": "fast" }), &["fast", "tc"]);
     refused(7, json!({ "ipam": { "subnet": "10.8.0.0/33" } }), &["10.8.0.0/33"]);
     let alone = read(json!({ "ipam": { "ranges": [[{ "subnet": "fd00::/64" }]] } })).expect("IPv6 alone");

@@ -9,7 +9,7 @@ use forwarder_common::abi::{ABI_VERSION, Config, TIMEOUTS};
 
 use crate::{
     Dataplane, RunDir, Sizes,
-    host::{bpffs, devices::LOOPBACK},
+    host::{bpffs, devices::LOOPBACK, version},
     load::{LINKS, MAPS, NEW_PROGRAMS, PROGRAMS, missing, refused},
     object::{
         OBJECT,
@@ -159,6 +159,14 @@ impl Dataplane {
         bpffs::release(run_dir, cookie)
     }
 
+    /// Where nothing is pinned any more, removes what a command that was killed on its way out has left: an empty directory, the bpffs.
+    ///
+    /// # Errors
+    /// The mount cannot be removed.
+    pub fn tidy(run_dir: &RunDir, cookie: u64) -> Result<()> {
+        bpffs::release(run_dir, cookie)
+    }
+
     pub(crate) fn object(&self) -> String {
         format!("data path in {}", self.dir.display())
     }
@@ -188,12 +196,13 @@ const fn nothing(host_cookie: u64) -> Config {
     }
 }
 
-/// Removes every pin below `dir`, the links first, so that programs are detached before their maps go.
+/// Removes every pin below `dir`, the links first, so that programs are detached before their maps go; and filters whose notes a killed change
+/// of versions has left below a former one.
 fn unpin(dir: &Path) -> Result<()> {
     for part in [READY, LOADED, LINKS, NEW_PROGRAMS, PROGRAMS, MAPS] {
         remove_dir(&dir.join(part))?;
     }
-    remove_dir(dir)
+    version::remove(dir)
 }
 
 pub(crate) fn remove_dir(dir: &Path) -> Result<()> {

@@ -137,6 +137,7 @@ impl Dataplane {
     }
 
     /// Puts right what an interrupted change of versions has left: either version is whole throughout, and at work is the one that gets the links.
+    /// One that is not finished has begun to take over, whichever it is: the other one goes on.
     ///
     /// # Errors
     /// The kernel refuses.
@@ -144,13 +145,19 @@ impl Dataplane {
         let own = Self { dir: run_dir.of(cookie), held: None };
         for name in Self::other_versions(run_dir, cookie)? {
             let other = Self::version(run_dir, cookie, &name);
-            match (own.is_ready(), other.links().exists(), own.links().exists()) {
+            match (own.is_ready(), other.is_ready(), own.links().exists(), other.links().exists()) {
                 // It has taken over, but for the last step.
-                (true, false, true) => own.keep_version(&other, &name)?,
+                (true, true, true, false) => own.keep_version(&other, &name)?,
                 // It has begun to.
-                (false, false, true) => drop(other.take_links(&own)?),
+                (false, true, true, false) => drop(other.take_links(&own)?),
                 // It has been brought back, but for the last step.
-                (true, true, false) => remove_dir(&own.dir)?,
+                (true, true, false, true) => remove_dir(&own.dir)?,
+                // The other one has begun to take over from it.
+                (true, false, false, true) => {
+                    own.take_links(&other)?;
+                    version::remove(&other.dir)?;
+                }
+                (true, false, true, false) => version::remove(&other.dir)?,
                 _ => {}
             }
         }
@@ -163,8 +170,10 @@ impl Dataplane {
         }
     }
 
-    /// Keeps a version whose links were taken.
+    /// Keeps a version whose links were taken, and nothing of what was there before it: one generation.
     fn keep_version(&self, other: &Self, name: &str) -> Result<()> {
+        other.forget_former()?;
+        self.forget_former_version()?;
         let dir = self.dir.join(FORMER_VERSION);
         fs::create_dir_all(&dir).doing("create", dir.display().to_string())?;
         fs::rename(&other.dir, dir.join(name)).doing("rename", other.dir.display().to_string())

@@ -96,9 +96,20 @@ impl HostContext {
 
     /// Lets this command alone change the host with `cookie`. What an interrupted change of versions has left is put right before anybody looks.
     fn lock(&self, cookie: u64) -> Result<Lock> {
+        let (lock, settled) = self.lock_and_settle(cookie)?;
+        settled.map(|()| lock).map_err(|error| {
+            if error.remedy.is_some() {
+                error
+            } else {
+                error.remedy("`fwd down --all` takes down what any version brought up")
+            }
+        })
+    }
+
+    /// The same for who takes everything down, which needs nothing put right: whether that was.
+    fn lock_and_settle(&self, cookie: u64) -> Result<(Lock, Result<()>)> {
         let lock = Lock::acquire(&self.run_dir, cookie, self.patience)?;
-        Dataplane::settle_versions(&self.run_dir, cookie)?;
-        Ok(lock)
+        Ok((lock, Dataplane::settle_versions(&self.run_dir, cookie)))
     }
 }
 
@@ -235,12 +246,15 @@ pub fn dry_up(context: &HostContext, request: &UpRequest) -> Result<Planned> {
 pub fn down(context: &HostContext, request: &DownRequest, observer: &mut dyn Observer) -> Result<DownResult> {
     let cookie = Netns::current()?.cookie()?;
     collect::in_passing(context, cookie);
-    let _lock = context.lock(cookie)?;
+    let _lock = if request.is_everything() { context.lock_and_settle(cookie)?.0 } else { context.lock(cookie)? };
     let (gathered, plan) = settle_down(context, request)?;
     let mut runner = Runner::new(context, gathered);
     all_of(runner.run_all(&plan.ops, plan.mends, observer))?;
     runner.follow_routes();
     runner.follow_names();
+    if request.is_everything() {
+        Dataplane::tidy(&context.run_dir, cookie)?;
+    }
     let mut result = DownResult::of(&plan);
     result.warnings.append(&mut runner.warnings);
     Ok(result)
