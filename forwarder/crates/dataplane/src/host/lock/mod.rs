@@ -31,8 +31,7 @@ const LEAVING: Duration = Duration::from_secs(2);
 pub struct Lock {
     run_dir: RunDir,
     ticket: Ticket,
-    /// None once whoever is next may begin.
-    locked: Option<Flock<File>>,
+    _locked: Flock<File>,
 }
 
 /// A place in the queue: `NUMBER-PID`.
@@ -51,7 +50,7 @@ impl Lock {
     pub fn acquire(run_dir: &RunDir, cookie: u64, deadline: Duration) -> Result<Self> {
         let queue = run_dir.lock(cookie);
         let (ticket, locked) = enqueue(run_dir, &queue, Instant::now() + deadline.max(ENTERING))?;
-        let lock = Self { run_dir: run_dir.clone(), ticket, locked: Some(locked) };
+        let lock = Self { run_dir: run_dir.clone(), ticket, _locked: locked };
         let mut holder = lock.holder(&queue);
         while let Some(before) = lock.ahead(&queue)? {
             if before.await_end(Instant::now() + deadline)? {
@@ -105,8 +104,6 @@ impl Drop for Lock {
             }
         };
         gone(&self.ticket.path, fs::remove_file(&self.ticket.path));
-        // Whoever is next has a ticket there, which keeps the directories: nobody need wait for the way out.
-        drop(self.locked.take());
         // The directories go with the last file in them: not while somebody is about to put one there.
         match Gate::enter(&self.run_dir, Instant::now() + LEAVING) {
             Ok(_gate) => {
