@@ -1,6 +1,6 @@
 //! `up` and `down` killed after each operation of their plans: the next command completes or removes what is left.
 
-mod reload;
+pub(crate) mod reload;
 
 use std::net::Ipv4Addr;
 

@@ -159,6 +159,8 @@ mod take_over;
 #[cfg(test)]
 mod targets;
 #[cfg(test)]
+mod tcx_order;
+#[cfg(test)]
 mod terminal;
 #[cfg(test)]
 mod testbed;

@@ -87,6 +87,8 @@ pub mod uplink_flags {
     pub const NO_TRANSIT: u32 = 1 << 4;
     /// `fwd` has had it take what is for any group (`IFF_ALLMULTI`).
     pub const ALLMULTI: u32 = 1 << 5;
+    /// Its programs stand behind those of others at TCX (`--tcx-order last`).
+    pub const BEHIND_OTHERS: u32 = 1 << 6;
 }
 
 record! {

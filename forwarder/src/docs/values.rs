@@ -5,7 +5,9 @@ use forwarder_common::abi::FlowState;
 use crate::{
     Kind,
     bench::{self, Metric, load::Tool},
-    dataplane::{Backend, EndpointOwner, HOOK_NAMES, Part, Support, Transport, VERDICTS, Without, state_name},
+    dataplane::{
+        Backend, EndpointOwner, HOOK_NAMES, Part, Support, TcxOrder, Transport, VERDICTS, Without, state_name,
+    },
     doctor::Verdict,
     netlink::XdpMode,
     reconcile::{ChangeKind, Datapath, IDLE_TIMES, Ipv4, Ipv6, Nat},
@@ -33,6 +35,7 @@ fn declared() -> Vec<(&'static str, &'static str, Vec<&'static str>)> {
         ("plan", "change", ChangeKind::ALL.map(ChangeKind::name).to_vec()),
         ("uplink ls", "state", UPLINK_STATES.into_iter().filter(|state| *state != "none").collect()),
         ("uplink ls", "by", UPLINK_REASONS.to_vec()),
+        ("uplink ls", "tcx_order", TcxOrder::ALL.map(TcxOrder::name).to_vec()),
         ("port ls", "proto", Transport::ALL.map(Transport::name).to_vec()),
         ("features", "support", Support::NAMES.to_vec()),
         ("features", "parts", Part::ALL.map(Part::name).to_vec()),

@@ -31,7 +31,7 @@ fn places() -> impl Iterator<Item = usize> {
 
 /// Runs `PROGRAM ARGS…` on this host and ends it at its `place`. What it was about to do; none if it came to its end.
 #[track_caller]
-fn ended_at(fwd: &Fwd, program: &Path, args: &[&str], place: usize) -> Option<String> {
+pub(crate) fn ended_at(fwd: &Fwd, program: &Path, args: &[&str], place: usize) -> Option<String> {
     let mut command = Command::new(helper());
     command.args(["die-at", &place.to_string()]).arg(program).args(fwd.command(args).get_args()).stdin(Stdio::null());
     let output = testbed::run(command, LIMIT).expect("it runs");

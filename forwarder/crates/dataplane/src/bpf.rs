@@ -92,6 +92,7 @@ enum Command {
     MapLookupBatch = 24,
     LinkCreate = 28,
     LinkUpdate = 29,
+    LinkDetach = 34,
 }
 
 /// Loads a program of a type, with flags.
@@ -191,6 +192,11 @@ pub(crate) fn pin_again(from: &Path, to: &Path) -> io::Result<()> {
 pub(crate) fn update(link: &Path, program: BorrowedFd<'_>) -> io::Result<()> {
     let link = get(link)?;
     Attributes::new().descriptor(0, link.as_fd()).descriptor(4, program).call(Command::LinkUpdate).map(drop)
+}
+
+/// Takes the program of a link from its interface, now and not only when the last descriptor and pin have gone.
+pub(crate) fn detach(link: &OwnedFd) -> io::Result<()> {
+    Attributes::new().descriptor(0, link.as_fd()).call(Command::LinkDetach).map(drop)
 }
 
 /// The ids of the programs at one place of an interface, in their order.

@@ -18,7 +18,8 @@ mod read;
 
 pub use attach::PinnedHooks;
 pub use attach::attached::{AttachPoint, AttachedProgram, ProgramNames, programs_at};
-pub use attach::hook::{Backend, Hook, XdpHook};
+pub use attach::filter::PRIORITY as FILTER_PRIORITY;
+pub use attach::hook::{Backend, Hook, TcxOrder, XdpHook};
 pub use attach::orphans::{OrphanedProgram, orphans};
 pub use features::{FEATURES, Feature, NETKIT, Part, Probe, SOCKET_ADDRESSES, Support, TBF, TCX, Without, probe};
 pub use host::hosts::HostPins;

@@ -34,6 +34,8 @@ pub struct UplinkView {
     pub unguarded_on_purpose: bool,
     /// Why it is one: of [`UPLINK_REASONS`].
     pub by: Vec<String>,
+    /// Where its programs stand among those of others: `first` or `last`.
+    pub tcx_order: String,
     /// Networks that have it for their own.
     pub networks: Vec<Untrusted>,
 }
@@ -68,6 +70,7 @@ impl Listing for UplinkView {
                 if item.state == "up" { plain(&item.state) } else { toned(&item.state, Tone::Bad) },
                 plain(item.reasons()),
                 match (item.guarded, item.state.as_str()) {
+                    (true, _) if item.tcx_order == "last" => toned("yes, behind others", Tone::Good),
                     (true, _) => toned("yes", Tone::Good),
                     (false, "gone") => plain("-"),
                     (false, _) if item.unguarded_on_purpose => plain("by nftables"),
@@ -112,6 +115,7 @@ mod tests {
             guarded: true,
             unguarded_on_purpose: false,
             by: vec!["route".into()],
+            tcx_order: "first".into(),
             networks: vec!["fwd0".into()],
         }
     }

@@ -4,7 +4,8 @@ use clap::{Args, Subcommand};
 
 use crate::{
     Result,
-    cli::session::Session,
+    cli::{args::choice, session::Session},
+    dataplane::TcxOrder,
     execute::{self, Applied, Observer},
     query::State,
     reconcile::UplinkRequest,
@@ -16,6 +17,7 @@ pub(super) const HELP: &str = "\
 Examples:
   fwd uplink ls              what networks leave by, who asked for it, and whether it is guarded
   fwd uplink add wg0         an interface that came after the last `fwd up`, or that replies come in by
+  fwd uplink add eth0 --tcx-order last   let programs of others see packets first
   fwd uplink rm wg0";
 
 /// `fwd uplink`.
@@ -30,7 +32,7 @@ pub(crate) struct UplinkArgs {
 #[command(arg_required_else_help = true, subcommand_required = true, after_help = HELP)]
 pub(crate) enum UplinkCommand {
     /// Make interfaces of the host uplinks, by which networks may leave and replies come in
-    Add(ChangeArgs),
+    Add(AddArgs),
     /// Make interfaces of the host no uplinks any more
     #[command(alias = "del")]
     Rm(ChangeArgs),
@@ -39,7 +41,18 @@ pub(crate) enum UplinkCommand {
     Ls(LsArgs),
 }
 
-/// `fwd uplink add` and `fwd uplink rm`.
+/// `fwd uplink add`.
+#[derive(Args, Debug)]
+pub(crate) struct AddArgs {
+    #[command(flatten)]
+    change: ChangeArgs,
+    /// Where its programs stand among those of others at TCX: before all, or behind all that are there, which have to hand packets on.
+    /// Without it, where they stood: before, unless it was asked for
+    #[arg(long, value_name = "ORDER", value_parser = choice(&TcxOrder::ALL, TcxOrder::name))]
+    tcx_order: Option<TcxOrder>,
+}
+
+/// `fwd uplink rm`, and what `fwd uplink add` has of it.
 #[derive(Args, Debug)]
 pub(crate) struct ChangeArgs {
     /// Interfaces of the host
@@ -57,12 +70,12 @@ pub(crate) struct LsArgs {}
 /// Adds, removes or lists uplinks.
 pub(super) fn run(session: &mut Session<'_, '_>, args: &UplinkArgs, observer: &mut dyn Observer) -> Result<()> {
     match &args.command {
-        UplinkCommand::Add(ChangeArgs { interfaces, dry_run }) => {
-            let request = UplinkRequest { add: interfaces.clone(), remove: Vec::new() };
+        UplinkCommand::Add(AddArgs { change: ChangeArgs { interfaces, dry_run }, tcx_order }) => {
+            let request = UplinkRequest { add: interfaces.clone(), remove: Vec::new(), order: *tcx_order };
             change(session, &request, *dry_run, observer)
         }
         UplinkCommand::Rm(ChangeArgs { interfaces, dry_run }) => {
-            let request = UplinkRequest { add: Vec::new(), remove: interfaces.clone() };
+            let request = UplinkRequest { add: Vec::new(), remove: interfaces.clone(), order: None };
             change(session, &request, *dry_run, observer)
         }
         UplinkCommand::Ls(LsArgs {}) => {

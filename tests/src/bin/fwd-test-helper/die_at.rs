@@ -24,8 +24,8 @@ use nix::{
 
 /// How the helper ends where the program was ended.
 const ENDED: u8 = 99;
-/// Of bpf(2) (`enum bpf_cmd`): BPF_MAP_UPDATE_ELEM, BPF_OBJ_PIN, BPF_PROG_TEST_RUN, BPF_MAP_UPDATE_BATCH, BPF_LINK_CREATE, BPF_LINK_UPDATE.
-const OF_BPF: [u64; 6] = [2, 6, 10, 26, 28, 29];
+/// Of bpf(2) (`enum bpf_cmd`): BPF_MAP_UPDATE_ELEM, BPF_OBJ_PIN, BPF_PROG_TEST_RUN, BPF_MAP_UPDATE_BATCH, BPF_LINK_CREATE, BPF_LINK_UPDATE, BPF_LINK_DETACH.
+const OF_BPF: [u64; 7] = [2, 6, 10, 26, 28, 29, 34];
 /// Calls that change a file system.
 #[cfg(target_arch = "x86_64")]
 const OF_FILES: &[c_long] = &[

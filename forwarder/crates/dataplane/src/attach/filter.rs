@@ -18,8 +18,9 @@ use crate::{Dataplane, Hook};
 use fwd_base::{Context as _, Kind, Result};
 use fwd_kernel::netlink::{Filter, Netlink, TcDirection};
 
-/// Place and number of our filters: few others use them.
-const PRIORITY: u16 = 0x6677;
+/// Place of our filters among others at clsact: few others use it.
+pub const PRIORITY: u16 = 0x6677;
+/// Their number: few others use it.
 const HANDLE: u32 = 0x64;
 /// Notes that the queueing discipline is ours.
 const QDISC: &str = "qdisc";

@@ -1,6 +1,6 @@
 //! Where programs are attached, and how.
 
-use aya::programs::{ProgramError, SchedClassifier, TcAttachType};
+use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType};
 
 use crate::object::programs;
 use fwd_base::{Context as _, Result};
@@ -96,6 +96,37 @@ impl Backend {
                 Ok(Self::Clsact)
             }
             Err(error) => Err(error).doing("ask for", "TCX on lo"),
+        }
+    }
+}
+
+/// Where programs stand among those of others that are there when they are attached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TcxOrder {
+    /// Before them: what is redirected nobody else sees.
+    #[default]
+    First,
+    /// Behind them: they see all that comes in and goes out before, and may keep it.
+    Last,
+}
+
+impl TcxOrder {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::First, Self::Last];
+
+    /// `first` or `last`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::First => "first",
+            Self::Last => "last",
+        }
+    }
+
+    pub(crate) fn link_order(self) -> LinkOrder {
+        match self {
+            Self::First => LinkOrder::first(),
+            Self::Last => LinkOrder::last(),
         }
     }
 }

@@ -5,6 +5,7 @@ pub(crate) mod cgroup;
 pub(crate) mod filter;
 pub(crate) mod hook;
 pub(crate) mod netkit;
+pub(crate) mod order;
 pub(crate) mod orphans;
 pub(crate) mod xdp;
 
@@ -15,13 +16,13 @@ use std::{
 };
 
 use aya::programs::{
-    LinkOrder, SchedClassifier, TcAttach,
+    SchedClassifier, TcAttach,
     links::{FdLink, PinnedLink},
 };
 
 use crate::{
     Backend, Dataplane, Hook, XdpHook,
-    attach::hook::{UPLINK, UPLINK_L3},
+    attach::hook::{TcxOrder, UPLINK, UPLINK_L3},
     load::{NEW_PROGRAMS, PROGRAMS},
     object::programs::{self, Role},
 };
@@ -29,16 +30,17 @@ use fwd_base::{Context as _, Error, Kind, Result};
 use fwd_kernel::netlink::Netlink;
 
 impl Dataplane {
-    /// Attaches to an uplink, whose packets have an Ethernet header or none: what leaves is guarded before anything comes in.
+    /// Attaches to an uplink, whose packets have an Ethernet header or none, before or behind what others have there at TCX: what leaves is guarded
+    /// before anything comes in.
     ///
     /// # Errors
     /// The kernel refuses.
-    pub fn attach_uplink(&self, ifindex: u32, has_header: bool) -> Result<()> {
+    pub fn attach_uplink(&self, ifindex: u32, has_header: bool, order: TcxOrder) -> Result<()> {
         if !has_header {
             self.load_missing(&programs::of(Role::L3Uplink).collect::<Vec<_>>())?;
         }
         let hooks = if has_header { UPLINK } else { UPLINK_L3 };
-        hooks.into_iter().try_for_each(|hook| self.attach(hook, ifindex))
+        hooks.into_iter().try_for_each(|hook| self.attach(hook, ifindex, order))
     }
 
     /// Whether both programs are attached to an uplink.
@@ -57,6 +59,7 @@ impl Dataplane {
     /// # Errors
     /// The kernel refuses.
     pub fn detach_uplink(&self, ifindex: u32) -> Result<()> {
+        self.discard_moved(ifindex)?;
         let hooks = UPLINK.into_iter().chain(UPLINK_L3).rev();
         hooks.into_iter().try_for_each(|hook| self.detach(hook, ifindex))
     }
@@ -66,7 +69,7 @@ impl Dataplane {
     /// # Errors
     /// The kernel refuses.
     pub fn attach_network(&self, bridge: u32) -> Result<()> {
-        self.attach(Hook::ToNetwork, bridge)
+        self.attach(Hook::ToNetwork, bridge, TcxOrder::First)
     }
 
     /// Detaches from the bridge of a network.
@@ -204,11 +207,11 @@ impl Dataplane {
     }
 
     /// Attaches with the backend of this kernel; does nothing if the program is attached.
-    fn attach(&self, hook: Hook, ifindex: u32) -> Result<()> {
+    fn attach(&self, hook: Hook, ifindex: u32, order: TcxOrder) -> Result<()> {
         if self.is_attached(hook, ifindex)? {
             return Ok(());
         }
-        self.attach_by(Backend::of_kernel()?, hook, ifindex)
+        self.attach_for(ifindex, Backend::of_kernel()?, hook, ifindex, order)
     }
 
     /// Attaches with a backend of the caller's choice.
@@ -216,11 +219,11 @@ impl Dataplane {
     /// # Errors
     /// The kernel refuses.
     pub fn attach_by(&self, backend: Backend, hook: Hook, ifindex: u32) -> Result<()> {
-        self.attach_for(ifindex, backend, hook, ifindex)
+        self.attach_for(ifindex, backend, hook, ifindex, TcxOrder::First)
     }
 
     /// As [`attach_by`](Self::attach_by), pinned for the endpoint with the host-side veth `owner`.
-    fn attach_for(&self, owner: u32, backend: Backend, hook: Hook, ifindex: u32) -> Result<()> {
+    fn attach_for(&self, owner: u32, backend: Backend, hook: Hook, ifindex: u32, order: TcxOrder) -> Result<()> {
         let doing = format!("attach program {} to", hook.program());
         let object = || format!("interface {ifindex}");
         let mut program = self.program(hook.program())?;
@@ -229,7 +232,7 @@ impl Dataplane {
                 let pin = self.pin_of(hook, owner);
                 // A link of an interface that is gone, or of a run that was interrupted.
                 discard(&pin)?;
-                let attach = TcAttach::Tcx { attach_type: hook.attach_type(), order: LinkOrder::first() };
+                let attach = TcAttach::Tcx { attach_type: hook.attach_type(), order: order.link_order() };
                 let id = program.attach(ifindex, attach).doing(&*doing, object())?;
                 let link: FdLink =
                     program.take_link(id).doing(&*doing, object())?.try_into().doing(&*doing, object())?;

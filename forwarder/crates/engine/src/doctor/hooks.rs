@@ -1,8 +1,8 @@
 //! Programs of others at the interfaces of networks.
 
 use super::{Check, Finding, Subject, Verdict, shown};
-use fwd_base::Result;
-use fwd_dataplane::{AttachedProgram, ProgramNames, programs_at};
+use fwd_base::{Result, text::word};
+use fwd_dataplane::{AttachPoint, AttachedProgram, ProgramNames, TcxOrder, programs_at};
 use fwd_kernel::netlink::Link;
 
 pub(super) const OTHERS: Check = Check {
@@ -32,9 +32,12 @@ fn at(subject: &Subject<'_>, link: &Link, programs: &[AttachedProgram]) -> Optio
     }
     let told: Vec<String> = programs.iter().map(ToString::to_string).collect();
     let told = shown(&format!("{}: {}", link.name, told.join(", ")));
+    let uplink = subject.actual.records.uplinks.iter().find(|uplink| uplink.index == link.index);
+    let is_behind = uplink.is_some_and(|uplink| uplink.order == TcxOrder::Last);
+    let is_asked = |it: &AttachedProgram| is_behind && !it.ours && matches!(it.point, AttachPoint::Tcx(_));
     // Of one direction: what comes in meets netkit, XDP, TCX and clsact, what goes out all but XDP.
     let is_before = |inbound: bool| {
-        let mut of = programs.iter().filter(|program| program.point.is_inbound() == inbound);
+        let mut of = programs.iter().filter(|program| program.point.is_inbound() == inbound && !is_asked(program));
         let ours = of.clone().any(|program| program.ours);
         ours && of.next().is_some_and(|program| !program.ours)
     };
@@ -42,9 +45,14 @@ fn at(subject: &Subject<'_>, link: &Link, programs: &[AttachedProgram]) -> Optio
         return Some(Finding::new(Verdict::Ok, told));
     }
     let show = subject.command("bpftool net show");
+    let ours_first = if uplink.is_some() {
+        let put = format!("`fwd uplink add {} --tcx-order first`", word(&shown(&link.name)));
+        format!("put ours first among programs at TCX by {put}; where it may, --tcx-order last says so")
+    } else {
+        "have ours attached anew, which go first, by `fwd down --all` and `fwd up`".into()
+    };
     let what = format!(
-        "{told}: another program sees packets first ({show} tells more): where it must not, take it off, or have ours attached anew, which go \
-         first, by `fwd down --all` and `fwd up`"
+        "{told}: another program sees packets first ({show} tells more): where it must not, take it off, or {ours_first}"
     );
     Some(Finding::new(Verdict::Warn, what))
 }

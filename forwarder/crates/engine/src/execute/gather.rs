@@ -208,6 +208,7 @@ pub(super) fn for_network(context: &HostContext, request: &NetworkRequest) -> Re
 pub(super) fn for_uplinks(context: &HostContext) -> Result<Gathered> {
     let mut gathered = host(context)?;
     gathered.masquerades(false)?;
+    gathered.check_order()?;
     Ok(gathered)
 }
 

@@ -165,6 +165,19 @@ impl Gathered {
         Ok(())
     }
 
+    /// Looks where the programs at uplinks stand among those of others, if the kernel lets one choose.
+    pub(super) fn check_order(&mut self) -> Result<()> {
+        self.actual.no_tcx = Backend::of_kernel()? != Backend::Tcx;
+        let Some(plane) = self.plane.as_ref().filter(|_| !self.actual.no_tcx) else { return Ok(()) };
+        let records = &mut self.actual.records;
+        for uplink in records.uplinks.iter().filter(|uplink| records.devices.contains(&uplink.index)) {
+            if !plane.is_uplink_ordered(uplink.index, uplink.order)? {
+                records.misplaced.insert(uplink.index);
+            }
+        }
+        Ok(())
+    }
+
     /// Looks for the namespaces of endpoints whose host-side veth has gone: are they gone too?
     pub(super) fn locate_orphans(&mut self) -> Result<()> {
         let Records { endpoints, devices, .. } = &self.actual.records;

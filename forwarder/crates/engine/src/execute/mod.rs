@@ -42,7 +42,7 @@ use self::{
 pub(crate) use self::{
     gather::recorded,
     names::names_of,
-    record::{attach, limits, source, sources_of, table},
+    record::{attach, limits, order_of, source, sources_of, table},
     surroundings::{effects, is_strict, lost_sources, not_forwarded},
 };
 pub use self::{

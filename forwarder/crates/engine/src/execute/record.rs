@@ -14,8 +14,8 @@ use ipnet::{Ipv4Net, Ipv6Net};
 
 use fwd_base::Result;
 use fwd_dataplane::{
-    Backend, Dataplane, Described, EndpointId, EndpointOwner, Metadata, NetnsMetadata, NetworkMetadata, Rule, XdpHook,
-    name, name_of,
+    Backend, Dataplane, Described, EndpointId, EndpointOwner, Metadata, NetnsMetadata, NetworkMetadata, Rule, TcxOrder,
+    XdpHook, name, name_of,
 };
 use fwd_plan::{
     Announced, Datapath, EndpointRecord, EndpointSpec, IDLE_TIMES, Limits, Marks, NetworkRecord, NetworkSpec,
@@ -52,6 +52,7 @@ pub(super) fn read_for(plane: &Dataplane, others: Vec<String>, coming: Option<(&
         host_cgroup: hooks.host_cgroup(),
         host_attached: hooks.is_host_attached(),
         uplink_hooks: hooks.uplinks(),
+        misplaced: BTreeSet::new(),
         network_hooks: hooks.networks(),
         endpoint_hooks: hooks.endpoints(Backend::Tcx),
         endpoint_filters: hooks.endpoints(Backend::Clsact),
@@ -224,7 +225,12 @@ pub(crate) fn source(record: &abi::Endpoint) -> Sources {
 
 fn uplink(index: u32, record: &abi::Uplink) -> UplinkRecord {
     let asked = record.flags & uplink_flags::ASKED != 0;
-    UplinkRecord { index, name: name_of(&record.ifname), address: record.v4.into(), asked }
+    UplinkRecord { index, name: name_of(&record.ifname), address: record.v4.into(), asked, order: order_of(record) }
+}
+
+/// Where the programs at an uplink stand among those of others.
+pub(crate) const fn order_of(record: &abi::Uplink) -> TcxOrder {
+    if record.flags & uplink_flags::BEHIND_OTHERS == 0 { TcxOrder::First } else { TcxOrder::Last }
 }
 
 /// How the program is attached to the host-side veth of an endpoint with these flags.

@@ -5,8 +5,9 @@ use std::{collections::BTreeSet, net::Ipv4Addr};
 use forwarder_common::abi::{Endpoint, Network, Uplink, uplink_flags};
 
 use super::State;
+use crate::execute::order_of;
 use fwd_base::{Result, text::Untrusted};
-use fwd_dataplane::name_of;
+use fwd_dataplane::{TcxOrder, name_of};
 use fwd_kernel::netlink::{Link, Netlink};
 use fwd_plan::{Datapath, Followed, NetConfig, Treatment, is_made};
 use fwd_render::{UPLINK_REASONS, UPLINK_STATES, UplinkView};
@@ -41,6 +42,7 @@ impl State {
                 guarded: false,
                 unguarded_on_purpose: !programs,
                 by: vec![UPLINK_REASONS[0].into()],
+                tcx_order: TcxOrder::First.name().into(),
                 networks: Vec::new(),
             });
         }
@@ -61,6 +63,7 @@ impl State {
             guarded: link.is_some() && record.flags & uplink_flags::GUARDED != 0,
             unguarded_on_purpose: !asked && !self.programs_leave_by(Some(index)),
             by: [(led_by, route), (asked, command)].into_iter().filter(|it| it.0).map(|it| it.1.into()).collect(),
+            tcx_order: order_of(record).name().into(),
             networks: networks.map(|network| name_of(&network.name).into()).collect(),
         }
     }

@@ -10,7 +10,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use super::families::{both, main_of};
 use crate::{Announced, Datapath, Ipv4, Ipv6, Limits, NetConfig, Sources, TableRecord, Treatment};
 use fwd_base::{HostName, text::option};
-use fwd_dataplane::{Backend, EndpointId, Publication, Rule};
+use fwd_dataplane::{Backend, EndpointId, Publication, Rule, TcxOrder};
 use fwd_kernel::netlink::{Link, Mac};
 
 /// A network, by its bridge.
@@ -212,6 +212,8 @@ pub struct UplinkRecord {
     pub address: Ipv4Addr,
     /// A command has asked for it: it stays, whoever leads through it.
     pub asked: bool,
+    /// Where its programs stand among those of others.
+    pub order: TcxOrder,
 }
 
 /// A sysctl that was changed.
@@ -310,6 +312,9 @@ pub struct Records {
     pub host_attached: bool,
     /// ifindexes of uplinks with pinned hooks.
     pub uplink_hooks: BTreeSet<u32>,
+    /// ifindexes of uplinks whose programs stand elsewhere among those of others than their records say: others have come since. Looked at only
+    /// where an order may be asked for.
+    pub misplaced: BTreeSet<u32>,
     /// ifindexes of bridges with pinned hooks.
     pub network_hooks: BTreeSet<u32>,
     /// ifindexes of host-side veths with pinned hooks.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::target::TargetRef;
 use crate::{EndpointOptions, Network, TableRequest};
-use fwd_dataplane::{EndpointId, PublishedPorts};
+use fwd_dataplane::{EndpointId, PublishedPorts, TcxOrder};
 use fwd_kernel::netns::Name;
 
 /// Ports that are to lead to an endpoint that is up, and ports that are not to any more.
@@ -40,6 +40,8 @@ pub struct UplinkRequest {
     pub add: Vec<String>,
     /// Names of those that are not.
     pub remove: Vec<String>,
+    /// Where the programs of those that are to be stand among others; without it, where they stood.
+    pub order: Option<TcxOrder>,
 }
 
 /// A runtime for which an endpoint is made.

@@ -36,7 +36,7 @@ pub use self::{
     },
     port::{Fdb, HostSide, Neighbour, Port, ProxyNeighbour},
     publish::{HostAccess, KernelPorts, Published},
-    uplink::{Uplink, UplinkAddress, UplinkAsked, UplinkHooks, UplinkName, UplinkXdp},
+    uplink::{Uplink, UplinkAddress, UplinkAsked, UplinkHooks, UplinkName, UplinkOrder, UplinkXdp},
     veth::Veth,
 };
 use super::{Actual, SysctlRecord, Undo};
@@ -134,6 +134,8 @@ objects! {
     UplinkName(UplinkName),
     /// An uplink with a record stays one, because a command has asked for it.
     UplinkAsked(UplinkAsked),
+    /// Where the programs at an uplink stand among those of others.
+    UplinkOrder(UplinkOrder),
     /// A network leads through another uplink: the former was deleted.
     NetworkUplink(NetworkUplink),
     /// The programs at an uplink: `to_uplink` is attached first and detached last.

@@ -4,6 +4,7 @@ use std::{fmt, net::Ipv4Addr};
 
 use super::{super::shell, Acts, Handling, Managed};
 use crate::{Actual, UplinkRecord};
+use fwd_dataplane::TcxOrder;
 use fwd_kernel::netlink::LinkLayer;
 
 /// An uplink's record.
@@ -127,6 +128,39 @@ impl Managed for UplinkAsked {
 impl fmt::Display for UplinkAsked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "uplink {}, asked for by a command", self.name)
+    }
+}
+
+/// Where the programs at an uplink that has a record stand among those of others, at TCX.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UplinkOrder {
+    /// The uplink's name.
+    pub name: String,
+    /// Its ifindex.
+    pub index: u32,
+    /// Where they stand.
+    pub from: TcxOrder,
+    /// Where they should.
+    pub to: TcxOrder,
+}
+
+impl Managed for UplinkOrder {
+    fn handling(&self) -> Handling {
+        Handling::new("put", "put back", Acts::OnPins).in_steps()
+    }
+
+    fn is_there(&self, actual: &Actual) -> bool {
+        !actual.records.misplaced.contains(&self.index) && record(actual, self.index, |uplink| uplink.order == self.to)
+    }
+
+    fn equivalent(&self, make: bool, pins: &str) -> Vec<String> {
+        vec![shell::record("UPLINKS", &self.name, make, pins)]
+    }
+}
+
+impl fmt::Display for UplinkOrder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "programs at {} {} among others", self.name, self.to.name())
     }
 }
 

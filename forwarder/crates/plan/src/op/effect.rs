@@ -15,7 +15,7 @@ use crate::{
     Action, Actual, EndpointRecord, EndpointSpec, NetConfig, Object, Op, Records, ResolvConf, TargetNetns,
     UplinkRecord, are_ends, object,
 };
-use fwd_dataplane::Backend;
+use fwd_dataplane::{Backend, Sizes, TcxOrder};
 use fwd_kernel::{
     netlink::{BridgeSpec, FdbEntry, Link, Neighbour, Route, TABLE_MAIN},
     netns::Name,
@@ -34,9 +34,7 @@ impl Actual {
     fn make(&mut self, object: &Object) {
         match object {
             Object::Records(_) => (self.records.loaded, self.records.pinned) = (true, true),
-            Object::Dataplane(sizes) => {
-                (self.records.table, self.records.partly_loaded) = (Some(sizes.into()), true);
-            }
+            Object::Dataplane(sizes) => self.make_dataplane(sizes),
             Object::Undo(entry) => self.undo.push(entry.clone()),
             Object::Netns(object::NamedNetns { name }) => self.make_namespace(name),
             Object::Sysctl(record) => self.host.set_sysctl(&record.path, &record.ours),
@@ -55,6 +53,7 @@ impl Actual {
             | Object::UplinkAddress(_)
             | Object::UplinkName(_)
             | Object::UplinkAsked(_)
+            | Object::UplinkOrder(_)
             | Object::UplinkHooks(_)
             | Object::UplinkXdp(_) => self.make_uplink(object),
             Object::Network(_)
@@ -95,6 +94,10 @@ impl Actual {
         }
     }
 
+    fn make_dataplane(&mut self, sizes: &Sizes) {
+        (self.records.table, self.records.partly_loaded) = (Some(sizes.into()), true);
+    }
+
     fn make_uplink(&mut self, object: &Object) {
         let records = &mut self.records;
         let mut uplinks = records.uplinks.iter_mut();
@@ -105,6 +108,7 @@ impl Actual {
                     name: name.clone(),
                     address: *address,
                     asked: false,
+                    order: TcxOrder::default(),
                 });
                 records.devices.insert(*index);
             }
@@ -117,6 +121,10 @@ impl Actual {
             }
             Object::UplinkAsked(it) => {
                 uplinks.filter(|uplink| uplink.index == it.index).for_each(|uplink| uplink.asked = true);
+            }
+            Object::UplinkOrder(it) => {
+                uplinks.filter(|uplink| uplink.index == it.index).for_each(|uplink| uplink.order = it.to);
+                records.misplaced.remove(&it.index);
             }
             Object::UplinkHooks(it) => drop(records.uplink_hooks.insert(it.index)),
             Object::UplinkXdp(it) => drop(records.uplink_xdp.insert(it.index)),
@@ -261,9 +269,7 @@ impl Actual {
             Object::Network(spec) => records.networks.retain(|network| Some(network.index) != spec.index),
             Object::NetworkHook(it) => it.index.iter().for_each(|index| _ = records.network_hooks.remove(index)),
             Object::Endpoint(spec) => records.endpoints.retain(|endpoint| Some(endpoint.index) != spec.index),
-            Object::EndpointHook(it) => it.index.iter().for_each(|index| {
-                Backend::ALL.into_iter().for_each(|backend| _ = records.attached_by_mut(backend).remove(index));
-            }),
+            Object::EndpointHook(it) => it.index.iter().for_each(|index| self.unmake_endpoint_hook(*index)),
             Object::EndpointXdp(it) => it.index.iter().for_each(|index| _ = records.endpoint_xdp.remove(index)),
             Object::HostAccess(_) | Object::Published(_) => self.withdraw(object),
             Object::Bridge(spec) => self.drop_link(&spec.name),
@@ -276,6 +282,7 @@ impl Actual {
             | Object::UplinkAddress(_)
             | Object::UplinkName(_)
             | Object::NetworkBridge(_)
+            | Object::UplinkOrder(_)
             | Object::NetworkUplink(_)
             | Object::NetworkKept(_)
             | Object::NetworkAllows(_)
@@ -300,6 +307,10 @@ impl Actual {
             | Object::NsRoute(_)
             | Object::NsNeighbour(_) => {}
         }
+    }
+
+    fn unmake_endpoint_hook(&mut self, index: u32) {
+        Backend::ALL.into_iter().for_each(|backend| _ = self.records.attached_by_mut(backend).remove(&index));
     }
 
     fn unmake_loopback(&mut self, object::Loopback { ns }: &object::Loopback) {

@@ -119,6 +119,7 @@ impl Mended<'_> {
             let Some(uplink) = successor(&self.actual, &[], &record.name) else { return };
             let objects = uplink.objects(&self.actual, Ipv4::On, (self.actual.records.table.is_some(), false));
             self.complete(objects.into_iter().chain([ways::asked(&uplink)]));
+            self.order(record, &uplink);
         }
         self.forget(record);
     }
@@ -178,6 +179,13 @@ impl Mended<'_> {
         let by = if uplink.name == record.name { "made anew" } else { "replaced" };
         self.notes.push(format!("uplink {} was {by}: its networks lead through {} now", record.name, uplink.name));
         self.lead(record.index, networks, uplink);
+        self.order(record, uplink);
+    }
+
+    /// The programs stand among others as at the uplink that has gone.
+    fn order(&mut self, record: &UplinkRecord, uplink: &Uplink) {
+        let order = ways::ordered(&self.actual, uplink, record.order);
+        order.into_iter().for_each(|object| self.make(object));
     }
 
     /// Leads networks through this uplink instead of the one with the index `from`.

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     Actual, Desired, Ipv4, Op, UplinkRecord, UplinkRequest,
-    refuse::refuse_others,
+    refuse::{self, refuse_others},
     uplink::{self, Uplink},
     ways::{self, Followed, ways},
 };
@@ -15,14 +15,15 @@ use fwd_base::{Error, Kind, Result};
 /// Decides what has to be done so that interfaces are uplinks, or none. What is one already stays as it is, and is kept from now on.
 ///
 /// # Errors
-/// No network is up that programs forward; an interface cannot be one, is none, or is a network's own.
+/// No network is up that programs forward; an interface cannot be one, is none, or is a network's own; or the kernel knows no order of programs.
 pub fn plan_uplinks(request: &UplinkRequest, actual: &Actual) -> Result<Plan> {
-    let UplinkRequest { add, remove } = request;
+    let UplinkRequest { add, remove, order } = request;
     refuse_others(&actual.records.others, "change the uplinks of")?;
     if !actual.records.networks.iter().any(|network| network.datapath.is_ebpf()) {
         let error = Error::new(Kind::NotFound, "change", "the uplinks", "no network is up that programs forward");
         return Err(error.remedy("bring one up first: `fwd up --ns NAME` takes in what the host's routes lead by"));
     }
+    order.map_or(Ok(()), |order| refuse::tcx_order(order, actual))?;
     let Mended { mut ops, actual, notes: mut warnings } = mend::uplinks(actual, &Desired::default());
     let mends = ops.len();
     let mut rest = actual.into_owned();
@@ -30,6 +31,9 @@ pub fn plan_uplinks(request: &UplinkRequest, actual: &Actual) -> Result<Plan> {
         let uplink = uplink::guardable(&rest, name)?;
         let objects = uplink.objects(&rest, Ipv4::On, (true, false)).into_iter().chain([ways::asked(&uplink)]);
         for object in objects.filter(|object| !rest.has(object)).collect::<Vec<_>>() {
+            run(&mut rest, &mut ops, Op::make(object));
+        }
+        if let Some(object) = order.and_then(|to| ways::ordered(&rest, &uplink, to)) {
             run(&mut rest, &mut ops, Op::make(object));
         }
     }

@@ -11,7 +11,7 @@ use crate::{
     subnet, ways::ways,
 };
 use fwd_base::{Cause, Error, Kind, Result, text::word};
-use fwd_dataplane::{Backend, INTERFACE_BLOCKS, TCX};
+use fwd_dataplane::{Backend, FILTER_PRIORITY, INTERFACE_BLOCKS, TCX, TcxOrder};
 use fwd_kernel::{
     netlink::Route,
     netns::{Name, nearest},
@@ -65,6 +65,17 @@ pub(crate) fn attach(asked: &Asked, actual: &Actual, network: &Network) -> Resul
         return Err(refuse(&TCX.absence(), "leave it out: clsact is taken"));
     }
     Ok(())
+}
+
+/// Refuses an order among the programs of others where the kernel lets nobody choose one.
+pub(crate) fn tcx_order(order: TcxOrder, actual: &Actual) -> Result<()> {
+    if !actual.no_tcx {
+        return Ok(());
+    }
+    let why =
+        format!("{}, and filters of clsact go by their priorities: those of fwd by {FILTER_PRIORITY}", TCX.absence());
+    let error = Error::new(Kind::Unsupported, "use", format!("--tcx-order {}", order.name()), why);
+    Err(error.remedy("leave it out, and give filters of others a smaller number where they are to go first"))
 }
 
 pub(crate) fn foreign_bridge(actual: &Actual, bridge: &str) -> Result<()> {

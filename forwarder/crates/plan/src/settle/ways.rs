@@ -11,6 +11,7 @@ use crate::{
     uplink::{self, Uplink, VRF},
 };
 use fwd_base::Result;
+use fwd_dataplane::TcxOrder;
 use fwd_kernel::netlink::{Link, LinkLayer, Route};
 
 /// So many interfaces are taken in by themselves; of default routes all. A host that routes to each of its containers by an interface of its
@@ -163,6 +164,14 @@ pub fn led_by(net: &NetConfig) -> Vec<String> {
 /// What makes of an uplink one that stays, whoever leads through it.
 pub(crate) fn asked(uplink: &Uplink) -> Object {
     Object::UplinkAsked(object::UplinkAsked { name: uplink.name.clone(), index: uplink.index })
+}
+
+/// The programs at an uplink in another place among those of others; none if they stand there.
+pub(crate) fn ordered(actual: &Actual, uplink: &Uplink, to: TcxOrder) -> Option<Object> {
+    let from = actual.records.uplinks.iter().find(|record| record.index == uplink.index)?.order;
+    let object = object::UplinkOrder { name: uplink.name.clone(), index: uplink.index, from, to };
+    let object = Object::UplinkOrder(object);
+    (!actual.has(&object)).then_some(object)
 }
 
 /// Whether programs can guard it, and what leaves by it is the host's own business: not what is inside of a VRF, nor of `fwd`.

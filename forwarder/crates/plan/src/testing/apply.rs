@@ -9,7 +9,7 @@ use crate::{
     ALL_FORWARDING6, Action, NetConfig, Object, Op, TargetNetns, TargetRef, Undo, UplinkRecord, arp_ignore, forwarding,
     ignore_linkdown, ignore_linkdown6, object,
 };
-use fwd_dataplane::Backend;
+use fwd_dataplane::{Backend, TcxOrder};
 use fwd_kernel::netlink::{FdbEntry, Link, Neighbour, Route, TABLE_MAIN};
 
 fn insert<T: PartialEq + std::fmt::Debug>(list: &mut Vec<T>, item: T) {
@@ -57,13 +57,17 @@ impl World {
             }
             Object::Uplink(object::Uplink { name, index, address }) => {
                 self.note(index);
-                insert(&mut self.records.uplinks, UplinkRecord { index, name, address, asked: false });
+                insert(
+                    &mut self.records.uplinks,
+                    UplinkRecord { index, name, address, asked: false, order: TcxOrder::default() },
+                );
             }
             Object::UplinkAddress(it) => self.change_address(it.index, it.from, it.to),
             Object::UplinkName(name) => self.rename_uplink(name),
             Object::NetworkUplink(it) => self.lead_through(it.bridge, it.from, it.to),
             Object::NetworkKept(it) => self.keep(&it.network),
             Object::UplinkAsked(object::UplinkAsked { index, .. }) => self.ask_for_uplink(index, true),
+            Object::UplinkOrder(it) => self.order_uplink(&it),
             Object::NetworkAllows(it) => self.allow(&it),
             Object::NetworkSource(it) => self.appear_behind(&it),
             Object::UplinkHooks(object::UplinkHooks { index, .. }) => {
@@ -107,6 +111,14 @@ impl World {
         let index = self.index(bridge);
         assert!(self.records.networks.iter().any(|network| network.index == index));
         assert!(self.records.network_hooks.insert(index));
+    }
+
+    fn order_uplink(&mut self, it: &object::UplinkOrder) {
+        let record = self.records.uplinks.iter_mut().find(|uplink| uplink.index == it.index);
+        let record = record.expect("it is recorded");
+        assert_eq!(record.order, it.from);
+        record.order = it.to;
+        self.records.misplaced.remove(&it.index);
     }
 
     /// Whether somebody has asked for an uplink by itself.

@@ -97,6 +97,7 @@ fn of(object: &Object) -> &dyn Execute {
         Object::UplinkAddress(it) => it,
         Object::UplinkName(it) => it,
         Object::UplinkAsked(it) => it,
+        Object::UplinkOrder(it) => it,
         Object::NetworkUplink(it) => it,
         Object::UplinkHooks(it) => it,
         Object::UplinkXdp(it) => it,

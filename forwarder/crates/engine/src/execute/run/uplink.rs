@@ -12,9 +12,9 @@ use super::{
     Execute, Runner, unrecorded,
 };
 use fwd_base::{Kind, Result};
-use fwd_dataplane::{XdpHook, name};
+use fwd_dataplane::{TcxOrder, XdpHook, name};
 use fwd_kernel::netlink::LinkLayer;
-use fwd_plan::object::{Uplink, UplinkAddress, UplinkAsked, UplinkHooks, UplinkName, UplinkXdp};
+use fwd_plan::object::{Uplink, UplinkAddress, UplinkAsked, UplinkHooks, UplinkName, UplinkOrder, UplinkXdp};
 
 impl Execute for Uplink {
     fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
@@ -64,9 +64,22 @@ impl Execute for UplinkAsked {
     }
 }
 
+impl Execute for UplinkOrder {
+    fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
+        runner.order_uplink(self.index, self.to)
+    }
+
+    fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
+        runner.order_uplink(self.index, self.from)
+    }
+}
+
 impl Execute for UplinkHooks {
     fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
-        runner.plane()?.attach_uplink(self.index, self.layer != LinkLayer::None)?;
+        let plane = runner.plane()?;
+        let record = plane.uplinks()?.into_iter().find(|(index, _)| *index == self.index);
+        let order = record.map_or(TcxOrder::First, |(_, record)| record::order_of(&record));
+        plane.attach_uplink(self.index, self.layer != LinkLayer::None, order)?;
         runner.set_flag(self.index, uplink_flags::GUARDED, true)
     }
 
@@ -96,6 +109,12 @@ impl Runner<'_> {
             uplink.v4 = address.octets();
             Ok(())
         })
+    }
+
+    /// Puts the programs at an uplink elsewhere among those of others. The record last: by it the next command sees whether there is something to do.
+    fn order_uplink(&self, index: u32, order: TcxOrder) -> Result<()> {
+        self.plane()?.order_uplink(index, order)?;
+        self.set_flag(index, uplink_flags::BEHIND_OTHERS, order == TcxOrder::Last)
     }
 
     /// Sets or clears a flag of an uplink.

@@ -78,9 +78,10 @@ pub(super) fn follow_routes(plane: Option<&Dataplane>, netlink: &Netlink, log: &
         let Some(link) = netlink.link_by_index(index)? else { continue };
         let strict = if is_strict(&link.name)? { uplink_flags::STRICT } else { 0 };
         let tunnel = if link.layer == LinkLayer::None { uplink_flags::TUNNEL } else { 0 };
+        plane.discard_moved(index)?;
         let guarded = if plane.is_uplink_attached(index)? { uplink_flags::GUARDED } else { 0 };
         let restrained = if transit.is_allowed(index) { 0 } else { uplink_flags::NO_TRANSIT };
-        let kept = record.flags & (uplink_flags::ASKED | uplink_flags::ALLMULTI);
+        let kept = record.flags & (uplink_flags::ASKED | uplink_flags::ALLMULTI | uplink_flags::BEHIND_OTHERS);
         let flags = strict | tunnel | guarded | restrained | kept;
         let now = Uplink { flags, mac: link.mac.unwrap_or_default(), ..record };
         let now = multicast::follow(plane, netlink, &link, &now)?;

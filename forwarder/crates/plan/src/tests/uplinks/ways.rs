@@ -8,6 +8,7 @@ use crate::{
     testing::{World, down, name, named},
 };
 use fwd_base::{Kind, Result};
+use fwd_dataplane::TcxOrder;
 use fwd_kernel::netlink::{Link, LinkLayer, Route};
 
 fn up(ns: &str) -> UpRequest {
@@ -236,7 +237,43 @@ fn network_takes_the_default_route_for_its_own_where_its_uplink_is_gone() {
 
 fn change(world: &World, add: &[&str], remove: &[&str]) -> Result<Plan> {
     let [add, remove] = [add, remove].map(|names| names.iter().map(ToString::to_string).collect());
-    plan_uplinks(&UplinkRequest { add, remove }, &world.read_whole(&Desired::default()))
+    plan_uplinks(&UplinkRequest { add, remove, order: None }, &world.read_whole(&Desired::default()))
+}
+
+fn ordered(world: &mut World, order: TcxOrder) -> Result<Vec<Op>> {
+    let request = UplinkRequest { add: vec!["eth0".into()], order: Some(order), ..UplinkRequest::default() };
+    let plan = plan_uplinks(&request, &world.read_whole(&Desired::default()))?;
+    world.run(&plan.ops, plan.ops.len());
+    Ok(plan.ops)
+}
+
+#[test]
+fn programs_are_put_where_they_are_asked_to_and_stay_there() {
+    use TcxOrder::{First, Last};
+    let mut world = World::new();
+    world.up(&bound("a"));
+    let order = |world: &World| world.records.uplinks.iter().find(|uplink| uplink.name == "eth0").map(|it| it.order);
+    assert_eq!(order(&world), Some(First));
+    let ops = ordered(&mut world, Last).expect("possible");
+    assert_eq!(ops.last().map(ToString::to_string).as_deref(), Some("put programs at eth0 last among others"));
+    assert_eq!(order(&world), Some(Last));
+    assert_eq!(ordered(&mut world, Last).expect("possible"), []);
+    // Another one has come, and stands behind.
+    world.records.misplaced.extend(world.records.uplinks.iter().map(|uplink| uplink.index));
+    assert_eq!(ordered(&mut world, Last).expect("possible").len(), 1);
+    assert_eq!(ordered(&mut world, Last).expect("possible"), []);
+    // Without the option, and where the uplink is made anew, they stand as before.
+    assert_eq!(changed(&mut world, &["eth0"], &[]).ops, []);
+    world.delete_link("eth0");
+    world.make_uplink_anew("eth0", "192.0.2.9/24");
+    world.up(&bound("a"));
+    assert_eq!(order(&world), Some(Last));
+    ordered(&mut world, First).expect("possible");
+    assert_eq!(order(&world), Some(First));
+    world.no_tcx = true;
+    let error = ordered(&mut world, Last).expect_err("filters go by their priorities");
+    assert_eq!((error.kind, error.remedy.is_some()), (Kind::Unsupported, true), "{error}");
+    assert!(error.to_string().contains("TCX") && error.to_string().contains("priorities"), "{error}");
 }
 
 #[track_caller]
