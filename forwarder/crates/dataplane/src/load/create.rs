@@ -9,7 +9,7 @@ use forwarder_common::abi::{ABI_VERSION, Config, TIMEOUTS};
 
 use crate::{
     Dataplane, RunDir, Sizes,
-    host::{bpffs, devices::LOOPBACK, version},
+    host::{bpffs, devices::LOOPBACK},
     load::{LINKS, MAPS, NEW_PROGRAMS, PROGRAMS, missing, refused},
     object::{
         OBJECT,
@@ -149,24 +149,6 @@ impl Dataplane {
         Ok(())
     }
 
-    /// Unpins everything of the host namespace with `cookie`; the last one takes the bpffs with it. Does nothing if there is
-    /// nothing.
-    ///
-    /// # Errors
-    /// A pin or the mount cannot be removed.
-    pub fn destroy(run_dir: &RunDir, cookie: u64) -> Result<()> {
-        unpin(&run_dir.of(cookie))?;
-        bpffs::release(run_dir, cookie)
-    }
-
-    /// Where nothing is pinned any more, removes what a command that was killed on its way out has left: an empty directory, the bpffs.
-    ///
-    /// # Errors
-    /// The mount cannot be removed.
-    pub fn tidy(run_dir: &RunDir, cookie: u64) -> Result<()> {
-        bpffs::release(run_dir, cookie)
-    }
-
     pub(crate) fn object(&self) -> String {
         format!("data path in {}", self.dir.display())
     }
@@ -196,13 +178,12 @@ const fn nothing(host_cookie: u64) -> Config {
     }
 }
 
-/// Removes every pin below `dir`, the links first, so that programs are detached before their maps go; and filters whose notes a killed change
-/// of versions has left below a former one.
-fn unpin(dir: &Path) -> Result<()> {
+/// Removes every pin below `dir`, the links first, so that programs are detached before their maps go.
+pub(crate) fn unpin(dir: &Path) -> Result<()> {
     for part in [READY, LOADED, LINKS, NEW_PROGRAMS, PROGRAMS, MAPS] {
         remove_dir(&dir.join(part))?;
     }
-    version::remove(dir)
+    remove_dir(dir)
 }
 
 pub(crate) fn remove_dir(dir: &Path) -> Result<()> {

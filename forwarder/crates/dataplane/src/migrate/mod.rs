@@ -21,8 +21,11 @@ use self::{
 };
 use crate::{
     Dataplane, Hook, RunDir,
-    host::version,
-    load::{MAPS, PROGRAMS, create::remove_dir},
+    host::{bpffs, version},
+    load::{
+        MAPS, PROGRAMS,
+        create::{remove_dir, unpin},
+    },
     object::maps,
 };
 use fwd_base::{Context as _, Error, Kind, Result};
@@ -57,6 +60,26 @@ impl Dataplane {
 
     pub(crate) fn forget_former_version(&self) -> Result<()> {
         version::remove(&self.dir.join(FORMER_VERSION))
+    }
+
+    /// Unpins everything of the host namespace with `cookie`, with filters whose notes a killed change of versions has left below the
+    /// former one; the last one takes the bpffs with it. Does nothing if there is nothing.
+    ///
+    /// # Errors
+    /// A pin or the mount cannot be removed.
+    pub fn destroy(run_dir: &RunDir, cookie: u64) -> Result<()> {
+        let own = Self { dir: run_dir.of(cookie), held: None };
+        own.forget_former_version()?;
+        unpin(&own.dir)?;
+        bpffs::release(run_dir, cookie)
+    }
+
+    /// Where nothing is pinned any more, removes what a command that was killed on its way out has left: an empty directory, the bpffs.
+    ///
+    /// # Errors
+    /// The mount cannot be removed.
+    pub fn tidy(run_dir: &RunDir, cookie: u64) -> Result<()> {
+        bpffs::release(run_dir, cookie)
     }
 
     /// The settings of a version that is laid out so, as this one has them.
