@@ -129,16 +129,23 @@ fn assert_reach_while_allowed(datapath: &str) {
     let third = fwd.up("c4", &["--datapath", datapath]);
     let isolated = |why: &str| assert!(!pings(&one, db.address) && !pings(&db, one.address), "{why}");
     isolated("nobody has allowed anything");
+    // Rules can be flushed by others: the kernel itself does not forward what comes from an internal network, unless it has to.
+    let forwards = || {
+        let path = format!("/proc/sys/net/ipv4/conf/{}/forwarding", text(&listed(&fwd, "db")["bridge"]));
+        fwd.on_host(&["cat", &path]).trim() == "1"
+    };
     let said = fwd.call(&["network", "add", "web", "--allow-network", "db"]);
     assert!(said.status.success() && said.stderr.contains("network add db --allow-network web"), "{said:?}");
     assert_eq!((&listed(&fwd, "web")["allows"], &listed(&fwd, "web")["reaches"]), (&json!(["db"]), &json!([])));
     isolated("one has allowed it");
+    assert!(!forwards(), "one has allowed it");
     let said = fwd.call(&["network", "add", "db", "--allow-network", "web"]);
     assert!(said.status.success() && said.stderr.is_empty(), "{said:?}");
     for (network, other) in [("web", "db"), ("db", "web")] {
         assert_eq!(listed(&fwd, network)["reaches"], json!([other]));
     }
     assert!(pings(&one, db.address) && pings(&db, one.address) && pings(&two, db.address));
+    assert_eq!(forwards(), !by_programs, "where the kernel delivers");
     // By the addresses that they have: nothing is translated between them.
     let server = listen(&db, any(5432));
     let clients = echo_tcp(server, 1);
@@ -171,6 +178,7 @@ fn assert_reach_while_allowed(datapath: &str) {
     assert_eq!((&forbidden["changed"], &forbidden["allows"]), (&json!(true), &json!([])));
     isolated("one allows it no more");
     ends(&stream);
+    assert!(!forwards(), "one allows it no more");
     assert!(!by_programs || fwd.counted("from_ns", "dropped", Some("OtherNetwork")) >= 1);
     fwd.expect_error(&["network", "forbid", "gone", "web"], 3, &["network gone"]);
     // A network that is made anew under the same name has allowed nothing.

@@ -79,6 +79,10 @@ pub(super) fn in_the_way(actual: &Actual, network: &Network, endpoint: Option<&E
     let records = actual.records.networks.iter().filter(|record| record.name == network.name);
     let former = records.filter(|record| actual.bridge_of(record).is_none());
     ops.extend(former.filter_map(|record| orphans::network_hook(actual, record)).map(Op::remove));
+    let mut networks = actual.records.networks.clone();
+    let own = networks.iter_mut().find(|it| it.name == network.name);
+    own.into_iter().for_each(|own| own.allows.clone_from(&network.allows));
+    ops.extend(pairs::closed(actual, &networks).into_iter().map(Op::remove));
     let withdrawn = pairs::withdrawn(actual, &network.name, &network.allows);
     ops.extend(withdrawn.into_iter().map(Op::remove));
     ops

@@ -12,10 +12,10 @@ use crate::{
     Actual, Attachment, Bridging, Datapath, EndpointRecord, EndpointSpec, Ipv4, Marks, Object, Op, ResolvConf,
     SysctlRecord, TableRequest, Target, TargetRef, Treatment, Undo, advice,
     desired::{Asked, AskedNetwork},
-    forwarding, names, object, published, refuse,
+    names, object, published, refuse,
     settle::{self, Joiner},
     settled::{Network, Settled},
-    sysctls::{OFF, ON, arp_ignore},
+    sysctls::arp_ignore,
     ways,
 };
 use fwd_base::Result;
@@ -138,13 +138,14 @@ fn uplinks(actual: &Actual, network: &Network) -> Vec<Object> {
 fn network_objects(actual: &Actual, network: &Network) -> Vec<Object> {
     let Network { name, bridge, gateway, mac, mtu, datapath, treatment, kept, allows, source, .. } = network.clone();
     let alias = actual.host.owner.network_alias(&name);
+    let pairs = pairs::of_network(actual, network);
     let mut objects = vec![Object::Bridge(BridgeSpec { name: bridge.clone(), mac, mtu, alias })];
     objects.extend(up_again(actual, &bridge));
     objects.extend(gateway.map(|gateway| {
         Object::GatewayAddress(object::GatewayAddress { bridge: bridge.clone(), address: gateway.into() })
     }));
     objects.extend(ipv6::of_bridge(actual, network));
-    objects.push(forwards(network));
+    objects.extend(pairs::forwarding_of(network, &pairs));
     if datapath.is_ebpf() {
         // The bridge tells nobody its hardware address: see `names::virtual_gateway_mac`.
         let (path, ours) = (arp_ignore(&bridge), "8".into());
@@ -177,18 +178,9 @@ fn network_objects(actual: &Actual, network: &Network) -> Vec<Object> {
         objects.push(Object::NetworkHook(object::NetworkHook { bridge, index: None }));
     }
     objects.extend(ipv6::of_host(actual, network));
-    objects.extend(pairs::of_network(actual, network));
+    objects.extend(pairs);
     objects.extend(name_server::server(network));
     objects
-}
-
-/// Whether the kernel forwards what comes from a network. It goes with the bridge: nothing to remember. Where nothing is to leave, the kernel is
-/// told so: no program has to be right. To networks that are allowed it has to forward, where it does by rules.
-fn forwards(network: &Network) -> Object {
-    let Network { bridge, gateway, datapath, treatment, allows, .. } = network;
-    let leaves = !treatment.internal || (!datapath.is_ebpf() && !allows.is_empty());
-    let ours = if leaves && gateway.is_some() { ON } else { OFF }.into();
-    Object::Sysctl(SysctlRecord { path: forwarding(bridge), original: "0".into(), ours, interface: None })
 }
 
 /// An interface that exists but was set down.

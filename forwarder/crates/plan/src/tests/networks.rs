@@ -2,6 +2,7 @@
 
 use super::super::{
     Bridging, Datapath, DownRequest, Nat, Network, NetworkScope, Object, Plan, UpRequest, UplinkChoice, export,
+    forwarding,
     testing::{World, name, named},
 };
 use fwd_base::{Kind, Result};
@@ -233,6 +234,41 @@ fn rules_by_which_networks_reach_each_other_come_and_go_with_both() {
     assert!(world.host.pair_rules.is_empty());
     world.add_network("db", kernel(&["web"]));
     assert_eq!(world.host.pair_rules.len(), 1, "the other has allowed it all the while");
+}
+
+#[test]
+fn internal_network_forwards_only_while_it_is_one_of_a_pair() {
+    let kernel = |internal, others: &[&str]| {
+        let uplink = if internal { UplinkChoice::None } else { UplinkChoice::default() };
+        Network { datapath: Some(Datapath::Kernel), uplink, ..allowing(others) }
+    };
+    let mut world = World::new();
+    let open = |world: &World| {
+        let bridge = &world.records.networks.iter().find(|network| network.name == "vault").expect("it is up").bridge;
+        world.host.sysctls.get(&forwarding(bridge)).is_some_and(|value| value == "1")
+    };
+    world.add_network("vault", kernel(true, &["web"]));
+    world.up(&join("a", "vault"));
+    assert!(!open(&world), "the other one is not there");
+    world.add_network("web", kernel(false, &[]));
+    assert!(!open(&world), "the other one has not allowed it");
+    let plan = world.add_network("web", kernel(false, &["vault"]));
+    assert!(open(&world));
+    let made = |is: fn(&Object) -> bool| plan.ops.iter().position(|op| is(&op.object)).expect("it is planned");
+    let opened = made(|object| matches!(object, Object::Sysctl(record) if record.path.ends_with("/forwarding")));
+    assert!(made(|object| matches!(object, Object::NetworkPair(_))) < opened, "rules first: {:?}", plan.ops);
+    assert_eq!(world.plan_network("vault", kernel(true, &[])).expect("it is there").ops, []);
+    // One that is opened behind the back of both is closed, whatever has become of the rules.
+    let mut said = export(&world.read_whole(&Default::default()));
+    said.networks.get_mut("web").expect("it is said").allow_networks.clear();
+    world.host.pair_rules.clear();
+    world.make_whole(&said);
+    assert!(!open(&world), "one has forbidden it");
+    world.add_network("web", kernel(false, &["vault"]));
+    assert!(open(&world));
+    world.host.pair_rules.clear();
+    rm(&mut world, "web", false);
+    assert!(!open(&world), "the other one has gone");
 }
 
 #[test]

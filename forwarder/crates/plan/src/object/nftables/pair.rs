@@ -70,6 +70,11 @@ impl NetworkPair {
         v4.into_iter().chain(v6)
     }
 
+    /// Whether they reach each other by IPv4.
+    pub(crate) fn is_of_v4(&self) -> bool {
+        self.networks.iter().all(|network| network.v4.is_some())
+    }
+
     /// The rules of each family; `network` is what the first network is called there.
     pub fn rules(&self, network: String) -> impl Iterator<Item = nft::NetworkPair> + use<> {
         let [one, other] = self.networks.clone();

@@ -89,7 +89,9 @@ impl Removal<'_> {
         let found = host.masquerades.union(&host.isolated).map(String::as_str);
         let all: BTreeSet<&str> = noted.chain(found).collect();
         let kept = |name: &str| self.kept_networks().any(|network| network.name == name);
-        let mut objects = pairs::gone(self.actual, kept);
+        let stay: Vec<NetworkRecord> = self.kept_networks().cloned().collect();
+        let mut objects = pairs::closed(self.actual, &stay);
+        objects.extend(pairs::gone(self.actual, kept));
         for network in all.into_iter().filter(|network| !kept(network)) {
             let (network, bridge) = (network.to_owned(), String::new());
             let leaving = Leaving::NotBy(String::new());
