@@ -9,7 +9,7 @@ use std::{
 
 use forwarder::{
     netns::Netns,
-    testbed::{self, Testbed, TestbedSpec, command_in_cgroup, unique_prefix},
+    testbed::{self, Testbed, TestbedSpec, command_in_cgroup, unique_prefix, wait_until},
 };
 
 use crate::{
@@ -18,6 +18,7 @@ use crate::{
     fwd::{Fwd, LIMIT, Pod, inside},
     packet::{Packet, TCP, UDP},
     peers::{any, at, connect, echo_tcp, echo_udp, echoed, listen, udp},
+    reload::{by, other_build},
 };
 
 const LOOPBACK: Ipv4Addr = Ipv4Addr::LOCALHOST;
@@ -232,4 +233,30 @@ fn internal_network_publishes_for_the_host_alone() {
     assert_eq!(asks(&fwd, "tcp", "127.0.0.1", 8080), told(LOOPBACK, 8080));
     server.join().expect("the server");
     fwd.expect_error(&["port", "add", &pod.name, "-p", "8081:80"], 5, &["internal", "-p 127.0.0.1:8081:80"]);
+}
+
+/// Whoever made a cgroup may remove it: its links have nothing left to be replaced.
+#[test]
+fn cgroup_that_was_removed_keeps_no_reload_away() {
+    let fwd = Fwd::new();
+    let cgroup = fwd.cgroup().expect("this machine has cgroup2").join("removed");
+    std::fs::create_dir(&cgroup).expect("a cgroup below");
+    let pod = fwd.up("c1", &["--cgroup", cgroup.to_str().expect("a plain path"), "-p", "8080:80"]);
+    let pins = std::fs::read_dir(pin_directory(&fwd, "links")).expect("pins").flatten().map(|it| it.path());
+    let pin = pins.into_iter().find(|it| it.to_string_lossy().contains("host_connect4")).expect("it is pinned");
+    let cgroup_of_link = || {
+        let shown = inside(fwd.host(), &["bpftool", "-j", "link", "show", "pinned", pin.to_str().expect("a path")]);
+        serde_json::from_str::<serde_json::Value>(&shown).expect("JSON")["cgroup_id"].as_u64()
+    };
+    assert!(cgroup_of_link().is_some_and(|id| id != 0));
+    std::fs::remove_dir(&cgroup).expect("nobody is in it");
+    wait_until(LIMIT, "the kernel lets go of the cgroup", || Ok((cgroup_of_link() == Some(0)).then_some(())))
+        .expect("it does");
+    let other = other_build(&fwd, &pod);
+    assert_eq!(by(&other, &fwd, &["reload"]).0["changed"], true);
+    assert_eq!(by(&other, &fwd, &["reload", "--rollback"]).0["changed"], true);
+    // Without those that are nowhere, ports are published at another cgroup.
+    fwd.ok(&["port", "rm", &pod.name, "-p", "8080:80"]);
+    fwd.ok(&["port", "add", &pod.name, "-p", "8080:80"]);
+    assert_eq!(attached(&fwd), 8);
 }

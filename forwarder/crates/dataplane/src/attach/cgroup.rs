@@ -15,7 +15,10 @@ use aya::programs::{
 
 use crate::{
     Dataplane,
-    attach::{PinnedHooks, discard},
+    attach::{
+        PinnedHooks, discard,
+        replace::{opened, updated},
+    },
     load::PROGRAMS,
     object::programs::{self, Role},
 };
@@ -87,9 +90,10 @@ impl Dataplane {
         for (name, attach_type) in HOOKS {
             for id in pins.cgroups(name) {
                 let object = || format!("program {name} at a cgroup");
-                let link = PinnedLink::from_pin(self.links().join(pin_of(name, id))).doing("replace", object())?;
+                let pin = self.links().join(pin_of(name, id));
+                let Some(link) = opened(PinnedLink::from_pin(pin), object)? else { continue };
                 let link = FdLink::from(link).try_into().doing("replace", object())?;
-                self.host_program(dir, name, attach_type)?.attach_to_link(link).doing("replace", object())?;
+                updated(self.host_program(dir, name, attach_type)?.attach_to_link(link), object)?;
             }
         }
         Ok(())

@@ -7,6 +7,7 @@ pub(crate) mod hook;
 pub(crate) mod netkit;
 pub(crate) mod order;
 pub(crate) mod orphans;
+pub(crate) mod replace;
 pub(crate) mod xdp;
 
 use std::{

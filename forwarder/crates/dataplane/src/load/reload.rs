@@ -1,24 +1,23 @@
 //! Replaces the programs of a running data path by those of this build, in place and under traffic: links are updated, filters
 //! replaced, and the maps stay with every flow in them.
 
-use std::{fs, io, path::Path};
+use std::{fs, path::Path};
 
 use aya::{
     Ebpf,
-    programs::{
-        ProgramError,
-        links::{FdLink, LinkError, PinnedLink},
-    },
+    programs::links::{FdLink, PinnedLink},
 };
 use forwarder_common::abi::feature;
 
 use crate::{
     Backend, Dataplane, Hook, TracedBy, XdpHook,
-    attach::filter,
+    attach::{
+        filter,
+        replace::{opened, updated},
+    },
     load::{
         NEW_PROGRAMS, PROGRAMS,
         beside::Interrupted,
-        errno,
         former::{Former, pin_again},
     },
     object::{
@@ -283,22 +282,5 @@ impl Dataplane {
             }
         }
         Ok(())
-    }
-}
-
-/// A pinned link; none if it has gone meanwhile.
-fn opened(link: Result<PinnedLink, LinkError>, object: impl Fn() -> String) -> Result<Option<PinnedLink>> {
-    match link {
-        Ok(link) => Ok(Some(link)),
-        Err(LinkError::SyscallError(error)) if error.io_error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error).doing("replace", object()),
-    }
-}
-
-/// A link whose interface has gone has nothing to be replaced.
-fn updated<T>(result: Result<T, ProgramError>, object: impl Fn() -> String) -> Result<()> {
-    match result {
-        Err(error) if errno(&error) == Some(libc::ENOLINK) => Ok(()),
-        result => result.map(drop).doing("replace", object()),
     }
 }
