@@ -1,11 +1,16 @@
 //! Rules for IPv6: the same as for IPv4, and no way around them by addresses of the link.
 
-use forwarder::testbed::TestbedSpec;
+use forwarder::testbed::{TestbedSpec, wait_until};
+use forwarder_common::wire::{
+    emit::{Ethernet, Ipv6Packet},
+    ndisc::kind::NEIGHBOUR_ADVERTISEMENT as ADVERTISEMENT,
+};
 
 use crate::{
-    fwd::{Fwd, Pod, number, pings6, try_inside},
+    fwd::{Fwd, LIMIT, Pod, inside, number, pings6, try_inside},
     ipv6::{address6, link_local},
     policy::rules,
+    raw::{mac_of, send},
 };
 
 fn pings_on_link(from: &Pod, address: &str) -> bool {
@@ -44,4 +49,32 @@ fn addresses_of_the_link_are_no_way_around_the_rules() {
     assert!(fwd.counted("from_ns", "dropped", Some("DeniedIn")) >= 2);
     fwd.up("c1", &["--deny-in", "any", "--allow-in", "fe80::/10"]);
     assert!(pings_on_link(&open, &of_closed), "such addresses have rules of their own");
+}
+
+/// Conntrack follows no ICMPv6 of the link, so no rule is asked about it: from a neighbour, nothing of it but neighbour discovery arrives.
+#[test]
+fn messages_of_the_link_are_no_way_around_rules_that_the_kernel_keeps() {
+    let fwd = Fwd::with(&TestbedSpec { ipv6: true, ..TestbedSpec::default() });
+    let (other, open) = (fwd.up("c1", &["--datapath", "kernel"]), fwd.up("c2", &[]));
+    let ruled = fwd.up("c3", &["--allow-in", "2001:db8:ffff::/64"]);
+    const UNTRACKED: [u8; 7] = [130, 131, 132, 133, 134, 137, 143];
+    let (from, own) = (address6(&other), mac_of(&other, "eth0"));
+    let heard = |pod: &Pod, kind: u8| -> u64 {
+        let (counters, name) = (inside(pod, &["cat", "/proc/net/snmp6"]), format!("Icmp6InType{kind} "));
+        let counter = counters.lines().find_map(|line| line.strip_prefix(&name)).map(str::trim);
+        counter.map_or(0, |counter| counter.parse().expect("a number"))
+    };
+    for (pod, arrives) in [(&open, true), (&ruled, false)] {
+        let to = address6(pod);
+        let ethernet = Ethernet::new(mac_of(pod, "eth0"), own);
+        let frame = |kind| Ipv6Packet::icmp(from, to, kind, 0).payload(&[0; 20]).hop_limit(255).in_frame(&ethernet);
+        let before = [UNTRACKED.map(|kind| heard(pod, kind)).iter().sum(), heard(pod, ADVERTISEMENT)];
+        send(&other, "eth0", &UNTRACKED.map(frame));
+        // More than neighbours tell by themselves.
+        send(&other, "eth0", &[ADVERTISEMENT; 20].map(frame));
+        let told = || Ok((heard(pod, ADVERTISEMENT) >= before[1] + 20).then_some(()));
+        wait_until(LIMIT, "what neighbours tell arrives", told).expect("it does");
+        let after: u64 = UNTRACKED.map(|kind| heard(pod, kind)).iter().sum();
+        assert_eq!(after - before[0], if arrives { 7 } else { 0 });
+    }
 }

@@ -7,7 +7,7 @@ use aya::programs::{
     links::{LinkError, PinnedLink},
 };
 
-use crate::load::errno;
+use crate::load::errno::errno;
 use fwd_base::{Context as _, Result};
 
 /// A pinned link; none if it has gone meanwhile.

@@ -11,7 +11,7 @@ use aya_obj::programs::XdpAttachType;
 use crate::{
     Dataplane, XdpHook,
     attach::discard,
-    load::{PROGRAMS, errno},
+    load::{PROGRAMS, errno::errno},
     object::maps,
 };
 use fwd_base::{Context as _, Error, Kind, Result};

@@ -16,7 +16,7 @@ use crate::{
     Backend,
     attach::netkit::PEER,
     bpf::{self, SCHED_CLS},
-    load::errno,
+    load::errno::errno,
     object::kernel_fields,
 };
 use fwd_base::{Error, Kind, Result, error::chain};

@@ -2,6 +2,7 @@
 
 mod beside;
 pub(crate) mod create;
+pub(crate) mod errno;
 mod former;
 pub(crate) mod parallel;
 pub(crate) mod reload;
@@ -299,15 +300,10 @@ pub(crate) fn missing(name: &str) -> Error {
     Error::new(Kind::Failed, "find", name, "the object that was built into fwd does not have it")
 }
 
-/// The number of the kernel's refusal.
-pub(crate) fn errno(error: &(dyn std::error::Error + 'static)) -> Option<i32> {
-    error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error).or_else(|| errno(error.source()?))
-}
-
 /// The kernel's refusal, with what is likely behind it.
 pub(crate) fn refused(error: &(dyn std::error::Error + 'static), object: String) -> Error {
     let text = fwd_base::error::chain(error);
-    match errno(error) {
+    match errno::errno(error) {
         Some(nix::libc::EPERM) => Error::new(Kind::Unsupported, "load", object, text)
             .remedy("run as root with CAP_BPF and CAP_NET_ADMIN, outside of a sandbox that forbids bpf(2)"),
         Some(nix::libc::ENOMEM) => Error::new(Kind::Failed, "load", object, text).remedy("choose a smaller --max-flows"),

@@ -1,6 +1,6 @@
 //! What rules of several kinds are made of, of either family.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, ops::RangeInclusive};
 
 use ipnet::IpNet;
 use rtnetlink::packet_core::DefaultNla;
@@ -212,6 +212,11 @@ pub(super) fn frame_type() -> DefaultNla {
 
 /// Of ICMPv6: a neighbour is asked for, or tells.
 pub(super) fn is_neighbour_discovery() -> [DefaultNla; 2] {
+    is_icmpv6(NEIGHBOUR_SOLICITATION..=NEIGHBOUR_ADVERTISEMENT)
+}
+
+/// Of ICMPv6: the type is one of these.
+pub(super) fn is_icmpv6(types: RangeInclusive<u8>) -> [DefaultNla; 2] {
     let kind = expression(
         "payload",
         &[
@@ -221,7 +226,7 @@ pub(super) fn is_neighbour_discovery() -> [DefaultNla; 2] {
             number(PAYLOAD_LEN, 1),
         ],
     );
-    [kind, between(&[NEIGHBOUR_SOLICITATION], &[NEIGHBOUR_ADVERTISEMENT])]
+    [kind, between(&[*types.start()], &[*types.end()])]
 }
 
 /// `ct original proto-dst`.

@@ -3,17 +3,20 @@
 //!
 //! The same table in the family `bridge`. `guard_from` lets in what has an address of the endpoint, and of IPv6 what neighbours are found by and
 //! what is for groups from its address of the link; `guard_to` lets out what the rules have looked at, which is what has one of its addresses or is
-//! for a group: a bridge goes by hardware addresses, whatever the others are. Nothing passes for its address of the link but neighbour discovery,
-//! nothing with a tag. Their comment is `NETWORK ADDRESS`, with the first of its addresses.
+//! for a group: a bridge goes by hardware addresses, whatever the others are. They look at what has a conversation, which ICMPv6 of the link never
+//! has (`nf_conntrack_proto_icmpv6.c`). Nothing passes for its address of the link but neighbour discovery, nothing with a tag. Their comment is `NETWORK ADDRESS`, with the first of its addresses.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    ops::RangeInclusive,
+};
 
 use ipnet::{IpNet, Ipv6Net};
 use rtnetlink::packet_core::DefaultNla;
 
 use super::super::{
     Failure, Socket, SourceRules, all_rules, base_chain, checked, delete_rules,
-    expressions::{End, accept, equal, frame_type, is_neighbour_discovery, l4proto, of_prefix},
+    expressions::{End, accept, equal, frame_type, is_icmpv6, is_neighbour_discovery, l4proto, of_prefix},
     message::Family,
     new_table,
     rule::{self, Rule},
@@ -34,6 +37,8 @@ const ARP: u16 = 0x0806;
 const IP6: u16 = 0x86dd;
 /// `IPPROTO_ICMPV6`.
 const ICMPV6: u8 = 58;
+/// Types of ICMPv6 that conntrack does not follow, but for neighbour discovery: reports of groups, routers, redirects (RFC 4861, RFC 2710, RFC 3810).
+const UNTRACKED: [RangeInclusive<u8>; 3] = [130..=134, 137..=137, 143..=143];
 
 /// An endpoint, as its port of the bridge is guarded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,13 +88,18 @@ impl PortGuard {
         let mut from = vec!["ether type arp accept".to_owned()];
         from.extend(self.prefixes().map(|own| has("saddr", &own)));
         let mut to = vec!["ether type arp accept".to_owned()];
-        to.extend(self.prefixes().chain(self.groups.iter().copied()).map(|meant| has("daddr", &meant)));
+        to.extend(self.groups.iter().map(|group| has("daddr", group)));
         if self.has_ipv6() {
             let senders = [link.to_string(), "::".into()];
             from.extend(senders.map(|sender| format!("ip6 saddr {sender} icmpv6 type 135-136 accept")));
             from.push(format!("ip6 saddr {link} ip6 daddr {} accept", groups()));
             to.push("icmpv6 type 135-136 accept".into());
+            to.extend(UNTRACKED.map(|types| match (types.start(), types.end()) {
+                (first, last) if first == last => format!("icmpv6 type {first} drop"),
+                (first, last) => format!("icmpv6 type {first}-{last} drop"),
+            }));
         }
+        to.extend(self.prefixes().map(|own| has("daddr", &own)));
         from.push("counter drop".into());
         to.push("counter drop".into());
         let port = &self.port;
@@ -99,33 +109,34 @@ impl PortGuard {
 
     /// The same as expressions.
     fn expressions(&self) -> Vec<(&'static str, Vec<DefaultNla>)> {
-        let discovery = || {
-            let mut all = vec![frame_type(), equal(&IP6.to_be_bytes()), l4proto(), equal(&[ICMPV6])];
-            all.extend(is_neighbour_discovery());
-            all
-        };
         let of_type = |kind: u16| vec![frame_type(), equal(&kind.to_be_bytes())];
+        let icmpv6 = |kind: [DefaultNla; 2]| [of_type(IP6), vec![l4proto(), equal(&[ICMPV6])], kind.into()].concat();
         let has = |end: End, prefix: IpNet| {
             let kind = if prefix.addr().is_ipv4() { IP } else { IP6 };
             [of_type(kind), of_prefix(end, prefix)].concat()
         };
-        let mut from = vec![of_type(ARP)];
-        from.extend(self.prefixes().map(|own| has(End::Source, own)));
-        let mut to = vec![of_type(ARP)];
-        to.extend(self.prefixes().chain(self.groups.iter().copied()).map(|meant| has(End::Destination, meant)));
+        let accepted = |it: Vec<DefaultNla>| [it, vec![accept()]].concat();
+        let dropped = |it: Vec<DefaultNla>| [it, vec![rule::drop()]].concat();
+        let mut from = vec![accepted(of_type(ARP))];
+        from.extend(self.prefixes().map(|own| accepted(has(End::Source, own))));
+        let mut to = vec![accepted(of_type(ARP))];
+        to.extend(self.groups.iter().map(|group| accepted(has(End::Destination, *group))));
         if self.has_ipv6() {
             let nobody = IpAddr::from(Ipv6Addr::UNSPECIFIED).into();
             from.extend([link(), nobody].map(|sender| {
-                [has(End::Source, sender), vec![l4proto(), equal(&[ICMPV6])], is_neighbour_discovery().into()].concat()
+                let discovery = [vec![l4proto(), equal(&[ICMPV6])], is_neighbour_discovery().into()].concat();
+                accepted([has(End::Source, sender), discovery].concat())
             }));
-            from.push([has(End::Source, link()), of_prefix(End::Destination, groups())].concat());
-            to.push(discovery());
+            from.push(accepted([has(End::Source, link()), of_prefix(End::Destination, groups())].concat()));
+            to.push(accepted(icmpv6(is_neighbour_discovery())));
+            to.extend(UNTRACKED.map(|types| dropped(icmpv6(is_icmpv6(types)))));
         }
+        to.extend(self.prefixes().map(|own| accepted(has(End::Destination, own))));
         let at = |end: u32| vec![rule::meta(end), equal(&self.index.to_ne_bytes())];
-        let of = |chain: &'static str, end: u32, accepted: Vec<Vec<DefaultNla>>| {
+        let of = |chain: &'static str, end: u32, judged: Vec<Vec<DefaultNla>>| {
             let rest = (chain, [at(end), vec![rule::counted::counter(0), rule::drop()]].concat());
-            let accepted = accepted.into_iter().map(move |it| (chain, [at(end), it, vec![accept()]].concat()));
-            accepted.chain([rest]).collect::<Vec<_>>()
+            let judged = judged.into_iter().map(move |it| (chain, [at(end), it].concat()));
+            judged.chain([rest]).collect::<Vec<_>>()
         };
         [of(FROM, rule::IIF, from), of(TO, rule::OIF, to)].concat()
     }
