@@ -138,12 +138,17 @@ impl EndpointView {
     /// `container 0123456789ab`.
     #[must_use]
     pub fn place(&self) -> String {
+        with_interface(self.owned_label(), &self.ns_if)
+    }
+
+    /// What people call the container, where a runtime asked for the endpoint, or the namespace.
+    #[must_use]
+    pub fn owned_label(&self) -> String {
         // As runtimes shorten ids.
         const SHOWN: usize = 12;
         let short = |id: &Untrusted| Untrusted::from(id.exact().chars().take(SHOWN).collect::<String>());
         let container = self.container.as_ref().filter(|_| self.is_of_runtime());
-        let label = container.map_or_else(|| self.label(), |id| format!("container {}", short(id)));
-        with_interface(label, &self.ns_if)
+        container.map_or_else(|| self.label(), |id| format!("container {}", short(id)))
     }
 
     /// How the namespace is given on the command line: `--ns mynet`, `--container web`, `--pid 4711`, or by nothing.

@@ -11,7 +11,7 @@ use super::{
 use fwd_base::{Result, text::Untrusted};
 use fwd_kernel::{
     netlink::{Link, Netlink},
-    netns::Listed,
+    netns::{Listed, Netns},
 };
 use fwd_plan::{NetConfig, is_made};
 use fwd_render::{
@@ -30,7 +30,7 @@ pub fn graph(at: &HostNetns, state: Option<&State>) -> Result<GraphView> {
     let endpoints = state.map(State::views).transpose()?.unwrap_or_default();
     let networks = state.map(State::network_views).transpose()?.unwrap_or_default();
     let seen =
-        Seen { at, net: &net, finder: Finder::new(at, &at.host)?, endpoints, networks, containers: containers() };
+        Seen { at, net: &net, finder: Finder::new(at, &at.host)?, endpoints, networks, containers: containers(at)? };
     let default: BTreeSet<u32> =
         net.routes.iter().filter(|route| route.destination.prefix_len() == 0).map(|route| route.ifindex).collect();
     let mut bridges = net
@@ -58,16 +58,19 @@ fn forwarded(network: &NetworkView) -> String {
     }
 }
 
-/// What containers that run are called, by the inodes of their namespaces: `web (docker)`. Of several that share one, the first.
-fn containers() -> BTreeMap<u64, String> {
+/// What containers that run are called, by the inodes of their namespaces: `web (docker)`. Of several that share one, the first; one that has the
+/// network of a host lends it no name.
+fn containers(at: &HostNetns) -> Result<BTreeMap<u64, String>> {
+    let hosts = [Some(at.host.inode()?), Netns::open_pid(1).and_then(|ns| ns.inode()).ok()];
     let mut found = BTreeMap::new();
     for container in fwd_container::running("/".as_ref()) {
-        if let Ok(inode) = container.open().and_then(|ns| ns.inode()) {
+        let inode = container.open().and_then(|ns| ns.inode()).ok();
+        if let Some(inode) = inode.filter(|_| !hosts.contains(&inode)) {
             let name = || format!("{} ({})", container.label(), container.runtime.name());
             found.entry(inode).or_insert_with(name);
         }
     }
-    found
+    Ok(found)
 }
 
 fn is_bridge(link: &Link) -> bool {
@@ -155,7 +158,7 @@ impl Seen<'_> {
         let is_of_runtime = |endpoint: &&EndpointView| endpoint.is_of_runtime();
         let given = endpoint.filter(|it| !is_of_runtime(it)).and_then(|endpoint| endpoint.ns.clone());
         let called = || self.containers.get(&listed.inode).cloned();
-        let attached = || endpoint.filter(is_of_runtime).map(EndpointView::place);
+        let attached = || endpoint.filter(is_of_runtime).map(EndpointView::owned_label);
         let process = || listed.example.as_ref().map(|it| format!("{} (pid {})", it.comm, it.pid));
         let rest = || called().or_else(attached).or_else(|| interface::name(listed)).or_else(process);
         given.unwrap_or_else(|| rest().unwrap_or_else(|| format!("net:[{}]", listed.inode)).into())
