@@ -32,7 +32,7 @@ const LONG_ENOUGH: Duration = Duration::from_secs(2);
 pub(super) enum Outcome {
     /// Figures.
     Measured(Sample),
-    /// Not one exchange within the measured time; and what to say of it.
+    /// Not one exchange within the measured time, or no rate without loss; and what to say of it.
     Nothing(Error),
 }
 
@@ -59,7 +59,8 @@ pub(super) fn run(
     server: &mut dyn Server,
 ) -> Result<Outcome> {
     if request.metric == Metric::UdpThroughput {
-        return search::run(ns, request, work, ready, cpus, server).map(Outcome::Measured);
+        let found = search::run(ns, request, work, ready, cpus, server)?;
+        return Ok(found.map_or_else(Outcome::Nothing, Outcome::Measured));
     }
     let (workers, window) = ns.run(|| start(request, work, ready, cpus))?;
     let (begin, end) = cpus.beside(|| {

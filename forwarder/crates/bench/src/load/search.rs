@@ -97,6 +97,7 @@ fn search(mut attempt: impl FnMut(Option<f64>) -> Result<Outcome>) -> Result<Opt
 }
 
 /// Runs the client in `ns` against a server; its warm-up and its trials take as long as `work` says, and what is lost is waited for besides.
+/// Inside: that no rate was without loss, which on a busy machine says little of the path.
 pub(super) fn run(
     ns: &Netns,
     request: &LoadRequest,
@@ -104,7 +105,7 @@ pub(super) fn run(
     ready: Ready,
     cpus: LoadCpus,
     server: &mut dyn Server,
-) -> Result<Sample> {
+) -> Result<Result<Sample>> {
     let (trials, orders) = mpsc::channel();
     let (results, sent) = mpsc::channel();
     let mut workers = Workers::default();
@@ -127,11 +128,11 @@ pub(super) fn run(
     let TrialSender { trials, workers, .. } = sender;
     drop(trials);
     workers.stop()?;
-    let per_second = found.ok_or_else(|| {
+    let found = found.ok_or_else(|| {
         let why = format!("{:.1} % were lost at the lowest rate that was tried", lost * 100.0);
         Error::new(Kind::Failed, "find a rate without loss to", socket::udp(address), why)
-    })?;
-    Ok(Sample { per_second, latency: None, changes: None, cpu_ns: None, lost: 0.0 })
+    });
+    Ok(found.map(|per_second| Sample { per_second, latency: None, changes: None, cpu_ns: None, lost: 0.0 }))
 }
 
 /// The thread that sends, and what it is told and tells.
