@@ -12,6 +12,7 @@ use super::{address6, at, flows::flows, host_with, link, over_each, seen_from, w
 use crate::{
     fwd::{Fwd, LIMIT, Pod, inside, number, pings6, text, try_inside},
     peers::{PATIENCE, listen, udp},
+    raw::mac_of,
 };
 
 /// What is delegated to the host.
@@ -133,7 +134,17 @@ fn host_answers_on_the_link_for_addresses_of_its_prefix() {
     over_each(|options| {
         let fwd = host_with(1);
         let options = [options, &["--ipv6", "route", "--subnet6", "2001:db8::7:0/112"]].concat();
+        // Who knew the address at another host knows better at once.
+        let known = |nud: &str, mac: &str| {
+            let entry = ["2001:db8::7:2", "lladdr", mac, "dev", "inet0", "nud", nud];
+            inside(fwd.internet(0), &[&["ip", "-6", "neigh", "replace"], &entry[..]].concat());
+        };
+        known("reachable", "02:00:00:00:00:99");
         let pod = fwd.up("c1", &options);
+        let mac_now = || inside(fwd.internet(0), &["ip", "-6", "neigh", "show", "2001:db8::7:2", "dev", "inet0"]);
+        let uplink_mac = mac_of(fwd.host(), "eth0").map(|byte| format!("{byte:02x}")).join(":");
+        let moved = || Ok(mac_now().contains(&uplink_mac).then_some(()));
+        wait_until(LIMIT, "the link is told", moved).unwrap_or_else(|error| panic!("{error}: {}", mac_now()));
         let (own, six) = (with_prefix(&pod).0, link(&fwd, 0));
         assert_eq!(own.to_string(), "2001:db8::7:2");
         let proxies = || fwd.on_host(&["ip", "-6", "neigh", "show", "proxy"]);

@@ -116,11 +116,24 @@ pub fn answer<P: PacketBytes>(frame: &P, mac: [u8; 6], addr: [u8; 16], is_router
     Some(Answer { to_mac, to: ip.src, head, option, has_option })
 }
 
-/// What says to the address `to` that `addr` has the hardware address `mac`, with these [`flag`]s: the first eight bytes of the message, and the option
-/// behind the target, if it `has_option`.
+/// What says to the address `to` that `addr` has the hardware address `mac`, with these [`flag`]s, from that address itself: the first eight bytes of
+/// the message, and the option behind the target, if it `has_option`.
 #[inline(always)]
 #[must_use]
 pub const fn advertisement(
+    (mac, addr): ([u8; 6], [u8; 16]),
+    to: [u8; 16],
+    flags: u8,
+    has_option: bool,
+) -> ([u8; 8], [u8; MAC_OPTION]) {
+    advertisement_from(addr, (mac, addr), to, flags, has_option)
+}
+
+/// The same from another address, of whoever speaks for the one that has it (RFC 4861 §7.2.8).
+#[inline(always)]
+#[must_use]
+pub const fn advertisement_from(
+    from: [u8; 16],
     (mac, addr): ([u8; 6], [u8; 16]),
     to: [u8; 16],
     flags: u8,
@@ -131,7 +144,7 @@ pub const fn advertisement(
     let [m0, m1, m2, m3, m4, m5] = mac;
     let option = [option::TARGET_MAC, 1, m0, m1, m2, m3, m4, m5];
     let (first, second) = ([kind::NEIGHBOUR_ADVERTISEMENT, 0, 0, 0], [flags, 0, 0, 0]);
-    let pseudo = checksum::pseudo_sum_v6(addr, to, icmpv6::PROTO, if has_option { WITH_MAC } else { BARE });
+    let pseudo = checksum::pseudo_sum_v6(from, to, icmpv6::PROTO, if has_option { WITH_MAC } else { BARE });
     let option_sum = if has_option {
         checksum::word_of([option::TARGET_MAC, 1, m0, m1]) + checksum::word_of([m2, m3, m4, m5])
     } else {

@@ -17,14 +17,25 @@ use fwd_kernel::{frame, netlink::Mac};
 /// The address of all hosts on the link (RFC 4291 §2.7.1), and the hardware address of that group (RFC 2464 §7).
 const ALL_NODES: ([u8; 16], Mac) = (Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1).octets(), [0x33, 0x33, 0, 0, 0, 1]);
 
-/// Tells the link of the interface with this index that these addresses have the hardware address `mac` now.
+/// Who speaks for the addresses.
+pub(super) struct Speaker {
+    /// The interface.
+    pub index: u32,
+    /// Its hardware address.
+    pub mac: Mac,
+    /// Its address of the link, if it has one: nothing else leaves with the address of an endpoint (`path/ipv6/guard.rs` of the programs).
+    pub link: Option<Ipv6Addr>,
+}
+
+/// Tells the link that these addresses have the hardware address of the speaker now.
 ///
 /// # Errors
 /// A frame cannot be sent.
-pub(super) fn tell(index: u32, mac: Mac, addresses: impl IntoIterator<Item = IpAddr>) -> Result<()> {
+pub(super) fn tell(speaker: &Speaker, addresses: impl IntoIterator<Item = IpAddr>) -> Result<()> {
+    let Speaker { index, mac, link } = *speaker;
     addresses.into_iter().try_for_each(|address| match address {
         IpAddr::V4(address) => frame::send(index, &announcement(mac, address)),
-        IpAddr::V6(address) => frame::send(index, &advertisement(mac, address)),
+        IpAddr::V6(address) => frame::send(index, &advertisement(mac, link.unwrap_or(address), address)),
     })
 }
 
@@ -37,12 +48,12 @@ fn announcement(mac: Mac, address: Ipv4Addr) -> Vec<u8> {
 }
 
 /// An unsolicited advertisement (RFC 4861 §7.2.6), which replaces what is known: nobody else has the address.
-fn advertisement(mac: Mac, address: Ipv6Addr) -> Vec<u8> {
+fn advertisement(mac: Mac, from: Ipv6Addr, address: Ipv6Addr) -> Vec<u8> {
     const LENGTH: u8 = 24 + MAC_OPTION as u8;
-    let ((all, to), address) = (ALL_NODES, address.octets());
-    let (head, option) = discovery::advertisement((mac, address), all, flag::OVERRIDE, true);
+    let ((all, to), [from, address]) = (ALL_NODES, [from, address].map(|it| it.octets()));
+    let (head, option) = discovery::advertisement_from(from, (mac, address), all, flag::OVERRIDE, true);
     let ip = [0x60, 0, 0, 0, 0, LENGTH, icmpv6::PROTO, HOP_LIMIT];
-    [&to[..], &mac, &ethertype::IPV6, &ip, &address, &all, &head, &address, &option].concat()
+    [&to[..], &mac, &ethertype::IPV6, &ip, &from, &all, &head, &address, &option].concat()
 }
 
 #[cfg(test)]
@@ -61,10 +72,12 @@ mod tests {
 
     #[test]
     fn link_is_told_of_ipv6_by_an_advertisement_that_replaces_what_is_known() {
-        let frame = advertisement(MAC, "2001:db8::7".parse().expect("an address"));
+        let [from, own] = ["fe80::7", "2001:db8::7"].map(|it| it.parse::<Ipv6Addr>().expect("an address"));
+        let frame = advertisement(MAC, from, own);
         let (addresses, message) = (&frame[22..54], &frame[54..]);
         assert_eq!((message.len(), &message[..2], message[4]), (32, &[136, 0][..], 0x20));
-        assert_eq!((&message[8..24], &message[26..]), (&addresses[..16], &MAC[..]));
+        assert_eq!((&message[8..24], &message[26..]), (&own.octets()[..], &MAC[..]));
+        assert_eq!(addresses[..16], from.octets());
         // RFC 8200 §8.1: the addresses, the length and the number of the protocol, and the message.
         let covered = [addresses, &[0, 0, 0, 32, 0, 0, 0, 58], message].concat();
         let sum: u32 = covered.chunks(2).map(|it| u32::from(it[0]) << 8 | u32::from(it[1])).sum();

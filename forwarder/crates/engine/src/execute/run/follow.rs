@@ -1,10 +1,14 @@
 //! What others are told once something has changed: the programs of routes and addresses, the name server, the link. That one could not be told is no
 //! failure.
 
-use std::{mem, net::IpAddr};
+use std::{collections::BTreeSet, mem, net::IpAddr};
 
 use super::Runner;
-use crate::execute::{announce, names, surroundings};
+use crate::execute::{
+    announce::{self, Speaker},
+    names, surroundings,
+};
+use fwd_base::Result;
 
 impl Runner<'_> {
     /// Notes addresses that are answered for at an uplink from now on, of which the link is told once all stands: what is undone would be told to nobody
@@ -19,17 +23,33 @@ impl Runner<'_> {
     fn tell(&mut self, uplink: u32, addresses: impl IntoIterator<Item = IpAddr>) {
         let mut addresses = addresses.into_iter().peekable();
         let Some(first) = addresses.peek().copied() else { return };
-        let mac = self.netlink.link_by_index(uplink).map(|link| link.and_then(|link| link.mac));
-        if let Err(error) = mac.and_then(|mac| mac.map_or(Ok(()), |mac| announce::tell(uplink, mac, addresses))) {
+        let told = self.speaker(uplink).and_then(|it| it.map_or(Ok(()), |it| announce::tell(&it, addresses)));
+        if let Err(error) = told {
             self.warnings
                 .push(format!("who knew {first} elsewhere goes on to send there until he asks again: {error}"));
         }
     }
 
+    fn speaker(&self, uplink: u32) -> Result<Option<Speaker>> {
+        let Some(mac) = self.netlink.link_by_index(uplink)?.and_then(|link| link.mac) else { return Ok(None) };
+        let of_link = self.netlink.addresses(Some(uplink))?.into_iter().find_map(|(_, it)| match it.addr() {
+            IpAddr::V6(address) if address.is_unicast_link_local() => Some(address),
+            _ => None,
+        });
+        Ok(Some(Speaker { index: uplink, mac, link: of_link }))
+    }
+
+    /// What the programs or the host answer for at an uplink.
+    fn answered_for(&self, uplink: u32) -> Result<Vec<IpAddr>> {
+        let announced = self.plane.as_ref().map_or(Ok(Vec::new()), |plane| plane.announced_at(uplink))?;
+        let proxies = self.netlink.proxies()?.into_iter().filter(|(at, _)| *at == uplink);
+        let all: BTreeSet<IpAddr> = announced.into_iter().chain(proxies.map(|(_, address)| address.into())).collect();
+        Ok(all.into_iter().collect())
+    }
+
     /// Tells it of what is announced there, and is `new`; of all where the uplink has another hardware address now.
     fn tell_of(&mut self, uplink: u32, new: impl Fn(&IpAddr) -> bool) {
-        let announced = self.plane.as_ref().map_or(Ok(Vec::new()), |plane| plane.announced_at(uplink));
-        match announced {
+        match self.answered_for(uplink) {
             Ok(addresses) => self.tell(uplink, addresses.into_iter().filter(new)),
             Err(error) => {
                 self.warnings.push(format!("nobody was told who has the addresses that are announced: {error}"))
