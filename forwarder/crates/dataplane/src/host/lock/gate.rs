@@ -30,29 +30,49 @@ impl Gate {
     /// # Errors
     /// It cannot be made, is not ours alone, or somebody does not leave it until `end`.
     pub(crate) fn enter(run_dir: &RunDir, end: Instant) -> Result<Self> {
-        let object = || format!("run directory {}", run_dir.path().display());
         loop {
             run_dir.create()?;
+            match Self::enter_if_there(run_dir, end)? {
+                Some(gate) => return Ok(gate),
+                // The last command has taken it away meanwhile.
+                None if Instant::now() < end => {}
+                None => {
+                    let why = "other commands take it away again and again";
+                    return Err(Error::new(Kind::Failed, "open", object(run_dir), why));
+                }
+            }
+        }
+    }
+
+    /// The same of a directory that is there; none if it has gone, which it then stays.
+    ///
+    /// # Errors
+    /// It cannot be opened, or somebody does not leave it until `end`.
+    pub(super) fn enter_if_there(run_dir: &RunDir, end: Instant) -> Result<Option<Self>> {
+        loop {
             let dir = match fs::OpenOptions::new()
                 .read(true)
                 .custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_CLOEXEC)
                 .open(run_dir.path())
             {
-                // The last command has taken it away meanwhile.
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound && Instant::now() < end => continue,
-                dir => dir.doing("open", object())?,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+                dir => dir.doing("open", object(run_dir))?,
             };
-            match flock(dir, FlockArg::LockExclusive, end).doing("lock", object())? {
-                Some(dir) if is_current(&dir, run_dir.path())? => return Ok(Self { _dir: dir }),
+            match flock(dir, FlockArg::LockExclusive, end).doing("lock", object(run_dir))? {
+                Some(dir) if is_current(&dir, run_dir.path())? => return Ok(Some(Self { _dir: dir })),
                 Some(_removed) => {}
                 None => {
                     let why = "another fwd has been at it for too long";
-                    return Err(Error::new(Kind::Failed, "change", object(), why)
+                    return Err(Error::new(Kind::Failed, "change", object(run_dir), why)
                         .remedy("look for a fwd that was stopped (`fuser` names those that have the directory open)"));
                 }
             }
         }
     }
+}
+
+fn object(run_dir: &RunDir) -> String {
+    format!("run directory {}", run_dir.path().display())
 }
 
 /// Whether the open file is the one at this path.

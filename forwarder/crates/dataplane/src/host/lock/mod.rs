@@ -105,8 +105,10 @@ impl Drop for Lock {
         };
         gone(&self.ticket.path, fs::remove_file(&self.ticket.path));
         // The directories go with the last file in them: not while somebody is about to put one there.
-        match Gate::enter(&self.run_dir, Instant::now() + LEAVING) {
-            Ok(_gate) => {
+        match Gate::enter_if_there(&self.run_dir, Instant::now() + LEAVING) {
+            // Whoever came behind has ended, and taken them away.
+            Ok(None) => {}
+            Ok(Some(_gate)) => {
                 let queue = self.ticket.path.parent();
                 for dir in queue.into_iter().chain([self.run_dir.path()]) {
                     gone(dir, fs::remove_dir(dir));
@@ -203,6 +205,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let run_dir = RunDir::new(dir.path().join("run"));
         (dir, run_dir)
+    }
+
+    #[test]
+    fn way_out_makes_no_run_directory() {
+        let (_dir, run_dir) = run_dir();
+        assert!(Gate::enter_if_there(&run_dir, Instant::now() + LIMIT).unwrap().is_none());
+        assert!(!run_dir.path().exists());
+        run_dir.create().unwrap();
+        assert!(Gate::enter_if_there(&run_dir, Instant::now() + LIMIT).unwrap().is_some());
     }
 
     #[test]
