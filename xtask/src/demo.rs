@@ -5,10 +5,7 @@ use std::{ffi::OsString, os::unix::process::CommandExt as _};
 use anyhow::{Context as _, Result};
 
 use crate::{
-    setup::{
-        self,
-        packages::{self, CONTAINERS},
-    },
+    setup::{self, packages},
     workspace::{Workspace, run as run_command},
 };
 
@@ -16,7 +13,7 @@ use crate::{
 pub(crate) fn run(workspace: &Workspace, arguments: &[OsString]) -> Result<()> {
     let root = setup::as_root(workspace)?;
     // It tells what it cannot show for want of one of them, and shows the rest.
-    if packages::require(&CONTAINERS).is_err() {
+    if packages::require_containers().is_err() {
         eprintln!("x: not everything that runs containers can be installed here: the demo goes on with what there is");
     }
     run_command(workspace.cargo("build").args(["--locked", "--release", "--quiet"]))?;

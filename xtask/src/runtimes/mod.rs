@@ -12,7 +12,7 @@ use clap::Args;
 use crate::{
     setup::{
         self,
-        packages::{self, CONTAINERS, Package, package},
+        packages::{self, Package, package},
     },
     workspace::{Workspace, run as run_command},
 };
@@ -56,7 +56,8 @@ pub(crate) struct Arguments {
 /// Installs the programs without starting or enabling a service, builds `fwd`, and has each of them use it, or live beside it.
 pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
     let root = setup::as_root(workspace)?;
-    packages::require(&[CONTAINERS.as_slice(), &NEEDED].concat())?;
+    packages::require_containers()?;
+    packages::require(&NEEDED)?;
     run_command(workspace.cargo("build").args(["--locked", "--quiet", "--package", "forwarder", "--bin", "fwd"]))?;
     let fwd = workspace.target.join("debug/fwd");
     let scripts = workspace.root.join("xtask/src/runtimes");

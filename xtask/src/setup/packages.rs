@@ -11,12 +11,15 @@ const COMPILERS: [&str; 2] = ["musl-tools", "g++"];
 const SCRIPT: &str = include_str!("apt.sh");
 
 /// What runs containers of docker and podman.
-pub(crate) const CONTAINERS: [Package; 4] = [
+const CONTAINERS: [Package; 4] = [
     package("docker.io", "dockerd", "containers of docker"),
     package("podman", "podman", "containers of podman"),
     package("runc", "runc", "what both start them with"),
     package("busybox-static", "busybox", "what is in the containers"),
 ];
+
+/// The client of docker: up to Debian 12 it comes with docker.io.
+const DOCKER_CLIENT: Package = package("docker-cli", "docker", "commands to docker");
 
 /// A line of packages.txt, or what one command alone needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +43,13 @@ pub(crate) fn missing() -> Vec<Package> {
 pub(crate) fn require(packages: &[Package]) -> Result<()> {
     let missing = without_command(packages.iter().copied());
     if missing.is_empty() { Ok(()) } else { install(&missing, Root::obtain()) }
+}
+
+/// Installs what runs containers of docker and podman.
+pub(crate) fn require_containers() -> Result<()> {
+    require(&CONTAINERS)?;
+    // Asked for when docker.io is there, which brings it in some releases, where no package is called so.
+    require(&[DOCKER_CLIENT])
 }
 
 /// The names of those that have programs to be run; the others are compilers, with what these need.
