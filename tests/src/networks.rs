@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::{
     commands::{assert_as_before, assert_reaches_outside, exists, snapshot},
-    fwd::{Fwd, inside, open, pings, pings6, text},
+    fwd::{Fwd, Pod, inside, open, pings, pings6, text},
     peers::{ANY, any, at, connect, echo_tcp, echoed, listen},
     policy::ends,
 };
@@ -115,6 +115,26 @@ fn networks_that_the_kernel_forwards_reach_each_other_likewise() {
     assert_reach_while_allowed("kernel");
 }
 
+/// Whether the kernel forwards IPv4 that comes from a network. Rules can be flushed by others: from an internal one only where it has to.
+#[track_caller]
+fn forwards_from(fwd: &Fwd, network: &str) -> bool {
+    let path = format!("/proc/sys/net/ipv4/conf/{}/forwarding", text(&listed(fwd, network)["bridge"]));
+    fwd.on_host(&["cat", &path]).trim() == "1"
+}
+
+/// They speak by the addresses that they have.
+#[track_caller]
+fn assert_speaks_untranslated(one: &Pod, db: &Pod) {
+    let server = listen(db, any(5432));
+    let clients = echo_tcp(server, 1);
+    let stream = connect(one, ANY, at(db.address, 5432)).expect("it connects");
+    (0..20).for_each(|_| echoed(&stream, &[7; 20_000]));
+    drop(stream);
+    assert_eq!(clients.join().expect("the server")[0].ip(), std::net::IpAddr::from(one.address));
+    let large = ["ping", "-n", "-q", "-c1", "-W2", "-s", "4000", &db.address.to_string()];
+    inside(one, &large);
+}
+
 /// Two networks that are isolated until each has allowed the other (CNI plugins #474: they must be).
 fn assert_reach_while_allowed(datapath: &str) {
     let by_programs = datapath != "kernel";
@@ -127,34 +147,22 @@ fn assert_reach_while_allowed(datapath: &str) {
     let db = fwd.up("c3", &["--network", "db", "--route", "10.8.0.0/24"]);
     inside(&db, &["ip", "route", "add", "default", "via", &db.gateway.to_string()]);
     let third = fwd.up("c4", &["--datapath", datapath]);
-    let isolated = |why: &str| assert!(!pings(&one, db.address) && !pings(&db, one.address), "{why}");
-    isolated("nobody has allowed anything");
-    // Rules can be flushed by others: the kernel itself does not forward what comes from an internal network, unless it has to.
-    let forwards = || {
-        let path = format!("/proc/sys/net/ipv4/conf/{}/forwarding", text(&listed(&fwd, "db")["bridge"]));
-        fwd.on_host(&["cat", &path]).trim() == "1"
+    let isolated = |why: &str| {
+        assert!(!pings(&one, db.address) && !pings(&db, one.address) && !forwards_from(&fwd, "db"), "{why}");
     };
+    isolated("nobody has allowed anything");
     let said = fwd.call(&["network", "add", "web", "--allow-network", "db"]);
     assert!(said.status.success() && said.stderr.contains("network add db --allow-network web"), "{said:?}");
     assert_eq!((&listed(&fwd, "web")["allows"], &listed(&fwd, "web")["reaches"]), (&json!(["db"]), &json!([])));
     isolated("one has allowed it");
-    assert!(!forwards(), "one has allowed it");
     let said = fwd.call(&["network", "add", "db", "--allow-network", "web"]);
     assert!(said.status.success() && said.stderr.is_empty(), "{said:?}");
     for (network, other) in [("web", "db"), ("db", "web")] {
         assert_eq!(listed(&fwd, network)["reaches"], json!([other]));
     }
     assert!(pings(&one, db.address) && pings(&db, one.address) && pings(&two, db.address));
-    assert_eq!(forwards(), !by_programs, "where the kernel delivers");
-    // By the addresses that they have: nothing is translated between them.
-    let server = listen(&db, any(5432));
-    let clients = echo_tcp(server, 1);
-    let stream = connect(&one, ANY, at(db.address, 5432)).expect("it connects");
-    (0..20).for_each(|_| echoed(&stream, &[7; 20_000]));
-    drop(stream);
-    assert_eq!(clients.join().expect("the server")[0].ip(), std::net::IpAddr::from(one.address));
-    let large = ["ping", "-n", "-q", "-c1", "-W2", "-s", "4000", &db.address.to_string()];
-    inside(&one, &large);
+    assert_eq!(forwards_from(&fwd, "db"), !by_programs, "where the kernel delivers");
+    assert_speaks_untranslated(&one, &db);
     if by_programs {
         assert_eq!(fwd.list(&["flows"]).len(), 0, "nor are there flows");
     }
@@ -178,7 +186,6 @@ fn assert_reach_while_allowed(datapath: &str) {
     assert_eq!((&forbidden["changed"], &forbidden["allows"]), (&json!(true), &json!([])));
     isolated("one allows it no more");
     ends(&stream);
-    assert!(!forwards(), "one allows it no more");
     assert!(!by_programs || fwd.counted("from_ns", "dropped", Some("OtherNetwork")) >= 1);
     fwd.expect_error(&["network", "forbid", "gone", "web"], 3, &["network gone"]);
     // A network that is made anew under the same name has allowed nothing.
