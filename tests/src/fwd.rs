@@ -141,8 +141,14 @@ impl Fwd {
     /// `fwd up --ns ROLE OPTIONS…`; the namespace is called after the testbed, so that it goes with it.
     #[track_caller]
     pub(crate) fn up(&self, role: &str, options: &[&str]) -> Pod {
+        let shown = self.json(&[&["up", "--ns", &self.name(role)], options].concat());
+        self.pod(role, shown)
+    }
+
+    /// The namespace of which `up --json` has said this.
+    #[track_caller]
+    pub(crate) fn pod(&self, role: &str, shown: Value) -> Pod {
         let name = self.name(role);
-        let shown = self.json(&[&["up", "--ns", &name], options].concat());
         let ns = open(&name);
         Pod {
             address: address(&shown["addresses"][0]),

@@ -171,6 +171,8 @@ mod traffic;
 #[cfg(test)]
 mod tun;
 #[cfg(test)]
+mod upgrade;
+#[cfg(test)]
 mod uplinks;
 #[cfg(test)]
 mod vlan;

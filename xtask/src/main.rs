@@ -47,6 +47,8 @@ enum Command {
     Test(test::Arguments),
     /// Flood the flow table with a million packets of each kind, and print what got through (as root)
     Flood(test::Flood),
+    /// Have what other commits have brought up taken over by this one, under traffic, brought back, and taken over again (as root)
+    Upgrade(test::Upgrade),
     /// Build target/release/fwd
     Build(Passed),
     /// Install what build, tests and demo need
@@ -101,6 +103,7 @@ impl Command {
             Self::Demo(Passed { arguments }) => demo::run(workspace, arguments),
             Self::Test(arguments) => test::run(workspace, arguments),
             Self::Flood(arguments) => test::flood(workspace, arguments),
+            Self::Upgrade(arguments) => test::upgrade(workspace, arguments),
             Self::Build(Passed { arguments }) => build::run(workspace, arguments),
             Self::Setup => setup::run(workspace),
             Self::Bench(arguments) => bench::run(workspace, arguments),

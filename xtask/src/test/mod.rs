@@ -3,22 +3,29 @@
 pub(crate) mod libtest;
 pub(crate) mod report;
 
+use std::{env, ffi::OsString};
+
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 
 use self::report::{Report, Tally};
-use crate::{fmt, fuzz, lint, root::Root, setup, tidy, workspace::Workspace};
+use crate::{
+    fmt, fuzz, lint,
+    root::Root,
+    setup, tidy,
+    workspace::{Workspace, revision},
+};
 
 /// How the integration tests run.
 struct Manner {
     /// At a time: each test has namespaces of its own.
     threads: &'static str,
-    /// Packets of each flood, where it is not the tests' own number.
-    flood: Option<String>,
+    /// What tests are told besides, by a variable of their environment.
+    told: Option<(&'static str, OsString)>,
 }
 
 /// Two CPUs are what the tests are sized for. Most of their time they wait for packets: with a third one there is mostly one that does not.
-const USUAL: Manner = Manner { threads: "--test-threads=3", flood: None };
+const USUAL: Manner = Manner { threads: "--test-threads=3", told: None };
 
 /// All tests, by two runs of them side by side. The loads of `fwd bench` measure one after another, each in its turn: their tests have a thread
 /// for themselves, where they would keep all of them waiting otherwise.
@@ -41,6 +48,14 @@ pub(crate) struct Flood {
     /// Packets of each kind
     #[arg(default_value_t = FLOOD, value_parser = clap::value_parser!(u64).range(1..))]
     packets: u64,
+}
+
+/// `./x upgrade`.
+#[derive(Args, Debug)]
+pub(crate) struct Upgrade {
+    /// Commits of former versions
+    #[arg(value_name = "REV", required = true)]
+    revisions: Vec<String>,
 }
 
 /// How long each fuzz target runs after its corpus, seconds.
@@ -68,8 +83,19 @@ pub(crate) fn run(workspace: &Workspace, Arguments { words }: &Arguments) -> Res
 /// `./x flood`: the tests of a table under pressure, one after another with many packets, and their figures.
 pub(crate) fn flood(workspace: &Workspace, Flood { packets }: &Flood) -> Result<()> {
     let mut report = Report::default();
-    let manner = Manner { threads: "--test-threads=1", flood: Some(packets.to_string()) };
+    let manner = Manner { threads: "--test-threads=1", told: Some(("FWD_FLOOD", packets.to_string().into())) };
     integration_alone(workspace, &mut report, &["pressure::".into(), "--nocapture".into()], &manner);
+    report.close()
+}
+
+/// `./x upgrade`: the tests of what a former version has brought up, by the programs of other commits.
+pub(crate) fn upgrade(workspace: &Workspace, Upgrade { revisions }: &Upgrade) -> Result<()> {
+    setup::linker::ensure(workspace)?;
+    let built = revisions.iter().map(|revision| revision::built(workspace, revision)).collect::<Result<Vec<_>>>()?;
+    let former = env::join_paths(built).context("a path has a colon in it")?;
+    let mut report = Report::default();
+    let manner = Manner { threads: "--test-threads=1", told: Some(("FWD_TEST_FORMER", former)) };
+    integration_alone(workspace, &mut report, &["upgrade::".into(), "--nocapture".into()], &manner);
     report.close()
 }
 
@@ -160,7 +186,7 @@ fn integration(
         ("INSTA_UPDATE", "no".as_ref()),
         ("PYTHONDONTWRITEBYTECODE", "1".as_ref()),
     ];
-    environment.extend(manner.flood.as_ref().map(|packets| ("FWD_FLOOD", packets.as_ref())));
+    environment.extend(manner.told.as_ref().map(|(name, value)| (*name, value.as_os_str())));
     let given: Vec<&str> = [manner.threads].into_iter().chain(filters.iter().map(String::as_str)).collect();
     let runs: &[&[&str]] = if filters.is_empty() { &ALL } else { &[&given] };
     let mut tally = Tally::default();

@@ -1,5 +1,7 @@
 //! Where the checkout is, and who builds in it.
 
+pub(crate) mod revision;
+
 use std::{
     env,
     os::unix::fs::MetadataExt as _,
