@@ -6,6 +6,17 @@ pub trait Layout {
     const LAYOUT: Hash;
     /// What it consists of, for a version that lays it out otherwise; nothing where it is no record.
     const FIELDS: &'static [Field] = &[];
+    /// What an array is an array of.
+    const ELEMENT: Option<Element> = None;
+}
+
+/// What an array has several of.
+#[derive(Clone, Copy, Debug)]
+pub struct Element {
+    /// Bytes.
+    pub size: usize,
+    /// The layout of its type.
+    pub layout: Hash,
 }
 
 /// A field of a record.
@@ -19,6 +30,8 @@ pub struct Field {
     pub size: usize,
     /// The layout of its type.
     pub layout: Hash,
+    /// What it has several of, if it is an array.
+    pub element: Option<Element>,
 }
 
 /// A hash that grows: 64-bit FNV-1a.
@@ -62,6 +75,18 @@ impl Hash {
         Self(hash)
     }
 
+    /// Of an array of `length` of what has this layout.
+    #[must_use]
+    pub const fn array(self, length: u64) -> Self {
+        self.text("[]").number(length)
+    }
+
+    /// What [`raw`](Self::raw) has said.
+    #[must_use]
+    pub const fn from_raw(raw: u64) -> Self {
+        Self(raw)
+    }
+
     /// As an integer.
     #[must_use]
     pub const fn raw(self) -> u64 {
@@ -84,5 +109,6 @@ impl Layout for () {
 }
 
 impl<T: Layout, const N: usize> Layout for [T; N] {
-    const LAYOUT: Hash = T::LAYOUT.text("[]").number(N as u64);
+    const LAYOUT: Hash = T::LAYOUT.array(N as u64);
+    const ELEMENT: Option<Element> = Some(Element { size: size_of::<T>(), layout: T::LAYOUT });
 }

@@ -32,7 +32,7 @@ pub use flow::{
     FlowState, FlowVersion, HAIRPIN, SLICE_LIMIT_NS, SLOT_NONE, Tuple, ZONE_MAIN, flow_kind,
 };
 pub use latency::{LatencyPath, LatencySettings, LatencyStart, LatencyTally, NO_PATH};
-pub use layout::{Field, Hash, Layout};
+pub use layout::{Element, Field, Hash, Layout};
 pub use limit::{Limit, Limits};
 pub use mapping::{External, Internal, Mapping, PortUse, port_use};
 pub use network::{

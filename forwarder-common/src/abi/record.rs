@@ -44,6 +44,7 @@ macro_rules! record {
                 offset: core::mem::offset_of!(Self, $field),
                 size: size_of::<$type>(),
                 layout: <$type as $crate::abi::Layout>::LAYOUT,
+                element: <$type as $crate::abi::Layout>::ELEMENT,
             },)+];
         }
 

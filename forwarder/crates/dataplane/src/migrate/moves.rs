@@ -116,7 +116,8 @@ pub(crate) fn converted(
     Ok((key, values))
 }
 
-/// A record, field by field: one that is new begins at zero, which is what its absence means; one that is no more has to be zero.
+/// A record, field by field: one that is new begins at zero, which is what its absence means; one that is no more has to be zero. So it is with the end of
+/// an array that has another length.
 fn record(from: &Record, to: &Record, bytes: &[u8]) -> Result<Vec<u8>, String> {
     if (from.size, from.layout) == (to.size, to.layout) {
         return Ok(bytes.to_vec());
@@ -128,13 +129,17 @@ fn record(from: &Record, to: &Record, bytes: &[u8]) -> Result<Vec<u8>, String> {
     }
     for field in &from.fields {
         let value = from.field(&field.name, bytes).unwrap_or_default();
-        let there =
-            to.fields.iter().find(|it| (&it.name, it.layout, it.size) == (&field.name, field.layout, field.size));
-        let place = there.and_then(|it| written.get_mut(it.offset..it.offset.checked_add(it.size)?));
-        match place {
-            Some(place) if place.len() == value.len() => place.copy_from_slice(value),
-            _ if is_zero(value) => {}
-            _ => return Err(field.name.clone()),
+        let place = to.fields.iter().find(|it| it.name == field.name).and_then(|it| {
+            let is_same = (it.layout, it.size) == (field.layout, field.size);
+            let size = if is_same || it.is_like(field) { it.size.min(value.len()) } else { 0 };
+            written.get_mut(it.offset..it.offset.checked_add(size)?)
+        });
+        let (kept, lost) = value.split_at(place.as_ref().map_or(0, |place| place.len()));
+        if !is_zero(lost) {
+            return Err(field.name.clone());
+        }
+        if let Some(place) = place {
+            place.copy_from_slice(kept);
         }
     }
     Ok(written)
@@ -148,7 +153,7 @@ mod tests {
     fn laid_out(layout: u64, fields: &[(&str, usize)]) -> Record {
         let mut offset = 0;
         let fields = fields.iter().map(|(name, size)| {
-            let field = FieldSchema { name: (*name).into(), offset, size: *size, layout: *size as u64 };
+            let field = FieldSchema { name: (*name).into(), offset, size: *size, layout: *size as u64, element: None };
             offset += size;
             field
         });
@@ -211,6 +216,28 @@ mod tests {
         assert_eq!(record(&from, &wider, &[1, 2, 3, 0]), Err("a".into()), "another type");
         let plain = Record { size: 2, layout: 4, fields: Vec::new() };
         assert_eq!(record(&plain, &laid_out(5, &[("a", 1)]), &[0, 1]), Err("*".into()));
+    }
+
+    #[test]
+    fn array_of_another_length_goes_by_its_places() {
+        use crate::migrate::schema::ElementSchema;
+        use forwarder_common::abi::Hash;
+
+        let array = |length: usize, size: usize, said: bool| {
+            let layout = Hash::EMPTY.number(size as u64);
+            let element = said.then_some(ElementSchema { size, layout: layout.raw() });
+            let (size, layout) = (length * size, layout.array(length as u64).raw());
+            Record { size, layout, fields: vec![FieldSchema { name: "a".into(), offset: 0, size, layout, element }] }
+        };
+        let counts = |counts: &[u64]| counts.iter().flat_map(|it| it.to_ne_bytes()).collect::<Vec<u8>>();
+        for said in [true, false] {
+            let (short, long) = (array(2, 8, said), array(3, 8, true));
+            assert_eq!(record(&short, &long, &counts(&[1, 2])), Ok(counts(&[1, 2, 0])));
+            assert_eq!(record(&long, &short, &counts(&[1, 2, 0])), Ok(counts(&[1, 2])));
+            assert_eq!(record(&long, &short, &counts(&[1, 2, 3])), Err("a".into()));
+        }
+        assert_eq!(record(&array(2, 1, true), &array(3, 1, true), &[1, 2]), Err("a".into()), "a name, or an address");
+        assert_eq!(record(&array(4, 8, true), &array(2, 16, true), &counts(&[1; 4])), Err("a".into()), "of another");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use forwarder_common::abi::{ABI_REVISION, Field, maps::Map};
+use forwarder_common::abi::{ABI_REVISION, Field, Hash, maps::Map};
 use serde::{Deserialize, Serialize};
 
 use crate::{Dataplane, bpf, migrate::elements::Elements, object::maps};
@@ -60,6 +60,32 @@ pub(crate) struct FieldSchema {
     pub(crate) size: usize,
     /// Hash of its type's declaration.
     pub(crate) layout: u64,
+    /// What it has several of, if it is an array; the first versions do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) element: Option<ElementSchema>,
+}
+
+/// What an array has several of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ElementSchema {
+    /// Bytes.
+    pub(crate) size: usize,
+    /// Hash of its type's declaration.
+    pub(crate) layout: u64,
+}
+
+impl FieldSchema {
+    /// Whether both are arrays of the same, of whatever length, which go by their places: counters or records. Single bytes are names and addresses,
+    /// which mean nothing else without their ends.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        let element = self.element.or(other.element).filter(|element| element.size >= size_of::<u64>());
+        let is_of = |element: ElementSchema, field: &Self| {
+            let length = (field.size / element.size) as u64;
+            field.size.is_multiple_of(element.size)
+                && Hash::from_raw(element.layout).array(length).raw() == field.layout
+        };
+        element.is_some_and(|element| is_of(element, self) && is_of(element, other))
+    }
 }
 
 impl Schema {
@@ -109,6 +135,7 @@ impl Record {
             offset: field.offset,
             size: field.size,
             layout: field.layout.raw(),
+            element: field.element.map(|it| ElementSchema { size: it.size, layout: it.layout.raw() }),
         };
         Self { size, layout, fields: fields.iter().map(field).collect() }
     }
