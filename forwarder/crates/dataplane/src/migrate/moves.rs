@@ -102,14 +102,16 @@ pub(crate) fn converted(
         return Err(format!("{}: it is of another type", from.name));
     }
     let named = |field: String| format!("{}.{field}", from.name);
-    let key = record(&from.key, &to.key, key).map_err(named)?;
+    // What was counted under codes that the other version does not know keeps nobody from it.
+    let is_count = from.name == maps::COUNTERS.as_str();
+    let key = record(&from.key, &to.key, key, false).map_err(named)?;
     if from.kind != MapKind::PerCpuArray as u32 {
-        return Ok((key, record(&from.value, &to.value, value).map_err(named)?));
+        return Ok((key, record(&from.value, &to.value, value, is_count).map_err(named)?));
     }
     let mut values = Vec::new();
     for part in value.chunks_exact(stride(from.value.size)) {
         let part = part.get(..from.value.size).unwrap_or(part);
-        let mut part = record(&from.value, &to.value, part).map_err(named)?;
+        let mut part = record(&from.value, &to.value, part, is_count).map_err(named)?;
         part.resize(stride(to.value.size), 0);
         values.append(&mut part);
     }
@@ -117,8 +119,8 @@ pub(crate) fn converted(
 }
 
 /// A record, field by field: one that is new begins at zero, which is what its absence means; one that is no more has to be zero. So it is with the end of
-/// an array that has another length.
-fn record(from: &Record, to: &Record, bytes: &[u8]) -> Result<Vec<u8>, String> {
+/// an array that has another length, unless it may be `forgotten`.
+fn record(from: &Record, to: &Record, bytes: &[u8], forgotten: bool) -> Result<Vec<u8>, String> {
     if (from.size, from.layout) == (to.size, to.layout) {
         return Ok(bytes.to_vec());
     }
@@ -129,13 +131,15 @@ fn record(from: &Record, to: &Record, bytes: &[u8]) -> Result<Vec<u8>, String> {
     }
     for field in &from.fields {
         let value = from.field(&field.name, bytes).unwrap_or_default();
-        let place = to.fields.iter().find(|it| it.name == field.name).and_then(|it| {
-            let is_same = (it.layout, it.size) == (field.layout, field.size);
-            let size = if is_same || it.is_like(field) { it.size.min(value.len()) } else { 0 };
+        let there = to.fields.iter().find(|it| it.name == field.name);
+        let is_same = there.is_some_and(|it| (it.layout, it.size) == (field.layout, field.size));
+        let there = there.filter(|it| is_same || it.is_like(field));
+        let place = there.and_then(|it| {
+            let size = it.size.min(value.len());
             written.get_mut(it.offset..it.offset.checked_add(size)?)
         });
         let (kept, lost) = value.split_at(place.as_ref().map_or(0, |place| place.len()));
-        if !is_zero(lost) {
+        if !is_zero(lost) && !(forgotten && place.is_some()) {
             return Err(field.name.clone());
         }
         if let Some(place) = place {
@@ -208,14 +212,14 @@ mod tests {
     fn fields_are_found_by_name_and_type() {
         let from = laid_out(1, &[("a", 1), ("b", 2), ("gone", 1)]);
         let to = laid_out(2, &[("b", 2), ("new", 4), ("a", 1)]);
-        assert_eq!(record(&from, &to, &[1, 2, 3, 0]), Ok(vec![2, 3, 0, 0, 0, 0, 1]));
-        assert_eq!(record(&from, &to, &[1, 2, 3, 4]), Err("gone".into()));
-        assert_eq!(record(&to, &from, &[2, 3, 0, 0, 0, 0, 1]), Ok(vec![1, 2, 3, 0]));
+        assert_eq!(record(&from, &to, &[1, 2, 3, 0], false), Ok(vec![2, 3, 0, 0, 0, 0, 1]));
+        assert_eq!(record(&from, &to, &[1, 2, 3, 4], false), Err("gone".into()));
+        assert_eq!(record(&to, &from, &[2, 3, 0, 0, 0, 0, 1], false), Ok(vec![1, 2, 3, 0]));
         let wider = laid_out(3, &[("a", 4), ("b", 2)]);
-        assert_eq!(record(&from, &wider, &[0, 2, 3, 0]), Ok(vec![0, 0, 0, 0, 2, 3]));
-        assert_eq!(record(&from, &wider, &[1, 2, 3, 0]), Err("a".into()), "another type");
+        assert_eq!(record(&from, &wider, &[0, 2, 3, 0], false), Ok(vec![0, 0, 0, 0, 2, 3]));
+        assert_eq!(record(&from, &wider, &[1, 2, 3, 0], false), Err("a".into()), "another type");
         let plain = Record { size: 2, layout: 4, fields: Vec::new() };
-        assert_eq!(record(&plain, &laid_out(5, &[("a", 1)]), &[0, 1]), Err("*".into()));
+        assert_eq!(record(&plain, &laid_out(5, &[("a", 1)]), &[0, 1], false), Err("*".into()));
     }
 
     #[test]
@@ -232,12 +236,22 @@ mod tests {
         let counts = |counts: &[u64]| counts.iter().flat_map(|it| it.to_ne_bytes()).collect::<Vec<u8>>();
         for said in [true, false] {
             let (short, long) = (array(2, 8, said), array(3, 8, true));
-            assert_eq!(record(&short, &long, &counts(&[1, 2])), Ok(counts(&[1, 2, 0])));
-            assert_eq!(record(&long, &short, &counts(&[1, 2, 0])), Ok(counts(&[1, 2])));
-            assert_eq!(record(&long, &short, &counts(&[1, 2, 3])), Err("a".into()));
+            assert_eq!(record(&short, &long, &counts(&[1, 2]), false), Ok(counts(&[1, 2, 0])));
+            assert_eq!(record(&long, &short, &counts(&[1, 2, 0]), false), Ok(counts(&[1, 2])));
+            assert_eq!(record(&long, &short, &counts(&[1, 2, 3]), false), Err("a".into()));
         }
-        assert_eq!(record(&array(2, 1, true), &array(3, 1, true), &[1, 2]), Err("a".into()), "a name, or an address");
-        assert_eq!(record(&array(4, 8, true), &array(2, 16, true), &counts(&[1; 4])), Err("a".into()), "of another");
+        let (short, long) = (array(2, 8, true), array(3, 8, true));
+        assert_eq!(record(&long, &short, &counts(&[1, 2, 3]), true), Ok(counts(&[1, 2])), "counts may be forgotten");
+        assert_eq!(
+            record(&array(2, 1, true), &array(3, 1, true), &[1, 2], false),
+            Err("a".into()),
+            "a name, or an address"
+        );
+        assert_eq!(
+            record(&array(4, 8, true), &array(2, 16, true), &counts(&[1; 4]), false),
+            Err("a".into()),
+            "of another"
+        );
     }
 
     #[test]
