@@ -158,7 +158,9 @@ fn container_that_ended_is_no_other_process_and_goes_by_its_name() {
     docker.note(WEB, "web", &stranger.pid());
     docker.refuses(&["up", "--container", "web"], 3, &["container web", "does not run"]);
     docker.refuses(&["exec", "--container", "web", "true"], 125, &["does not run"]);
-    assert_eq!(docker.json(&["inspect", "--container", "web"])["gone"], true);
+    // The kernel takes namespaces apart when it has time.
+    let gone = || Ok((docker.json(&["inspect", "--container", "web"])["gone"] == true).then_some(()));
+    wait_until(PATIENCE, "its namespace is gone", gone).expect("it goes");
     docker.ok(&["down", "--container", "web"]);
     assert_eq!(fwd.list(&["ls"]).len(), 0);
     assert_eq!(inside(&stranger.ns, &["ip", "-br", "link"]).lines().count(), 1, "nobody touched it");

@@ -279,8 +279,10 @@ fn namespace_that_has_the_inode_of_a_former_one_is_not_taken_for_it() {
     inside(&ns, &["ip", "link", "add", "eth0", "type", "bridge"]);
     let shown = fwd.json(&["inspect", "--ns", other.as_str(), "--if", "eth0"]);
     assert_eq!((number(&shown["netns_inode"]), &shown["endpoint"]), (inode, &Value::Null));
-    let listed = fwd.list(&["ls"]);
-    assert!(listed.iter().all(|it| it["ns"] != other.as_str() && it["gone"] == true), "{listed:?}");
+    // The kernel takes namespaces apart when it has time.
+    let all_gone = || Ok(fwd.list(&["ls"]).iter().all(|it| it["gone"] == true).then_some(()));
+    wait_until(LIMIT, "all namespaces are gone", all_gone).unwrap_or_else(|error| panic!("{error}"));
+    assert!(fwd.list(&["ls"]).iter().all(|it| it["ns"] != other.as_str()));
     fwd.ok(&["down", "--all"]);
     assert!(inside(&ns, &["ip", "link"]).contains("eth0"), "a foreign namespace was touched");
 }
