@@ -226,7 +226,8 @@ pub(super) fn is_icmpv6(types: RangeInclusive<u8>) -> [DefaultNla; 2] {
             number(PAYLOAD_LEN, 1),
         ],
     );
-    [kind, between(&[*types.start()], &[*types.end()])]
+    let (first, last) = types.into_inner();
+    [kind, if first == last { equal(&[first]) } else { between(&[first], &[last]) }]
 }
 
 /// `ct original proto-dst`.

@@ -37,8 +37,10 @@ const ARP: u16 = 0x0806;
 const IP6: u16 = 0x86dd;
 /// `IPPROTO_ICMPV6`.
 const ICMPV6: u8 = 58;
-/// Types of ICMPv6 that conntrack does not follow, but for neighbour discovery: reports of groups, routers, redirects (RFC 4861, RFC 2710, RFC 3810).
-const UNTRACKED: [RangeInclusive<u8>; 3] = [130..=134, 137..=137, 143..=143];
+/// Types of ICMPv6 that conntrack does not follow, but for neighbour discovery, and how nft(8) has them: reports of groups, routers, redirects (RFC 4861,
+/// RFC 2710, RFC 3810).
+const UNTRACKED: [(RangeInclusive<u8>, &str); 3] =
+    [(130..=134, "130-134"), (137..=137, "nd-redirect"), (143..=143, "mld2-listener-report")];
 
 /// An endpoint, as its port of the bridge is guarded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,10 +96,7 @@ impl PortGuard {
             from.extend(senders.map(|sender| format!("ip6 saddr {sender} icmpv6 type 135-136 accept")));
             from.push(format!("ip6 saddr {link} ip6 daddr {} accept", groups()));
             to.push("icmpv6 type 135-136 accept".into());
-            to.extend(UNTRACKED.map(|types| match (types.start(), types.end()) {
-                (first, last) if first == last => format!("icmpv6 type {first} drop"),
-                (first, last) => format!("icmpv6 type {first}-{last} drop"),
-            }));
+            to.extend(UNTRACKED.map(|(_, types)| format!("icmpv6 type {types} drop")));
         }
         to.extend(self.prefixes().map(|own| has("daddr", &own)));
         from.push("counter drop".into());
@@ -129,7 +128,7 @@ impl PortGuard {
             }));
             from.push(accepted([has(End::Source, link()), of_prefix(End::Destination, groups())].concat()));
             to.push(accepted(icmpv6(is_neighbour_discovery())));
-            to.extend(UNTRACKED.map(|types| dropped(icmpv6(is_icmpv6(types)))));
+            to.extend(UNTRACKED.map(|(types, _)| dropped(icmpv6(is_icmpv6(types)))));
         }
         to.extend(self.prefixes().map(|own| accepted(has(End::Destination, own))));
         let at = |end: u32| vec![rule::meta(end), equal(&self.index.to_ne_bytes())];
