@@ -23,7 +23,8 @@ pub(super) struct Speaker {
     pub index: u32,
     /// Its hardware address.
     pub mac: Mac,
-    /// Its address of the link, if it has one: nothing else leaves with the address of an endpoint (`path/ipv6/guard.rs` of the programs).
+    /// Its address of the link, if it has one. From an endpoint's own address the programs would let nothing of the host leave
+    /// (`path/ipv6/guard.rs`).
     pub link: Option<Ipv6Addr>,
 }
 

@@ -30,6 +30,7 @@ impl Runner<'_> {
         }
     }
 
+    /// Who tells it; none where the uplink has gone, or has no hardware address.
     fn speaker(&self, uplink: u32) -> Result<Option<Speaker>> {
         let Some(mac) = self.netlink.link_by_index(uplink)?.and_then(|link| link.mac) else { return Ok(None) };
         let of_link = self.netlink.addresses(Some(uplink))?.into_iter().find_map(|(_, it)| match it.addr() {

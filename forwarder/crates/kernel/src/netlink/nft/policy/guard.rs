@@ -4,7 +4,8 @@
 //! The same table in the family `bridge`. `guard_from` lets in what has an address of the endpoint, and of IPv6 what neighbours are found by and
 //! what is for groups from its address of the link; `guard_to` lets out what the rules have looked at, which is what has one of its addresses or is
 //! for a group: a bridge goes by hardware addresses, whatever the others are. They look at what has a conversation, which ICMPv6 of the link never
-//! has (`nf_conntrack_proto_icmpv6.c`). Nothing passes for its address of the link but neighbour discovery, nothing with a tag. Their comment is `NETWORK ADDRESS`, with the first of its addresses.
+//! has (`nf_conntrack_proto_icmpv6.c`). Nothing passes for its address of the link but neighbour discovery, nothing with a tag. Their comment is
+//! `NETWORK ADDRESS`, with the first of its addresses.
 
 use std::{
     net::{IpAddr, Ipv6Addr},
