@@ -10,7 +10,7 @@ use forwarder::{
 use serde_json::Value;
 
 use crate::{
-    fwd::{Fwd, LIMIT, inside, pings, text},
+    fwd::{Fwd, LIMIT, answers, inside, pings, text},
     peers::{any, at, connect, listen},
 };
 
@@ -216,7 +216,7 @@ fn rules_that_somebody_flushed_are_named_and_made_anew() {
     let _server = listen(&web, any(80));
     let is_reached =
         || connect(fwd.internet(0), at(fwd.uplink(0).outside[0], 0), at(fwd.uplink(0).address, 8080)).is_ok();
-    let is_as_asked = || is_reached() && pings(&web, fwd.uplink(0).outside[0]) && !pings(&web, quiet.address);
+    let is_as_asked = || is_reached() && pings(&web, fwd.uplink(0).outside[0]) && !answers(&web, quiet.address);
     assert!(is_as_asked());
     fwd.on_host(&["nft", "flush ruleset"]);
     assert!(!is_reached() && pings(&web, quiet.address));

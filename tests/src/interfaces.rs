@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::{
     commands::{assert_as_before, assert_reaches_outside, exists, snapshot},
-    fwd::{Fwd, Pod, inside, pings, text, try_inside},
+    fwd::{Fwd, Pod, answers, inside, pings, text, try_inside},
     peers::{ANY, any, at, connect, echo_tcp, echoed, listen},
 };
 
@@ -27,7 +27,7 @@ fn namespace_is_in_two_networks_by_two_interfaces() {
         let kind = ["--datapath", datapath];
         let web = fwd.up("web", &[&["--network", "front"], &kind[..]].concat());
         let db = fwd.up("db", &[&["--network", "back", "--internal"], &kind[..]].concat());
-        assert!(!pings(&web, db.address), "networks do not reach each other: {datapath}");
+        assert!(!answers(&web, db.address), "networks do not reach each other: {datapath}");
         let shown = second(&fwd, &web, &["--network", "back"]);
         assert_eq!(
             (&shown["ns_if"], &shown["network"], &shown["changed"]),
@@ -39,7 +39,7 @@ fn namespace_is_in_two_networks_by_two_interfaces() {
         assert_reaches_outside(&fwd, &web);
         let _server = listen(&db, any(5432));
         connect(&web, at(address, 0), at(db.address, 5432)).expect("it connects");
-        assert!(!pings(&db, web.address), "the first interface is not in the second's network: {datapath}");
+        assert!(!answers(&db, web.address), "the first interface is not in the second's network: {datapath}");
         assert!(routes(&web).contains("dev eth0") && !routes(&web).contains("eth1"), "{}", routes(&web));
         // Each by itself, and nothing changes.
         for (options, ifname) in [(&[][..], "eth0"), (&["--network", "back"], "eth1"), (&["--ifname", "eth1"], "eth1")]
@@ -58,7 +58,7 @@ fn namespace_is_in_two_networks_by_two_interfaces() {
         fwd.expect_error(&["inspect", &web.name], 2, &["eth0, eth1", "--ifname eth0"]);
         fwd.ok(&["down", "--ns", &web.name, "--ifname", "eth1"]);
         assert!(exists(&web.name) && try_inside(&web, &["ip", "link", "show", "eth1"]).status.code() == Some(1));
-        assert!(!pings(&web, db.address));
+        assert!(!answers(&web, db.address));
         assert_reaches_outside(&fwd, &web);
         second(&fwd, &web, &["--network", "back"]);
         fwd.down("web");

@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 use forwarder::testbed::{self, TestbedSpec, wait_until};
 
 use crate::{
-    fwd::{Fwd, LIMIT, pings},
+    fwd::{Fwd, LIMIT, answers, pings},
     ownership::forwards,
     uplinks::{await_way_out, ip, make_anew},
 };
@@ -241,7 +241,7 @@ fn next_command_completes_one_that_was_killed_while_it_took_another_uplink() {
         };
         after_each_operation(&fwd, prepare, &["up", "--ns", &name, "--uplink", "eth1"], |after| {
             let pod = fwd.up("c1", &["--uplink", "eth1"]);
-            wait_until(LIMIT, "there is a way out", || Ok(pings(&pod, fwd.uplink(1).outside[0]).then_some(())))
+            wait_until(LIMIT, "there is a way out", || Ok(answers(&pod, fwd.uplink(1).outside[0]).then_some(())))
                 .unwrap_or_else(|error| panic!("killed after operation {after}: {error}"));
             fwd.ok(&["down", "--all"]);
             ip(&fwd, "link add eth0 type bridge");

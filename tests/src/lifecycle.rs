@@ -69,7 +69,7 @@ impl Host {
 
     fn ping(&self, ns: &str, address: &str) -> bool {
         let ns = Netns::open_named(&self.name(ns)).expect("the namespace");
-        let output = run(command_in(&ns, &["ping", "-n", "-q", "-c", "1", "-W", "2", address]), LIMIT);
+        let output = run(command_in(&ns, &["ping", "-n", "-q", "-c", "1", "-W", "30", address]), LIMIT);
         output.expect("ping").status.success()
     }
 

@@ -233,7 +233,7 @@ fn host_and_namespaces_share_all_ports_over_udp_and_icmp_in_either_order() {
     for order in [[&*pod, &**fwd.host()], [&**fwd.host(), &*pod]] {
         for identifier in ["40000", "40001"] {
             for ns in order {
-                inside(ns, &["ping", "-n", "-q", "-c", "1", "-W", "2", "-e", identifier, &outside]);
+                inside(ns, &["ping", "-n", "-q", "-c", "1", "-W", "30", "-e", identifier, &outside]);
             }
         }
     }

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::{
     commands::{assert_as_before, assert_reaches_outside, snapshot},
-    fwd::{Fwd, Pod, inside, number, pings},
+    fwd::{Fwd, Pod, answers, inside, number, pings},
     latency::every_packet_of_an_endpoint_is_timed,
     peers::{ANY, at, udp},
     raw::{self, Told},
@@ -176,8 +176,8 @@ fn without_its_program_a_pair_carries_nothing_and_up_mends_it() {
     let ifindex = number(&fwd.json(&["inspect", &pod.name])["host_ifindex"]);
     let pin = RunDir::new(fwd.pins()).of(fwd.host().cookie().expect("a cookie"));
     fs::remove_file(pin.join(format!("links/from_netkit-{ifindex}"))).expect("it is pinned");
-    assert!(!pings(&pod, fwd.uplink(0).outside[0]), "nothing leaves");
-    assert!(!pings(&pod, pod.gateway), "not even to the gateway");
+    assert!(!answers(&pod, fwd.uplink(0).outside[0]), "nothing leaves");
+    assert!(!answers(&pod, pod.gateway), "not even to the gateway");
     assert_eq!(fwd.json(&["inspect", &pod.name])["attached"], false);
     assert_eq!(fwd.up("c1", &[]).shown["changed"], true);
     assert_reaches_outside(&fwd, &pod);

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::{
     commands::{assert_as_before, assert_reaches_outside, exists, snapshot},
-    fwd::{Fwd, Pod, inside, open, pings, pings6, text},
+    fwd::{Fwd, Pod, answers, answers6, inside, open, pings, text},
     peers::{ANY, any, at, connect, echo_tcp, echoed, listen},
     policy::ends,
 };
@@ -148,7 +148,7 @@ fn assert_reach_while_allowed(datapath: &str) {
     inside(&db, &["ip", "route", "add", "default", "via", &db.gateway.to_string()]);
     let third = fwd.up("c4", &["--datapath", datapath]);
     let isolated = |why: &str| {
-        assert!(!pings(&one, db.address) && !pings(&db, one.address) && !forwards_from(&fwd, "db"), "{why}");
+        assert!(!answers(&one, db.address) && !answers(&db, one.address) && !forwards_from(&fwd, "db"), "{why}");
     };
     isolated("nobody has allowed anything");
     let said = fwd.call(&["network", "add", "web", "--allow-network", "db"]);
@@ -167,7 +167,7 @@ fn assert_reach_while_allowed(datapath: &str) {
         assert_eq!(fwd.list(&["flows"]).len(), 0, "nor are there flows");
     }
     // No more than that: neither a third network, nor what each forbids by itself, nor a way out.
-    assert!(!pings(&third, db.address) && !pings(&one, two.address) && !pings(&db, fwd.uplink(0).outside[0]));
+    assert!(!answers(&third, db.address) && !answers(&one, two.address) && !answers(&db, fwd.uplink(0).outside[0]));
     let from = third.address.to_string();
     inside(&one, &["ip", "address", "add", &from, "dev", "lo"]);
     assert!(
@@ -194,7 +194,7 @@ fn assert_reach_while_allowed(datapath: &str) {
     fwd.ok(&["network", "rm", "db", "--force"]);
     fwd.ok(&["network", "add", "db", "--datapath", datapath]);
     let again = fwd.up("c3", &["--network", "db"]);
-    assert!(!pings(&one, again.address));
+    assert!(!answers(&one, again.address));
     fwd.ok(&["down", "--all"]);
     assert_as_before(&fwd, &before);
 }
@@ -214,7 +214,7 @@ fn assert_reach_by_ipv6(datapath: &str) {
         let address = text(&shown["addresses"][1]);
         address.split('/').next().and_then(|it| it.parse().ok()).unwrap_or_else(|| panic!("no IPv6: {address}"))
     };
-    let reached = || [pings6(&open(&one.name), v6(&db.shown)), pings6(&open(&db.name), v6(&one.shown))];
+    let reached = || [answers6(&open(&one.name), v6(&db.shown)), answers6(&open(&db.name), v6(&one.shown))];
     assert_eq!(reached(), [false, false], "one has allowed it");
     if datapath == "tc" {
         assert!(fwd.counted("from_ns", "dropped", Some("OtherNetwork")) >= 1);

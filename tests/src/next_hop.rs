@@ -33,7 +33,7 @@ fn behind_ipv6() -> (Fwd, Pod) {
 #[track_caller]
 fn assert_none_lost(pod: &Pod, outside: Ipv4Addr) {
     let outside = outside.to_string();
-    let ping = try_inside(pod, &["ping", "-n", "-q", "-i", "0.1", "-c", "25", "-W", "5", &outside]);
+    let ping = try_inside(pod, &["ping", "-n", "-q", "-i", "0.1", "-c", "25", "-W", "30", &outside]);
     assert!(ping.stdout.contains("25 received"), "{}{}", ping.stdout, ping.stderr);
 }
 
@@ -50,7 +50,7 @@ fn ipv4_leaves_by_a_next_hop_of_ipv6() {
     echo.join().expect("the server");
     // In fragments, and with its errors.
     let fragments =
-        try_inside(&pod, &["ping", "-n", "-q", "-c", "3", "-i", "0.2", "-s", "4000", "-W", "5", &outside.to_string()]);
+        try_inside(&pod, &["ping", "-n", "-q", "-c", "3", "-i", "0.2", "-s", "4000", "-W", "30", &outside.to_string()]);
     assert!(fragments.stdout.contains("3 received"), "{}{}", fragments.stdout, fragments.stderr);
     let gre = "import socket, sys
 s = socket.socket(socket.AF_INET, socket.SOCK_RAW, 47)

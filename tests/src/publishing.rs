@@ -3,7 +3,7 @@
 use forwarder::netns::Netns;
 use serde_json::{Value, json};
 
-use super::fwd::{Fwd, Pod, inside, pings, text};
+use super::fwd::{Fwd, Pod, answers, inside, text};
 use crate::peers::{ANY, any, asked, at, connect, echo_tcp, echo_udp, echoed, listen, udp};
 
 const CLIENT: u16 = 40_123;
@@ -192,6 +192,6 @@ fn limited_namespace_apart_from_its_neighbours_is_reached_by_its_ports() {
         echoed(&stream, &vec![7; 100_000]);
     }
     assert_eq!(server.join().expect("the server")[1].ip(), own);
-    assert!(!pings(&neighbour, pod.address), "they do not reach each other otherwise");
+    assert!(!answers(&neighbour, pod.address), "they do not reach each other otherwise");
     assert_eq!(fwd.counted("from_ns", "dropped", Some("RateExceeded")), 0, "the queue inside keeps to it");
 }

@@ -80,7 +80,7 @@ fn traceroute_sees_the_gateway_as_its_first_hop() {
     let fwd = Fwd::new();
     let pod = fwd.up("c1", &[]);
     let outside = fwd.uplink(0).outside[0].to_string();
-    let ping = try_inside(&pod, &["ping", "-n", "-c", "1", "-W", "2", "-t", "1", &outside]);
+    let ping = try_inside(&pod, &["ping", "-n", "-c", "1", "-W", "30", "-t", "1", &outside]);
     assert!(!ping.status.success());
     assert!(ping.stdout.contains(&format!("From {} ", pod.gateway)) && ping.stdout.contains("exceeded"), "{ping:?}");
 }

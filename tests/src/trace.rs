@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::{
     commands::{assert_as_before, assert_reaches_outside, snapshot},
-    fwd::{Fwd, LIMIT, Pod, inside, number, pings, pings6, text, try_inside},
+    fwd::{Fwd, LIMIT, Pod, answers, inside, number, pings, pings6, text, try_inside},
     ipv6,
     peers::{ANY, PATIENCE, asked, at, connect, echo_tcp, echo_udp, echoed, listen, udp},
     reload::under_traffic,
@@ -273,7 +273,7 @@ fn what_a_killed_trace_leaves_works_and_is_named() {
         .unwrap_or_else(|error| panic!("{error}: {}", process.stderr()));
     assert_eq!(programs(&fwd, &pod)["object"], object, "the programs are the same");
     wait_until(LIMIT, "two lines are enough", || {
-        pings(&pod, fwd.uplink(0).outside[0]);
+        answers(&pod, fwd.uplink(0).outside[0]);
         Ok((programs(&fwd, &pod) == untraced).then_some(()))
     })
     .unwrap_or_else(|error| panic!("{error}: {}", process.stderr()));

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::{
     commands::{assert_as_before, assert_reaches_outside, snapshot},
-    fwd::{Fwd, LIMIT, Pod, inside, number, pings, try_inside},
+    fwd::{Fwd, LIMIT, Pod, answers, inside, number, pings, try_inside},
     ownership::forwards,
     peers::{ANY, any, at, udp},
 };
@@ -35,14 +35,16 @@ pub(crate) fn make_anew(fwd: &Fwd) {
     ip(fwd, "link set eth0 up");
     ip(fwd, &format!("addr add {address}/24 dev eth0"));
     ip(fwd, &format!("route replace default via {gateway} dev eth0"));
-    wait_until(LIMIT, "the host reaches the outside", || Ok(pings(fwd.host(), fwd.uplink(0).outside[0]).then_some(())))
-        .unwrap_or_else(|error| panic!("{error}"));
+    wait_until(LIMIT, "the host reaches the outside", || {
+        Ok(answers(fwd.host(), fwd.uplink(0).outside[0]).then_some(()))
+    })
+    .unwrap_or_else(|error| panic!("{error}"));
 }
 
 /// It may take a moment until what is older than a second is looked up again.
 #[track_caller]
 pub(crate) fn await_way_out(fwd: &Fwd, pod: &Pod) {
-    wait_until(LIMIT, "there is a way out", || Ok(pings(pod, fwd.uplink(0).outside[0]).then_some(())))
+    wait_until(LIMIT, "there is a way out", || Ok(answers(pod, fwd.uplink(0).outside[0]).then_some(())))
         .unwrap_or_else(|error| panic!("{}: {error}", pod.name));
 }
 
@@ -145,7 +147,7 @@ fn network_takes_another_uplink_where_its_own_is_gone() {
     ip(&fwd, &format!("route replace default via {} dev eth1", other.gateway));
     let moved = fwd.up("c1", &["--uplink", "eth1"]);
     assert_eq!(moved.shown["uplink"], "eth1");
-    wait_until(LIMIT, "there is a way out", || Ok(pings(&pod, other.outside[0]).then_some(())))
+    wait_until(LIMIT, "there is a way out", || Ok(answers(&pod, other.outside[0]).then_some(())))
         .unwrap_or_else(|error| panic!("{error}"));
     fwd.ok(&["down", "--all"]);
     assert_eq!(fwd.on_host(&["sysctl", "-n", "net.ipv4.conf.eth1.forwarding"]).trim(), "0");
@@ -239,7 +241,7 @@ fn nothing_of_an_endpoint_reaches_an_interface_that_has_its_number() {
         for _ in 0..5 {
             near.send_to(b"secret", at(pod.address, inside_socket.port())).expect("it leaves");
         }
-        assert!(!pings(&neighbour, pod.address), "{options:?}: a stranger answers");
+        assert!(!answers(&neighbour, pod.address), "{options:?}: a stranger answers");
         overheard.set_nonblocking(true).expect("a socket");
         let heard = overheard.recv_from(&mut [0; 8]);
         assert!(heard.is_err(), "{options:?}: a stranger got {heard:?}");

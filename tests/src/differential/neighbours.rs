@@ -6,7 +6,7 @@ use forwarder::netns::Netns;
 
 use super::{Conversation, scenario::Scenario};
 use crate::{
-    fwd::{inside, pings},
+    fwd::{answers, inside, pings},
     packet::{ICMP, TCP, UDP},
     peers::{ANY, any, at, connect, echo_tcp, echo_udp, echoed, listen, udp},
     raw,
@@ -71,7 +71,7 @@ fn straight(scenario: &Scenario) -> Vec<String> {
     let network = network.replace(".1/", ".0/");
     let uplink = scenario.fwd.uplink(0).address.to_string();
     inside(scenario.internet(), &["ip", "route", "add", &network, "via", &uplink]);
-    let reached = pings(scenario.internet(), scenario.one.address);
+    let reached = answers(scenario.internet(), scenario.one.address);
     inside(scenario.internet(), &["ip", "route", "del", &network]);
     vec![format!("ping is answered: {reached}")]
 }

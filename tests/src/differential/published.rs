@@ -6,7 +6,7 @@ use forwarder::netns::Netns;
 
 use super::{Conversation, scenario::Scenario};
 use crate::{
-    fwd::pings,
+    fwd::{answers, pings},
     peers::{ANY, any, asked, at, connect, echo_tcp, echo_udp, echoed, listen, udp},
     policy,
 };
@@ -149,7 +149,7 @@ fn apart(scenario: &Scenario) -> Vec<String> {
     let reached = |filtered: u8| {
         scenario.fwd.on_host(&["sysctl", "-qw", &format!("net.bridge.bridge-nf-call-iptables={filtered}")]);
         let [neighbour, itself] = [&client, &server].map(|pod| policy::connects(pod, at(own, 8181)));
-        let straight = pings(&client, server.address) || policy::connects(&client, at(server.address, 81));
+        let straight = answers(&client, server.address) || policy::connects(&client, at(server.address, 81));
         let bridge = if filtered == 1 { "calls netfilter" } else { "does not" };
         format!("the bridge {bridge}: neighbour {neighbour}, itself {itself}, straight {straight}")
     };

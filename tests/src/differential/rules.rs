@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 use super::{Conversation, scenario::Scenario};
 use crate::{
-    fwd::{Pod, pings},
+    fwd::{Pod, answers, pings},
     peers::{ANY, any, asked, at, connect, echo_tcp, echo_udp, echoed, listen, udp},
     policy::{connects, ends, rules},
 };
@@ -63,7 +63,7 @@ fn neighbours(scenario: &Scenario) -> Vec<String> {
         format!("another port: {}", to(&client, at(server.address, 7071))),
         format!("a stranger: {}", to(stranger, at(server.address, 7070))),
         format!("the other way: {}", to(&server, at(client.address, 7070))),
-        format!("pings: {} {}", pings(stranger, server.address), pings(stranger, client.address)),
+        format!("pings: {} {}", answers(stranger, server.address), answers(stranger, client.address)),
         format!("the gateway: {}", pings(&server, server.gateway)),
     ];
     fwd.up("c4", &["--deny-in", "none"]);

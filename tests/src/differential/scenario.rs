@@ -62,7 +62,7 @@ impl Scenario {
             (&scenario.two, scenario.far),
             (&scenario.one, scenario.two.address),
         ] {
-            inside(ns, &["ping", "-n", "-q", "-c", "1", "-W", "5", &to.to_string()]);
+            inside(ns, &["ping", "-n", "-q", "-c", "1", "-W", "30", &to.to_string()]);
         }
         scenario
     }

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use super::{Conversation, scenario::Scenario};
 use crate::{
-    fwd::{Pod, pings},
+    fwd::{Pod, answers, pings},
     packet::{ICMP, TCP, UDP},
     peers::{ANY, asked, at, connect, echo_tcp, echo_udp, echoed, listen, udp},
 };
@@ -51,7 +51,7 @@ fn others(scenario: &Scenario) -> Vec<String> {
     let mut lines = said(scenario, &scenario.one);
     // It is its own among neighbours, and the host's address for whoever asks there.
     lines.push(format!("a neighbour is reached: {}", pings(&pod, scenario.one.address)));
-    lines.push(format!("the source is reached: {} {}", pings(&pod, source), pings(scenario.internet(), source)));
+    lines.push(format!("the source is reached: {} {}", answers(&pod, source), answers(scenario.internet(), source)));
     lines
 }
 
@@ -61,6 +61,6 @@ fn gone(scenario: &Scenario) -> Vec<String> {
     scenario.fwd.on_host(&["ip", "address", "del", &format!("{source}/24"), "dev", "eth0"]);
     // A command tells the programs which addresses the host has.
     scenario.fwd.up("c6", &[]);
-    lines.push(format!("without it: {}", pings(&pod, scenario.outside)));
+    lines.push(format!("without it: {}", answers(&pod, scenario.outside)));
     lines
 }

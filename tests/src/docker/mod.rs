@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use self::dockerd::{Dockerd, network_body, socket};
 use crate::{
     commands::{assert_as_before, snapshot},
-    fwd::{Fwd, pings},
+    fwd::{Fwd, answers, pings},
     peers::{any, at, connect, listen},
 };
 
@@ -154,7 +154,7 @@ fn internal_networks_have_no_way_out_and_docker_gives_them_none() {
     let (_neighbour, _) = dockerd.join(&mut other);
     let listed = dockerd.learned(2);
     assert_eq!((&listed[0]["network"], &listed[0]["internal"]), (&json!("d-b2b2b2b2b2b2"), &json!(true)));
-    assert!(pings(&ns, address("10.81.0.3")) && !pings(&ns, fwd.uplink(0).outside[0]));
+    assert!(pings(&ns, address("10.81.0.3")) && !answers(&ns, fwd.uplink(0).outside[0]));
 }
 
 #[test]

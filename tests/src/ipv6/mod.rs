@@ -26,7 +26,7 @@ use forwarder::{
 };
 
 use crate::{
-    fwd::{Fwd, Pod, inside, pings, pings6, text},
+    fwd::{Fwd, Pod, answers6, inside, pings, pings6, text},
     peers::{PATIENCE, listen, udp},
 };
 
@@ -237,7 +237,7 @@ fn forwarding_that_was_switched_off_is_switched_on_again() {
     let fwd = host_with(1);
     let pod = fwd.up("c1", &KERNEL);
     fwd.on_host(&["sysctl", "-q", "net.ipv6.conf.all.forwarding=0"]);
-    assert!(!pings6(&pod, link(&fwd, 0).outside));
+    assert!(!answers6(&pod, link(&fwd, 0).outside));
     let told = fwd.ok(&["inspect", &pod.name]);
     assert!(told.contains("forwarding of IPv6 is off (net.ipv6.conf.all.forwarding)"), "{told}");
     fwd.up("c1", &[]);

@@ -7,7 +7,7 @@ use super::{
     guard::{answer_everybody, leaked},
     host_with, link,
 };
-use crate::fwd::{Fwd, Pod, inside, pings6, text, try_inside};
+use crate::fwd::{Fwd, Pod, answers6, inside, pings6, text, try_inside};
 
 /// How often a namespace's packet was dropped for `reason`.
 #[track_caller]
@@ -19,7 +19,7 @@ pub(super) fn dropped(fwd: &Fwd, reason: &str) -> u64 {
 #[track_caller]
 fn kept_from(fwd: &Fwd, pod: &Pod, address: Ipv6Addr, reason: &str) {
     let before = dropped(fwd, reason);
-    assert!(!pings6(pod, address), "{address}");
+    assert!(!answers6(pod, address), "{address}");
     assert!(dropped(fwd, reason) > before, "{reason}");
 }
 
@@ -46,7 +46,7 @@ fn namespaces_come_in_unasked_nowhere_and_nobody_to_them() {
     let (address, gateway) = (address6(&other).to_string(), text(&one.shown["gateways"][1]));
     inside(&one, &["ip", "-6", "route", "add", &address, "via", &gateway]);
     kept_from(&fwd, &one, address6(&other), "PeerIsolated");
-    assert!(!pings6(fwd.internet(0), address6(&one)));
+    assert!(!answers6(fwd.internet(0), address6(&one)));
     assert!(fwd.counted("from_uplink", "dropped", Some("DirectToEndpoint")) > 0);
     assert!(pings6(&one, link(&fwd, 0).outside));
     assert_eq!(leaked(&fwd, 0), 0);

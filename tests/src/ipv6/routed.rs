@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::{address6, at, flows::flows, host_with, link, over_each, seen_from, with_prefix};
 use crate::{
-    fwd::{Fwd, LIMIT, Pod, inside, number, pings6, text, try_inside},
+    fwd::{Fwd, LIMIT, Pod, answers6, inside, number, pings6, text, try_inside},
     peers::{PATIENCE, listen, udp},
     raw::mac_of,
 };
@@ -35,7 +35,7 @@ fn routed_addresses_leave_as_they_are_and_only_answers_come_in() {
         assert_eq!(seen_from(&pod, fwd.internet(0), at(outside, 7000)), [IpAddr::from(own); 2]);
         assert!(pings6(&pod, outside) && pings6(fwd.host(), own) && pings6(&pod, link(&fwd, 0).address));
         // An established flow lets nobody else in.
-        assert!(!pings6(fwd.internet(0), own), "nobody asked");
+        assert!(!answers6(fwd.internet(0), own), "nobody asked");
         let _listener = listen(&pod, at(own, 8000));
         let script = "import socket, sys; socket.create_connection((sys.argv[1], 8000), 2)";
         let connected = try_inside(fwd.internet(0), &["timeout", "20", "python3", "-c", script, &own.to_string()]);
@@ -226,11 +226,11 @@ fn internal_networks_have_ipv6_too() {
         // Who gives itself a route gets nowhere by it, and nobody gets in.
         inside(&one, &["ip", "-6", "route", "add", "default", "via", &gateway.to_string()]);
         for beyond in [link(&fwd, 0).outside, address6(&other)] {
-            assert!(!pings6(&one, beyond), "{beyond}");
+            assert!(!answers6(&one, beyond), "{beyond}");
         }
-        assert!(!pings6(&other, address6(&one)));
+        assert!(!answers6(&other, address6(&one)));
         if datapath != "kernel" {
-            assert!(!pings6(&one, link(&fwd, 0).address), "of the host it sees the gateway alone");
+            assert!(!answers6(&one, link(&fwd, 0).address), "of the host it sees the gateway alone");
             assert!(fwd.counted("from_ns", "dropped", Some("Internal")) >= 3);
         }
         fwd.down("c3");

@@ -9,7 +9,7 @@ use forwarder::testbed::wait_until;
 
 use super::{ADVERTISE, KERNEL, at, flows::flows, host_with, link};
 use crate::{
-    fwd::{Fwd, LIMIT, inside, pings6, try_inside},
+    fwd::{Fwd, LIMIT, answers6, inside, pings6, try_inside},
     peers::udp,
 };
 
@@ -110,7 +110,7 @@ fn mtu_of_ipv6_on_the_link_of_the_uplink_is_kept_to() {
     let pod = fwd.up("c1", &[]);
     let (outside, router) = (link(&fwd, 0).outside.to_string(), Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1));
     let ping = |length: &str| {
-        try_inside(&pod, &["ping", "-6", "-n", "-c", "1", "-W", "2", "-M", "do", "-s", length, &outside])
+        try_inside(&pod, &["ping", "-6", "-n", "-c", "1", "-W", "30", "-M", "do", "-s", length, &outside])
     };
     assert!(ping("1452").status.success(), "1,500 bytes");
     inside(fwd.internet(0), &["python3", "-c", ADVERTISE_MTU, "inet0", &router.to_string(), "1400"]);
@@ -136,7 +136,7 @@ fn mtu_of_a_single_route_holds_with_and_without_a_lock() {
             let outside = six.outside.to_string();
             // What the namespace itself has learnt is forgotten first.
             try_inside(&pod, &["ip", "-6", "route", "flush", "cache"]);
-            try_inside(&pod, &["ping", "-6", "-n", "-c", "1", "-W", "2", "-M", "do", "-s", length, &outside])
+            try_inside(&pod, &["ping", "-6", "-n", "-c", "1", "-W", "30", "-M", "do", "-s", length, &outside])
         };
         assert!(ping("1452").status.success(), "1,500 bytes");
         for (mtu, asked) in [(1400, &["mtu", "1400"][..]), (1300, &["mtu", "lock", "1300"])] {
@@ -200,7 +200,7 @@ s.sendto(struct.pack('!BBHBBHII', 134, 0, 0, 64, 0, 1800, 0, 0) + option, ('ff02
 fn routes_that_leave_by_another_interface_are_named() {
     let fwd = host_with(2);
     let pod = fwd.up("c1", &["--uplink", "eth0"]);
-    assert!(!pings6(&pod, link(&fwd, 1).outside));
+    assert!(!answers6(&pod, link(&fwd, 1).outside));
     let told = fwd.ok(&["inspect", &pod.name]);
     let route = format!("{}/128 by eth1", link(&fwd, 1).outside);
     assert!(told.contains("RouteNotViaUplink") && told.contains(&route) && told.contains("ip -6 route add"), "{told}");

@@ -140,7 +140,7 @@ fn interface_that_routes_name_later_is_refused_until_a_command_takes_it_in() {
     assert_eq!(client.recv(&mut [0; 8]).expect_err("it is told").kind(), ErrorKind::PermissionDenied);
     let refused = connect(&pod, at(Ipv6Addr::UNSPECIFIED, 0), server).expect_err("it is refused").to_string();
     assert!(refused.contains("Permission denied"), "{refused}");
-    let ping = try_inside(&pod, &["ping", "-6", "-n", "-c", "1", "-W", "2", &other.outside.to_string()]);
+    let ping = try_inside(&pod, &["ping", "-6", "-n", "-c", "1", "-W", "30", &other.outside.to_string()]);
     assert!(ping.stdout.contains("prohibited"), "{ping:?}");
     assert!(ping.stdout.contains(&text(&pod.shown["gateways"][1])), "{ping:?}");
     assert!(fwd.counted("from_ns", "dropped", Some("UplinkUnguarded")) >= 3);

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use self::podman::{Podman, with};
 use crate::{
     commands::{assert_as_before, snapshot},
-    fwd::{Fwd, inside, open, pings, pings6, text},
+    fwd::{Fwd, answers, inside, open, pings, pings6, text},
     peers::{ANY, at, connect},
     runtimes::{Container, served},
 };
@@ -170,7 +170,9 @@ fn routes_metrics_and_both_families_are_as_the_network_says() {
     let alone = Container::new(&fwd, "c2");
     let status = podman.setup(&alone, &podman.container(&alone, &vault, 4, json!({})));
     assert_eq!(status["interfaces"]["eth0"]["subnets"], json!([{ "ipnet": "10.7.3.4/24" }]));
-    assert!(!pings(&alone, fwd.uplink(0).outside[0]) && !pings(&container, "10.7.3.4".parse().expect("an address")));
+    assert!(
+        !answers(&alone, fwd.uplink(0).outside[0]) && !answers(&container, "10.7.3.4".parse().expect("an address"))
+    );
 }
 
 #[test]

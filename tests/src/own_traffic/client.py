@@ -117,7 +117,7 @@ def ran(*argv):
 
 def arp():
     ran("ip", "neigh", "flush", "dev", INTERFACE)
-    return ran("ping", "-n", "-c", "1", "-W", "2", GATEWAY)
+    return ran("ping", "-n", "-c", "1", "-W", "30", GATEWAY)
 
 
 KINDS = {"arp": arp, "a frame of another type": frame, "igmp": reported}

@@ -7,7 +7,7 @@ use forwarder_common::wire::emit::Packet;
 use crate::{
     capture::Recording,
     commands::{assert_as_before, assert_reaches_outside, snapshot},
-    fwd::{Fwd, Pod, inside, pings},
+    fwd::{Fwd, Pod, answers, inside, pings},
     peers::at,
     policy::connects,
     raw,
@@ -28,14 +28,14 @@ fn isolated(fwd: &Fwd, role: &str, datapath: &str, options: &[&str]) -> Pod {
 fn assert_apart(from: &Pod, to: &Pod) {
     let mac = raw::mac_of(to, "eth0").map(|byte| format!("{byte:02x}")).join(":");
     let address = to.address.to_string();
-    assert!(!pings(from, to.address), "by ARP");
+    assert!(!answers(from, to.address), "by ARP");
     // Straight to the other's hardware address, and by the gateway.
     for by in [
         format!("neigh replace {address} lladdr {mac} dev eth0"),
         format!("route replace {address} via {}", from.gateway),
     ] {
         inside(from, &["sh", "-c", &format!("ip {by}")]);
-        assert!(!pings(from, to.address), "{by}");
+        assert!(!answers(from, to.address), "{by}");
         assert!(!connects(from, at(to.address, 7777)), "{by}");
     }
 }

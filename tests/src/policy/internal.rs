@@ -3,7 +3,7 @@
 use crate::{
     capture::Capture,
     commands::{assert_as_before, assert_reaches_outside, snapshot},
-    fwd::{Fwd, Pod, inside, pings},
+    fwd::{Fwd, Pod, answers, inside, pings},
     peers::at,
     policy::{connects, sends},
 };
@@ -54,7 +54,7 @@ fn nothing_leaves_an_internal_network_whatever_root_inside_does() {
         let capture = Capture::start(&fwd);
         let (outside, router) = (fwd.uplink(0).outside[0], fwd.uplink(0).gateway);
         for address in [outside, router, other.address] {
-            assert!(!pings(&pod, address), "{datapath}: {address} answers");
+            assert!(!answers(&pod, address), "{datapath}: {address} answers");
         }
         assert!(!connects(&pod, at(outside, 80)), "{datapath}");
         sends(&pod, at(outside, 80));
@@ -75,7 +75,7 @@ fn nothing_enters_an_internal_network_from_outside() {
         fwd.on_host(&["sysctl", "-qw", "net.ipv4.conf.all.forwarding=1"]);
         let host = fwd.uplink(0).address.to_string();
         inside(fwd.internet(0), &["ip", "route", "add", "10.77.0.0/16", "via", &host]);
-        assert!(!pings(fwd.internet(0), pod.address), "{datapath}");
+        assert!(!answers(fwd.internet(0), pod.address), "{datapath}");
         assert!(pings(fwd.host(), pod.address), "the host itself does: {datapath}");
     }
 }
@@ -114,7 +114,7 @@ fn endpoint_without_default_route_leaves_routing_to_its_namespace() {
     let fwd = Fwd::new();
     let pod = fwd.up("c1", &["--no-default-route"]);
     assert_eq!(inside(&pod, &["ip", "route", "show", "default"]), "");
-    assert!(pings(&pod, pod.gateway) && !pings(&pod, fwd.uplink(0).outside[0]));
+    assert!(pings(&pod, pod.gateway) && !answers(&pod, fwd.uplink(0).outside[0]));
     assert_eq!(pod.shown["default_route"], false);
     // It stays so, whether that is said again or not.
     for options in [&["--no-default-route"][..], &[]] {

@@ -7,7 +7,7 @@ use forwarder_common::wire::{
 };
 
 use crate::{
-    fwd::{Fwd, LIMIT, Pod, inside, number, pings6, try_inside},
+    fwd::{Fwd, LIMIT, Pod, answers6, inside, number, pings6, try_inside},
     ipv6::{address6, link_local},
     policy::rules,
     raw::{mac_of, send},
@@ -24,8 +24,8 @@ fn rules_hold_for_both_families() {
     let elsewhere = fwd.uplink(0).ipv6.expect("the testbed has IPv6").gateway;
     let pod = fwd.up("c1", &["--allow-out", &format!("{outside}/icmp")]);
     let other = fwd.up("c2", &[]);
-    assert!(pings6(&pod, outside) && !pings6(&pod, elsewhere), "what is allowed, and nothing else");
-    assert!(!pings6(&pod, address6(&other)), "nor a neighbour");
+    assert!(pings6(&pod, outside) && !answers6(&pod, elsewhere), "what is allowed, and nothing else");
+    assert!(!answers6(&pod, address6(&other)), "nor a neighbour");
     assert!(pings6(&other, address6(&pod)), "who may answer");
     let shown = fwd.json(&["inspect", &pod.name]);
     assert!(number(&shown["others_out_refused"]) >= 2, "{shown}");
@@ -33,7 +33,7 @@ fn rules_hold_for_both_families() {
     fwd.up("c1", &["--deny-out", "0.0.0.0/0"]);
     assert!(pings6(&pod, elsewhere));
     fwd.up("c1", &["--deny-out", "any"]);
-    assert!(!pings6(&pod, elsewhere) && !pings6(&pod, address6(&other)));
+    assert!(!answers6(&pod, elsewhere) && !answers6(&pod, address6(&other)));
     assert_eq!(rules(&fwd, &pod).iter().map(|(rule, _)| rule.as_str()).collect::<Vec<_>>(), ["deny-out any"]);
 }
 
@@ -44,7 +44,7 @@ fn addresses_of_the_link_are_no_way_around_the_rules() {
     let (of_closed, of_open) = (link_local(&closed), link_local(&open));
     assert!(pings_on_link(&open, &of_closed), "without rules they reach each other");
     fwd.up("c1", &["--deny-in", "any"]);
-    assert!(!pings_on_link(&open, &of_closed) && !pings6(&open, address6(&closed)), "it may not be asked");
+    assert!(!pings_on_link(&open, &of_closed) && !answers6(&open, address6(&closed)), "it may not be asked");
     assert!(pings_on_link(&closed, &of_open) && pings6(&closed, address6(&open)), "it may ask");
     assert!(fwd.counted("from_ns", "dropped", Some("DeniedIn")) >= 2);
     fwd.up("c1", &["--deny-in", "any", "--allow-in", "fe80::/10"]);

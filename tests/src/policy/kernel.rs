@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::{
     capture::Recording,
     commands::{assert_as_before, snapshot},
-    fwd::{Fwd, pings},
+    fwd::{Fwd, answers, pings},
     peers::{any, at, listen, udp},
     policy::{connects, rules},
     raw::{frame, mac_of, send},
@@ -30,7 +30,7 @@ fn rules_of_nftables_come_and_go_with_their_endpoint_and_are_mended() {
     fwd.on_host(&["nft", "flush", "chain", "ip", "fwd_nat", "rules_in"]);
     assert!(pings(&other, pod.address));
     assert_eq!(fwd.up("c2", &[]).shown["changed"], true);
-    assert!(!pings(&other, pod.address) && counted(&denied) > 0);
+    assert!(!answers(&other, pod.address) && counted(&denied) > 0);
     assert_eq!(fwd.up("c2", &[]).shown["changed"], false);
     // One that has none costs nobody else theirs.
     fwd.ok(&["down", "--ns", &other.name]);

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{
     commands::{assert_as_before, assert_reaches_outside, snapshot},
-    fwd::{Fwd, number, pings},
+    fwd::{Fwd, answers, number, pings},
     peers::{ANY, any, asked, assert_refused, at, connect, echo_tcp, echo_udp, echoed, listen, udp},
     policy::{connects, ends, rules, servers},
 };
@@ -22,7 +22,7 @@ fn namespace_begins_only_what_its_rules_allow() {
         let pod = fwd.up("c1", &["--datapath", datapath, "--allow-out", &allowed]);
         let other = fwd.up("c2", &["--datapath", datapath]);
         assert!(connects(&pod, one), "{datapath}: it is allowed");
-        assert!(!connects(&pod, two) && !pings(&pod, *one.ip()), "{datapath}: nothing else is");
+        assert!(!connects(&pod, two) && !answers(&pod, *one.ip()), "{datapath}: nothing else is");
         assert!(pings(&pod, pod.gateway), "the host is reached as ever");
         assert_reaches_outside(&fwd, &other);
         let shown = fwd.json(&["inspect", &pod.name]);
@@ -106,7 +106,7 @@ fn neighbours_begin_only_what_the_rules_at_both_ends_allow_and_are_answered() {
     assert!(!connects(&client, at(server.address, 7071)), "the port is not allowed");
     assert!(!connects(&stranger, at(server.address, 7070)), "nor is the stranger");
     assert!(!connects(&server, at(client.address, 7070)), "what is denied is denied to whom one speaks with, too");
-    assert!(!pings(&stranger, server.address) && !pings(&stranger, client.address));
+    assert!(!answers(&stranger, server.address) && !answers(&stranger, client.address));
     assert!(fwd.counted("from_ns", "dropped", Some("DeniedIn")) >= 4);
     drop(datagrams);
     // Without rules all of them are neighbours as before.
@@ -123,7 +123,7 @@ fn messages_belong_to_what_they_answer() {
     let closed = fwd.up("c1", &["--deny-in", "any"]);
     let open = fwd.up("c2", &[]);
     assert!(pings(&closed, open.address), "it may ask");
-    assert!(!pings(&open, closed.address), "it may not be asked");
+    assert!(!answers(&open, closed.address), "it may not be asked");
     let socket = udp(&closed, ANY);
     socket.connect(at(open.address, 9)).expect("a socket");
     assert_refused(&socket);

@@ -13,7 +13,7 @@ mod ipv6;
 
 use super::{host, source::seen_from};
 use crate::{
-    fwd::{Fwd, LIMIT, inside, pings, try_inside},
+    fwd::{Fwd, LIMIT, answers, inside, pings, try_inside},
     peers::{ANY, any, at, connect, echo_tcp, echoed, knock, listen, udp},
     raw,
     uplinks::ip,
@@ -101,7 +101,7 @@ fn announced_address_leads_to_its_namespace_and_never_to_the_host() {
             Ok((fwd.counted("from_uplink", "dropped", Some("Announced")) > 3).then_some(()))
         };
         wait_until(LIMIT, "it is counted", dropped).unwrap_or_else(|error| panic!("{error}"));
-        assert!(!pings(fwd.internet(0), source));
+        assert!(!answers(fwd.internet(0), source));
         for listener in own {
             listener.set_nonblocking(true).expect("a socket");
             assert_eq!(listener.accept().expect_err("nobody came").kind(), ErrorKind::WouldBlock);
@@ -245,7 +245,7 @@ fn announced_address_that_the_host_gets_is_the_hosts_and_that_is_told() {
     // Somebody had it, long ago.
     ip(&fwd, &format!("neigh add {source} lladdr 02:00:00:00:00:99 nud stale dev eth0"));
     let pod = fwd.up("c1", &["--source", &source.to_string(), "--announce"]);
-    assert!(!pings(fwd.internet(0), source));
+    assert!(!answers(fwd.internet(0), source));
     ip(&fwd, &format!("addr add {source}/24 dev eth0"));
     assert!(pings(fwd.internet(0), source), "the host has it");
     assert_eq!(seen_from(&fwd, &pod), [source; 2]);
@@ -254,6 +254,6 @@ fn announced_address_that_the_host_gets_is_the_hosts_and_that_is_told() {
     let doctor = fwd.call(&["doctor"]);
     assert!(!doctor.status.success() && doctor.stdout.contains(&told), "{doctor:?}");
     ip(&fwd, &format!("addr del {source}/24 dev eth0"));
-    assert!(!pings(fwd.internet(0), source), "the host has it no more");
+    assert!(!answers(fwd.internet(0), source), "the host has it no more");
     assert_eq!(seen_from(&fwd, &pod), [source; 2]);
 }

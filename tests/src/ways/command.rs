@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{host, with_uplinks};
 use crate::{
-    fwd::{Fwd, pings},
+    fwd::{Fwd, answers, pings},
     uplinks::ip,
 };
 
@@ -59,5 +59,5 @@ fn bound_network_is_not_led_by_an_uplink_that_was_added() {
     assert_eq!(shown(&fwd, "eth1"), Value::Null);
     fwd.ok(&["uplink", "add", "eth1"]);
     assert_eq!(shown(&fwd, "eth1")["by"], json!(["command"]));
-    assert!(!pings(&pod, fwd.uplink(1).gateway), "eth0 leads elsewhere");
+    assert!(!answers(&pod, fwd.uplink(1).gateway), "eth0 leads elsewhere");
 }

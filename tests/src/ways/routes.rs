@@ -13,7 +13,7 @@ use serde_json::json;
 use super::{host, remote, warnings, with_uplinks};
 use crate::{
     capture::Recording,
-    fwd::{Fwd, LIMIT, inside, pings, try_inside},
+    fwd::{Fwd, LIMIT, answers, inside, pings, try_inside},
     peers::{ANY, any, at, connect, echo_tcp, echoed, listen, udp},
     uplinks::ip,
 };
@@ -73,7 +73,7 @@ fn interface_that_routes_name_later_is_refused_until_a_command_takes_it_in() {
     let server = at(other.outside[0], 9000);
     let refused = connect(&pod, ANY, server).expect_err("it is refused").to_string();
     assert!(refused.contains("No route to host"), "{refused}");
-    let ping = try_inside(&pod, &["ping", "-n", "-c", "1", "-W", "2", &other.outside[0].to_string()]);
+    let ping = try_inside(&pod, &["ping", "-n", "-c", "1", "-W", "30", &other.outside[0].to_string()]);
     assert!(ping.stdout.contains(&format!("From {} ", pod.gateway)), "{ping:?}");
     assert!(ping.stdout.contains("filtered") || ping.stdout.contains("prohibited"), "{ping:?}");
     // A datagram without data, the shortest packet.
@@ -243,13 +243,13 @@ fn other_bridge_of_the_host_is_a_way_as_any() {
     }
     let pod = fwd.up("c1", &[]);
     let server = at(Ipv4Addr::new(172, 17, 0, 2), 9000);
-    let reached = || Ok(pings(fwd.host(), *server.ip()).then_some(()));
+    let reached = || Ok(answers(fwd.host(), *server.ip()).then_some(()));
     wait_until(LIMIT, "the bridge forwards", reached).unwrap_or_else(|error| panic!("{error}"));
     let clients = echo_tcp(listen(&other, server), 1);
     echoed(&connect(&pod, ANY, server).expect("it connects"), b"by the bridge");
     assert_eq!(clients.join().expect("the server")[0].ip(), Ipv4Addr::new(172, 17, 0, 1));
     let _inside = listen(&pod, any(80));
-    assert!(!pings(&other, pod.address));
+    assert!(!answers(&other, pod.address));
     assert!(fwd.counted("from_uplink", "dropped", Some("DirectToEndpoint")) > 0);
     // Its own way out is not touched.
     assert!(pings(&other, Ipv4Addr::new(172, 17, 0, 1)));
@@ -266,7 +266,7 @@ fn way_that_carries_less_tells_its_size() {
     let pod = fwd.up("c1", &[]);
     let ping = |to: Ipv4Addr, discovery: &str| {
         inside(&pod, &["ip", "route", "flush", "cache"]);
-        let argv = ["ping", "-n", "-c", "2", "-i", "0.2", "-W", "2", "-M", discovery, "-s", "1372", &to.to_string()];
+        let argv = ["ping", "-n", "-c", "2", "-i", "0.2", "-W", "30", "-M", discovery, "-s", "1372", &to.to_string()];
         let output = try_inside(&pod, &argv);
         output.stdout + &output.stderr
     };

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{host, remote};
 use crate::{
-    fwd::{Fwd, LIMIT, Pod, pings},
+    fwd::{Fwd, LIMIT, Pod, answers, pings},
     peers::{ANY, any, asked, at, connect, echo_tcp, echo_to_each, echo_udp, echoed, listen, udp},
     uplinks::ip,
 };
@@ -156,7 +156,7 @@ fn source_that_the_host_loses_is_left_by_nobody_until_it_has_it_again() {
     assert_eq!(seen_from(&fwd, &pod), [source; 2]);
     ip(&fwd, &format!("addr del {source}/24 dev eth0"));
     let gone = || {
-        let reached = pings(&pod, remote(&fwd));
+        let reached = answers(&pod, remote(&fwd));
         Ok((!reached && fwd.counted("from_ns", "dropped", Some("SourceGone")) > 0).then_some(()))
     };
     // A command tells the programs which addresses the host has.
@@ -167,7 +167,7 @@ fn source_that_the_host_loses_is_left_by_nobody_until_it_has_it_again() {
     let doctor = fwd.call(&["doctor"]);
     assert!(!doctor.status.success() && doctor.stdout.contains(&told), "{doctor:?}");
     ip(&fwd, &format!("addr add {source}/24 dev eth0"));
-    wait_until(LIMIT, "it is back", || Ok(pings(&pod, remote(&fwd)).then_some(()))).unwrap_or_else(|e| panic!("{e}"));
+    wait_until(LIMIT, "it is back", || Ok(answers(&pod, remote(&fwd)).then_some(()))).unwrap_or_else(|e| panic!("{e}"));
     assert_eq!(seen_from(&fwd, &pod), [source; 2]);
 }
 

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::{CONFLICT, UNSUPPORTED, USAGE, knows, lies_about};
 use crate::{
-    fwd::{Fwd, LIMIT, pings6},
+    fwd::{Fwd, LIMIT, answers6},
     ipv6::{at, host_with, link, seen_from},
     peers::{connect, echo_tcp, echoed, listen, udp},
 };
@@ -57,7 +57,7 @@ fn announced_addresses_of_ipv6_lead_to_their_namespace_and_never_to_the_host() {
         Ok((fwd.counted("from_uplink", "dropped", Some("Announced")) > 3).then_some(()))
     };
     wait_until(LIMIT, "it is counted", dropped).unwrap_or_else(|error| panic!("{error}"));
-    assert!(!pings6(fwd.internet(0), first));
+    assert!(!answers6(fwd.internet(0), first));
     heard.set_nonblocking(true).expect("a socket");
     assert_eq!(heard.recv(&mut [0; 64]).expect_err("nobody wrote").kind(), ErrorKind::WouldBlock);
 

@@ -10,7 +10,7 @@ use forwarder_common::wire::emit::{Ethernet, Ipv6Packet};
 use serde_json::{Value, json};
 
 use crate::{
-    fwd::{Fwd, LIMIT, Pod, inside, pings6},
+    fwd::{Fwd, LIMIT, Pod, answers6, inside, pings6},
     ipv6::{address6, at, host_with, link, seen_from},
     peers::{asked, echo_to_each, udp},
     raw,
@@ -107,14 +107,14 @@ fn source_that_the_host_loses_is_left_by_nobody_until_it_has_it_again() {
         let pod = fwd.up("c1", &["--datapath", datapath, "--source6", &source.to_string()]);
         assert!(pings6(&pod, outside));
         change(&fwd, "del", source);
-        wait_until(LIMIT, "nothing leaves", || Ok((!pings6(&pod, outside)).then_some(()))).expect("it does not");
+        wait_until(LIMIT, "nothing leaves", || Ok((!answers6(&pod, outside)).then_some(()))).expect("it does not");
         let shown = fwd.ok(&["inspect", &pod.name]);
         assert!(shown.contains(&format!("({source}): give them back (`ip addr add {source}/128")), "{shown}");
         if datapath == "tc" {
             assert!(fwd.counted("from_ns", "dropped", Some("SourceGone")) > 0);
         }
         change(&fwd, "add", source);
-        wait_until(LIMIT, "it is back", || Ok(pings6(&pod, outside).then_some(()))).expect("it is");
+        wait_until(LIMIT, "it is back", || Ok(answers6(&pod, outside).then_some(()))).expect("it is");
     }
 }
 
