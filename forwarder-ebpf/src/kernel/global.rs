@@ -164,6 +164,11 @@ answers! {
     Code as u32: Code::raw, Code::from_raw, DropReason::Contended as u32;
     // No objection, or the code for which the packet is refused.
     Result<(), Code> as u32: |result| match result { Ok(()) => 0, Err(code) => code.raw() }, Code::checked, DropReason::Contended as u32;
+    // What was found, or in the high half the code for which the packet is refused.
+    Result<u32, Code> as u64:
+        |result| match result { Ok(found) => found as u64, Err(code) => (code.raw() as u64) << 32 },
+        |raw| match Code::checked((raw >> 32) as u32) { Ok(()) => Ok(raw as u32), Err(code) => Err(code) },
+        (DropReason::Contended as u64) << 32;
     // A slot, and the version in the high half.
     (u32, FlowVersion) as u64:
         |(slot, version)| slot as u64 | (version.raw() as u64) << 32,

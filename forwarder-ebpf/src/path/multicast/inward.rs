@@ -6,7 +6,7 @@ use aya_ebpf::helpers::bpf_for_each_map_elem;
 use forwarder_common::{
     abi::{Addr, Network, mapped},
     decide::multicast::{self, Passage},
-    types::direction::Direction,
+    types::{direction::Direction, verdict::Code},
     wire::{
         ethernet::ethertype,
         extension, header_words, ipv4, ipv6,
@@ -34,22 +34,27 @@ const UDP: usize = 8;
 
 global_fn! {
     /// See [`copy_v4`].
-    fn fwd_copy_in(skb: Skb) -> () = copy_v4;
+    fn fwd_copy_in(skb: Skb) -> Result<(), Code> = copy_v4;
     /// See [`copy_v6`].
-    fn fwd_copy_in6(skb: Skb) -> () = copy_v6;
+    fn fwd_copy_in6(skb: Skb) -> Result<(), Code> = copy_v6;
 }
 
 /// Gives copies of a packet that arrived by an uplink to the networks whose uplink it is, if it passes.
+///
+/// # Errors
+/// It would, and was dropped for this reason, which is counted at the uplink.
 #[inline(always)]
-pub(super) fn copy(skb: Skb) {
+pub(super) fn copy(skb: Skb) -> Result<(), Code> {
     if skb.vlan_present() != 0 {
-        return;
+        return Ok(());
     }
     let kind = ethertype(&skb.headers());
     if kind == ethertype::IPV4 {
-        fwd_copy_in(skb);
+        fwd_copy_in(skb)
     } else if kind == ethertype::IPV6 {
-        fwd_copy_in6(skb);
+        fwd_copy_in6(skb)
+    } else {
+        Ok(())
     }
 }
 
@@ -61,57 +66,58 @@ fn is_own(source: &Addr) -> bool {
 }
 
 #[inline(always)]
-fn copy_v4(skb: Skb) {
+fn copy_v4(skb: Skb) -> Result<(), Code> {
     let bytes = skb.all_headers();
-    let Ok(ip) = ipv4::parse(&bytes, L3_OFF) else { return };
+    let Ok(ip) = ipv4::parse(&bytes, L3_OFF) else { return Ok(()) };
     if is_own(&mapped(ip.src)) || in_fwd_network(ip.src) {
-        return;
+        return Ok(());
     }
     let kind = bytes.load::<1>(ip.payload_off()).map_or(0, |[kind]| kind);
     let passage = multicast::of_v4(Direction::Inbound, &ip, kind) as u32;
     if passage == Passage::Stays as u32 {
-        return;
+        return Ok(());
     }
-    if !admits(skb, ip.len, ip.total_len) {
-        return;
-    }
+    let Some(uplink) = records::uplink(skb.ifindex()) else { return Ok(()) };
+    admit(skb, uplink.counters_in, ip.len, ip.total_len)?;
     if passage == Passage::AsItIs as u32 {
-        return to_networks(skb, false);
+        to_networks(skb, false);
+        return Ok(());
     }
     let bytes = skb.all_headers();
-    let Ok(life) = bytes.load::<4>(LIFE) else { return };
+    let Ok(life) = bytes.load::<4>(LIFE) else { return Ok(()) };
     let word = header_words::one_hop(u32::from_ne_bytes(life).into(), 0, 0) as u32;
     if bytes.store(LIFE, word.to_ne_bytes()).is_ok() {
         to_networks(skb, false);
     }
     let _restored = skb.headers().store(LIFE, life);
+    Ok(())
 }
 
 #[inline(always)]
-fn copy_v6(skb: Skb) {
+fn copy_v6(skb: Skb) -> Result<(), Code> {
     let packet = Anywhere(skb);
-    let Ok(ip) = ipv6::parse(&packet, L3_OFF) else { return };
-    let Ok(upper) = extension::walk(&packet, &ip, ip.end()) else { return };
-    let Some(uplink) = records::uplink(skb.ifindex()) else { return };
+    let Ok(ip) = ipv6::parse(&packet, L3_OFF) else { return Ok(()) };
+    let Ok(upper) = extension::walk(&packet, &ip, ip.end()) else { return Ok(()) };
+    let Some(uplink) = records::uplink(skb.ifindex()) else { return Ok(()) };
     // Of the addresses of links the host has one at each.
     if ipv6::is_same(uplink.link_local, ip.src) || is_own(&ip.src) || in_fwd_network_v6(ip.src) {
-        return;
+        return Ok(());
     }
     let kind = packet.load::<1>(upper.off).map_or(0, |[kind]| kind);
     let passage = multicast::of_v6(Direction::Inbound, &ip, upper.proto, kind) as u32;
     if passage == Passage::Stays as u32 {
-        return;
+        return Ok(());
     }
-    if !admits(skb, upper.off.wrapping_sub(L3_OFF), ip.payload_len.wrapping_add(ipv6::LEN as u16)) {
-        return;
-    }
+    admit(skb, uplink.counters_in, upper.off.wrapping_sub(L3_OFF), ip.payload_len.wrapping_add(ipv6::LEN as u16))?;
     if passage == Passage::AsItIs as u32 {
-        return to_networks(skb, true);
+        to_networks(skb, true);
+        return Ok(());
     }
     if skb.headers().store(HOP_LIMIT, [ip.hop_limit.wrapping_sub(1)]).is_ok() {
         to_networks(skb, true);
     }
     let _restored = skb.headers().store(HOP_LIMIT, [ip.hop_limit]);
+    Ok(())
 }
 
 /// What a look at all networks works with.
@@ -122,12 +128,12 @@ struct Copies {
     is_ipv6: u32,
 }
 
-/// Whether a packet with so many bytes of headers of IP, and as long as these say, may come in: each is a copy for every namespace.
+/// Whether a packet with so many bytes of headers of IP, and as long as these say, may come in: each is a copy for every namespace. `block` is that of the
+/// uplink's counters.
 #[inline(always)]
-fn admits(skb: Skb, headers: usize, total: u16) -> bool {
-    let Some(uplink) = records::uplink(skb.ifindex()) else { return false };
+fn admit(skb: Skb, block: u32, headers: usize, total: u16) -> Result<(), Code> {
     let amount = Amount::behind(skb, L3_OFF, headers.wrapping_add(UDP) as u32, total.into());
-    limit::admits((skb.ifindex(), false), uplink.counters_in, amount)
+    limit::admit((skb.ifindex(), false), block, amount)
 }
 
 /// Gives a copy to each network whose uplink the packet has arrived by, and that is to have it.

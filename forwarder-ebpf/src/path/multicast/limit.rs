@@ -19,12 +19,15 @@ global_fn! {
 
 /// Whether a packet of so much may pass that leaves by an uplink, or has come by it, and counts for whom this block of counters is: an endpoint, or what
 /// comes by the uplink. Counts at the uplink that it does, or was too much.
+///
+/// # Errors
+/// It was.
 #[inline(always)]
-pub(super) fn admits((uplink, leaves): (u32, bool), block: u32, amount: Amount) -> bool {
+pub(super) fn admit((uplink, leaves): (u32, bool), block: u32, amount: Amount) -> Result<(), Code> {
     let exceeds = fwd_exceeds_multicast(block, amount.packets);
     let code = if exceeds { DropReason::RateExceeded.into() } else { Code::FORWARDED };
     counters::fwd_count_at_uplink(uplink, leaves, code, amount.packets, amount.bytes);
-    !exceeds
+    if exceeds { Err(code) } else { Ok(()) }
 }
 
 /// Whether too much has passed in this second. Two CPUs may count one packet for two.

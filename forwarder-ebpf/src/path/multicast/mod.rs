@@ -64,20 +64,33 @@ pub(crate) fn comes_in(skb: Skb, ingress: u32) -> bool {
     records::network(skb.ifindex()).is_some_and(|network| hears(network, ingress, is_ipv6))
 }
 
+/// Tells of a copy that was dropped: the packet itself goes on, and has a record of its own.
+#[inline(always)]
+fn tell(skb: Skb, point: TracePoint, copied: Result<(), Code>) {
+    if let Err(code) = copied {
+        trace::tc(skb, point, |_| {
+            trace::verdict(code);
+            Action::DROP.to_tc_action()
+        });
+    }
+}
+
 /// Copies a packet for a group to where it passes. What the program returns: the packet itself goes on.
 #[inline(always)]
 pub(crate) fn pass(skb: Skb) -> i32 {
     match records::endpoint(skb.ifindex()) {
         Some(endpoint) => {
-            outward::copy(skb, endpoint);
+            let copied = outward::copy(skb, endpoint);
             // Only now: the copy has been told of.
+            tell(skb, TracePoint::ToUplink, copied);
             trace::tc(skb, TracePoint::FromNs, |_| {
                 trace::verdict(MULTICAST);
                 Action::NEXT.to_tc_action()
             })
         }
         None => {
-            inward::copy(skb);
+            let copied = inward::copy(skb);
+            tell(skb, TracePoint::FromUplink, copied);
             trace::tc(skb, TracePoint::FromUplink, |_| Action::NEXT.to_tc_action())
         }
     }

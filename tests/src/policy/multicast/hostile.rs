@@ -8,11 +8,15 @@ use forwarder::{
     testbed::{TestbedSpec, wait_until},
 };
 
+use nix::sys::signal::Signal;
+use serde_json::json;
+
 use super::{GROUP, GROUP6, PORT, index, reaches};
 use crate::{
     fwd::{Fwd, LIMIT, inside, open},
     peers::{any, at, udp},
     raw,
+    trace::Trace,
 };
 
 /// A group that is routed, and the hardware address that belongs to it (RFC 1112 §6.4).
@@ -116,6 +120,21 @@ fn a_namespace_does_not_pass_for_a_program_of_the_host() {
         super::hears(fwd.internet(0), fwd.uplink(0).gateway),
     ];
     reaches(&names[1], at(GROUP, PORT).into(), &[&names[2]]);
+}
+
+/// Who asks why nobody hears a group sees the packet go on, and its copy end.
+#[test]
+fn a_trace_tells_of_a_copy_that_does_not_leave() {
+    let fwd = Fwd::new();
+    let pod = fwd.up("c1", &["--multicast"]);
+    let (_holder, same) = (udp(fwd.host(), at(ROUTED, CLUSTER)), speaks(&pod, CLUSTER));
+    let trace = Trace::start(&fwd, &pod, &["--ns", &pod.name]);
+    same.send_to(b"I am the host", at(ROUTED, PORT)).expect("it is sent");
+    let copy = trace.shows("the copy", |line| line["reason"] == "MulticastOutside");
+    assert_eq!((&copy["hook"], &copy["verdict"]), (&json!("to_uplink"), &json!("dropped")), "{copy:#}");
+    let packet = trace.shows("the packet itself", |line| line["hook"] == "from_ns" && line["reason"] == "Multicast");
+    assert_eq!((&packet["verdict"], &packet["dst_addr"]), (&json!("punted"), &copy["dst_addr"]), "{packet:#}");
+    trace.end(Signal::SIGINT);
 }
 
 #[test]
