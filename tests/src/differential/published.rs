@@ -6,7 +6,7 @@ use forwarder::netns::Netns;
 
 use super::{Conversation, scenario::Scenario};
 use crate::{
-    fwd::{answers, pings},
+    fwd::answers,
     peers::{ANY, any, asked, at, connect, echo_tcp, echo_udp, echoed, listen, udp},
     policy,
 };

@@ -255,8 +255,14 @@ fn cgroup_that_was_removed_keeps_no_reload_away() {
     let other = other_build(&fwd, &pod);
     assert_eq!(by(&other, &fwd, &["reload"]).0["changed"], true);
     assert_eq!(by(&other, &fwd, &["reload", "--rollback"]).0["changed"], true);
-    // Without those that are nowhere, ports are published at another cgroup.
-    fwd.ok(&["port", "rm", &pod.name, "-p", "8080:80"]);
-    fwd.ok(&["port", "add", &pod.name, "-p", "8080:80"]);
+    let problems = || fwd.json(&["inspect", &pod.name])["warnings"].to_string();
+    assert!(problems().contains("the cgroup was removed"), "{}", problems());
+    // Whoever publishes next has another cgroup, or none, and nothing is left of the former one.
+    fwd.ok(&["port", "add", &pod.name, "-p", "8081:80"]);
     assert_eq!(attached(&fwd), 8);
+    assert!(!problems().contains("cgroup"), "{}", problems());
+    assert!(!pin.exists(), "that of the former one");
+    fwd.ok(&["port", "rm", &pod.name, "-p", "8080:80"]);
+    fwd.ok(&["port", "rm", &pod.name, "-p", "8081:80"]);
+    assert_eq!(attached(&fwd), 0);
 }

@@ -62,8 +62,8 @@ impl Attributes {
     /// Calls bpf(2).
     fn call(&mut self, command: Command) -> io::Result<i32> {
         // SAFETY: the kernel reads and writes `self.0`, whose size it is told, reads what the addresses in it stand for, which the
-        // functions below borrow until this returns, and writes nothing else: of the commands with an output buffer, `programs` says how
-        // large that is, and `element` and `next_key` are given one as long as the kernel says that values and keys of the map are.
+        // functions below borrow until this returns, and writes nothing else: of the commands with an output buffer, `programs` and
+        // `cgroup` say how large that is, and `element` and `next_key` are given one as long as the kernel says that values and keys of the map are.
         let result = unsafe { libc::syscall(libc::SYS_bpf, command as libc::c_long, self.0.as_mut_ptr(), SIZE) };
         if result < 0 { Err(io::Error::last_os_error()) } else { i32::try_from(result).map_err(io::Error::other) }
     }
@@ -88,6 +88,7 @@ enum Command {
     ObjPin = 6,
     ObjGet = 7,
     ProgTestRun = 10,
+    ObjGetInfoByFd = 15,
     ProgQuery = 16,
     MapLookupBatch = 24,
     LinkCreate = 28,
@@ -197,6 +198,15 @@ pub(crate) fn update(link: &Path, program: BorrowedFd<'_>) -> io::Result<()> {
 /// Takes the program of a link from its interface, now and not only when the last descriptor and pin have gone.
 pub(crate) fn detach(link: &OwnedFd) -> io::Result<()> {
     Attributes::new().descriptor(0, link.as_fd()).call(Command::LinkDetach).map(drop)
+}
+
+/// The number of the cgroup that a link is attached to; 0 once that was removed (`struct bpf_link_info`, include/uapi/linux/bpf.h).
+pub(crate) fn cgroup(link: &OwnedFd) -> io::Result<u64> {
+    let mut info = [0_u64; 4];
+    let attributes = Attributes::new().descriptor(0, link.as_fd()).word(4, size_of_val(&info) as u32);
+    attributes.address_to_write(8, &mut info).call(Command::ObjGetInfoByFd)?;
+    // Behind type, id and the id of the program.
+    Ok(info[2])
 }
 
 /// The ids of the programs at one place of an interface, in their order.

@@ -3,6 +3,7 @@
 
 use std::{
     fs::File,
+    io,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
@@ -19,6 +20,7 @@ use crate::{
         PinnedHooks, discard,
         replace::{opened, updated},
     },
+    bpf,
     load::PROGRAMS,
     object::programs::{self, Role},
 };
@@ -76,12 +78,27 @@ impl Dataplane {
         Ok(())
     }
 
-    /// The number of the cgroup to which all of them are attached.
+    /// The number of the cgroup to which all of them are attached. None where that was removed, which leaves the links.
     ///
     /// # Errors
-    /// The pins cannot be listed.
+    /// The pins cannot be listed, or the kernel does not say.
     pub fn host_cgroup(&self) -> Result<Option<u64>> {
-        Ok(self.pinned_hooks()?.host_cgroup())
+        self.host_cgroup_of(&self.pinned_hooks()?)
+    }
+
+    /// The same, of pins that were listed.
+    ///
+    /// # Errors
+    /// The kernel does not say.
+    pub fn host_cgroup_of(&self, pins: &PinnedHooks) -> Result<Option<u64>> {
+        let Some(id) = pins.host_cgroup() else { return Ok(None) };
+        let pin = self.links().join(pin_of(HOOKS[0].0, id));
+        match bpf::get(&pin).and_then(|link| bpf::cgroup(&link)) {
+            Ok(attached) => Ok((attached == id).then_some(id)),
+            // Withdrawn since they were listed.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).doing("look at", format!("link {}", pin.display())),
+        }
     }
 
     /// Puts the programs pinned in `dir` in the places of those that are attached.
@@ -106,9 +123,8 @@ impl Dataplane {
 }
 
 impl PinnedHooks {
-    /// The number of the cgroup to which all programs for the host's own processes are attached.
-    #[must_use]
-    pub fn host_cgroup(&self) -> Option<u64> {
+    /// The number of the cgroup under which all programs for the host's own processes are pinned.
+    fn host_cgroup(&self) -> Option<u64> {
         self.cgroups(HOOKS[0].0).find(|id| HOOKS.iter().all(|(name, _)| self.cgroups(name).any(|other| other == *id)))
     }
 

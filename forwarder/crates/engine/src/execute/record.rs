@@ -49,7 +49,7 @@ pub(super) fn read_for(plane: &Dataplane, others: Vec<String>, coming: Option<(&
         endpoints: endpoints(plane, coming)?,
         uplinks: plane.uplinks()?.iter().map(|(index, record)| uplink(*index, record)).collect(),
         publications: plane.publications()?,
-        host_cgroup: hooks.host_cgroup(),
+        host_cgroup: plane.host_cgroup_of(&hooks)?,
         host_attached: hooks.is_host_attached(),
         uplink_hooks: hooks.uplinks(),
         misplaced: BTreeSet::new(),

@@ -79,9 +79,16 @@ pub(super) fn problem(plane: &Dataplane, records: &Records) -> Result<Option<Str
         return Ok(None);
     }
     if records.host_cgroup.is_none() {
-        let why = "programs of the host reach published ports by the namespace's own address alone: no programs for that are attached to a \
-            cgroup, which `fwd port add` and `fwd up -p` do where the kernel has them and cgroup2 is mounted";
-        return Ok(Some(why.into()));
+        let why = if records.host_attached {
+            "the cgroup was removed that programs for that were attached to, or a command was interrupted; `fwd port add` and `fwd up -p` attach \
+                them again, to the root of cgroup2 or what --cgroup names"
+        } else {
+            "no programs for that are attached to a cgroup, which `fwd port add` and `fwd up -p` do where the kernel has them and cgroup2 is \
+                mounted"
+        };
+        return Ok(Some(format!(
+            "programs of the host reach published ports by the namespace's own address alone: {why}"
+        )));
     }
     let known = plane.host_addresses()?;
     let new = addresses(&Netlink::here()?)?.into_keys().filter(|address| !known.contains_key(address));
