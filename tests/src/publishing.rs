@@ -103,6 +103,7 @@ fn one_port_at_two_addresses_leads_to_two_namespaces() {
     }
 }
 
+/// moby#13024: what has a port is asked before it is published.
 #[test]
 fn port_of_a_program_of_the_host_is_refused_with_its_name() {
     let fwd = Fwd::new();

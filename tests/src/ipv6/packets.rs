@@ -5,8 +5,38 @@ use std::{
     net::{Ipv6Addr, SocketAddr, UdpSocket},
 };
 
-use super::{at, host_with, link};
-use crate::peers::udp;
+use forwarder::testbed::{Namespace, wait_until};
+
+use super::{KERNEL, at, host_with, link, over_each, seen_from};
+use crate::{
+    fwd::{Fwd, LIMIT, inside, pings6, try_inside},
+    peers::udp,
+};
+
+/// Three addresses behind a link of the router that carries less than all others.
+const FAR: [Ipv6Addr; 3] = [
+    Ipv6Addr::new(0x2001, 0xdb8, 0xf, 0, 0, 0, 0, 2),
+    Ipv6Addr::new(0x2001, 0xdb8, 0xf, 0, 0, 0, 0, 3),
+    Ipv6Addr::new(0x2001, 0xdb8, 0xf, 0, 0, 0, 0, 4),
+];
+
+/// Makes what has the addresses [`FAR`], behind a link of 1,300 bytes. It offers segments for 1,500, so that who sends to it has to hear of the link
+/// from the router (RFC 8201).
+#[track_caller]
+fn far_behind_narrow(fwd: &Fwd) -> Namespace {
+    let far = Namespace::create(&fwd.name("far")).expect("a namespace");
+    let made = format!(
+        "ip link add far0 mtu 1300 up type veth peer name eth0 mtu 1300 netns {}
+         ip addr add 2001:db8:f::1/64 dev far0 nodad
+         sysctl -qw net.ipv6.conf.all.forwarding=1",
+        far.name()
+    );
+    inside(fwd.internet(0), &["sh", "-ec", &made]);
+    let addresses: String = FAR.iter().map(|address| format!("ip addr add {address}/64 dev eth0 nodad\n")).collect();
+    let route = "ip route replace default via 2001:db8:f::1 advmss 1440";
+    inside(&far, &["sh", "-ec", &format!("ip link set eth0 up\n{addresses}{route}")]);
+    far
+}
 
 /// Sends a datagram of so many bytes and has it answered by as many; from where it came.
 #[track_caller]
@@ -59,4 +89,34 @@ fn large_datagrams_go_in_fragments_behind_the_port_of_small_ones() {
     }
     assert_eq!(fwd.list(&["flows"]).len(), 1);
     assert_eq!(fwd.counted("from_ns", "punted", Some("KernelIpv6")), by_kernel, "nothing was left to the kernel");
+}
+
+/// cilium#39505: what a hop says about the size of a packet reaches who has sent it, whatever has translated it.
+#[test]
+fn packet_too_big_for_a_hop_is_told_to_who_has_sent_it() {
+    over_each(|options| {
+        let fwd = host_with(1);
+        let far = far_behind_narrow(&fwd);
+        let pod = fwd.up("c1", options);
+        let [pinged, streamed, asked] = FAR;
+        assert!(pings6(&pod, pinged), "{options:?}");
+        let large = ["ping", "-6", "-n", "-c", "1", "-W", "30", "-M", "do", "-s", "1352", &pinged.to_string()];
+        let told = try_inside(&pod, &large);
+        assert!((told.stdout.clone() + &told.stderr).contains("mtu=1300"), "{options:?}: {told:?}");
+
+        assert_eq!(seen_from(&pod, &far, at(streamed, 7070)), [link(&fwd, 0).address; 2], "{options:?}");
+
+        if options == KERNEL {
+            // Netfilter of the bridge puts fragments together, and the kernel forgets how large they were.
+            fwd.on_host(&["sysctl", "-qw", "net.bridge.bridge-nf-call-ip6tables=0"]);
+        }
+        // The first is lost for its size, and the next ones leave in fragments.
+        let (server, client) = (udp(&far, at(asked, 7000)), udp(&pod, at(Ipv6Addr::UNSPECIFIED, 0)));
+        server.set_nonblocking(true).expect("a socket");
+        let sent = || {
+            client.send_to(&[7; 1_400], at(asked, 7000)).expect("it leaves");
+            Ok(server.recv_from(&mut [0; 2_000]).ok().filter(|(length, _)| *length == 1_400))
+        };
+        wait_until(LIMIT, "a large datagram arrives", sent).unwrap_or_else(|error| panic!("{options:?}: {error}"));
+    });
 }

@@ -5,9 +5,9 @@ use std::{
     net::{Ipv6Addr, UdpSocket},
 };
 
-use forwarder::testbed::wait_until;
+use forwarder::testbed::{Process, command_in, wait_until};
 
-use super::{ADVERTISE, KERNEL, at, flows::flows, host_with, link};
+use super::{ADVERTISE, at, flows::flows, host_with, link, over_each};
 use crate::{
     fwd::{Fwd, LIMIT, answers6, inside, pings6, try_inside},
     peers::udp,
@@ -19,6 +19,22 @@ fn advertise(fwd: &Fwd) {
     inside(fwd.internet(0), &["python3", "-c", ADVERTISE, "inet0", "fe80::1", "2001:db8:a::"]);
 }
 
+/// Answers the first who asks for routers at the interface `argv[1]` by a router advertisement: a default route, and the prefix `argv[2]`.
+const ANSWER: &str = "
+import socket, struct, sys
+index = socket.if_nametoindex(sys.argv[1])
+s = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
+s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, socket.inet_pton(socket.AF_INET6, 'ff02::2') + struct.pack('@I', index))
+answer = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
+answer.bind(('fe80::1', 0, 0, index))
+answer.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
+answer.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
+option = struct.pack('!BBBBIII', 3, 4, 64, 0xc0, 86400, 14400, 0) + socket.inet_pton(socket.AF_INET6, sys.argv[2])
+print('ready', flush=True)
+while True:
+    if s.recvfrom(2000)[0][0] == 133:
+        answer.sendto(struct.pack('!BBHBBHII', 134, 0, 0, 64, 0, 1800, 0, 0) + option, ('ff02::1', 0, 0, index))";
+
 #[track_caller]
 fn await_default_route(fwd: &Fwd, when: &str) {
     wait_until(LIMIT, "the host learns its default route", || {
@@ -28,9 +44,14 @@ fn await_default_route(fwd: &Fwd, when: &str) {
     .unwrap_or_else(|error| panic!("{when}: {error}"));
 }
 
-/// What moby#43466 is about: the kernel deletes a default route that it has by router advertisements when it begins to forward.
+/// What moby#43466 is about: the kernel deletes a default route that it has by router advertisements when it begins to forward; and cilium#48093:
+/// no program takes what the host asks routers, or what they answer.
 #[test]
 fn default_route_by_router_advertisements_stays_through_up_and_down() {
+    over_each(default_route_stays);
+}
+
+fn default_route_stays(options: &[&str]) {
     let fwd = host_with(1);
     // Who says by neighbour discovery that it is no router is one no more.
     inside(fwd.internet(0), &["sysctl", "-q", "net.ipv6.conf.all.forwarding=1"]);
@@ -47,7 +68,7 @@ fn default_route_by_router_advertisements_stays_through_up_and_down() {
     .expect("by the same advertisement");
     let routes = || fwd.on_host(&["sh", "-c", "ip -6 route show default | sed 's/ expires [^ ]*//'"]);
     let before = routes();
-    let pod = fwd.up("c1", &KERNEL);
+    let pod = fwd.up("c1", options);
     assert_eq!(routes(), before, "after up");
     assert!(pings6(&pod, link(&fwd, 0).outside));
     // And it is learnt again while the host forwards.
@@ -55,6 +76,14 @@ fn default_route_by_router_advertisements_stays_through_up_and_down() {
     advertise(&fwd);
     await_default_route(&fwd, "while it is up");
     assert!(pings6(&pod, link(&fwd, 0).outside));
+    // Who comes to a link asks who is a router there (RFC 4861 §6.3.7).
+    let router = command_in(fwd.internet(0), &["python3", "-c", ANSWER, "inet0", "2001:db8:a::"]);
+    let router = Process::spawn(router).expect("python3 starts");
+    wait_until(LIMIT, "the router listens", || Ok(router.stdout().contains("ready").then_some(())))
+        .unwrap_or_else(|error| panic!("{error}: {}", router.stderr()));
+    fwd.on_host(&["sh", "-ec", "ip link set eth0 down; ip link set eth0 up"]);
+    await_default_route(&fwd, "once the router was asked");
+    drop(router);
     fwd.down("c1");
     assert_eq!(routes(), before, "after down");
     assert_eq!(fwd.on_host(&["sysctl", "-n", "net.ipv6.conf.eth0.accept_ra"]).trim(), "1");
