@@ -117,4 +117,24 @@ mod tests {
             }
         }
     }
+
+    /// Codes and bits are given out one after the other, and a copy in which one is given twice does not compile.
+    #[test]
+    fn numbers_of_the_edits_are_free() {
+        let root = Workspace::find().unwrap().root;
+        let mut numbers = 0;
+        for edit in CHANGES.iter().flat_map(|change| change.edits) {
+            let Edit::Before { file, text, .. } = edit else { continue };
+            let there = fs::read_to_string(root.join(file)).unwrap();
+            for (before, after) in [("= ", " =>"), ("1 << ", ";")] {
+                let is_number = |it: &&str| !it.is_empty() && it.bytes().all(|byte| byte.is_ascii_digit());
+                let after_it = text.split(before).skip(1).filter_map(|rest| rest.split(after).next());
+                for number in after_it.filter(is_number) {
+                    numbers += 1;
+                    assert!(!there.contains(&format!("{before}{number}{after}")), "{file} has {before}{number}{after}");
+                }
+            }
+        }
+        assert_eq!(numbers, 2, "a code and a bit");
+    }
 }

@@ -12,7 +12,7 @@ const DROP_REASON: Change = Change {
             file: "forwarder-common/src/types/verdict.rs",
             anchor: "    }\n}\n\n#[cfg(test)]\nmod tests {",
             text: "        /// Goes to port 0, at which nobody listens (RFC 6335 §6).\n        \
-                   PortZero = 63 => \"A program inside has forgotten to set a port: `tcpdump` at the interface shows it.\",\n",
+                   PortZero = 79 => \"A program inside has forgotten to set a port: `tcpdump` at the interface shows it.\",\n",
         },
         Edit::Before {
             file: "forwarder-common/src/decide/validate.rs",
@@ -127,7 +127,7 @@ const DATA_PATH: Change = Change {
             text: "            Self::Copied => Row {\n                name: \"copied\",\n                \
                    what: \"a copy of `tc`\",\n                when: \"never\",\n                \
                    flag: endpoint_flags::COPIED_DATAPATH,\n                ebpf: true,\n                xdp: false,\n                \
-                   pair: PairKind::Veth,\n            },\n",
+                   pair: PairKind::Veth,\n                needs_bridge: None,\n            },\n",
         },
         Edit::Instead {
             file: "docs/json.md",

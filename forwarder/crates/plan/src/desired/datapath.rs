@@ -32,6 +32,8 @@ struct Row {
     xdp: bool,
     /// What connects namespaces.
     pair: PairKind,
+    /// Why its networks have to have a bridge; none where they need not (`--bridge none`).
+    needs_bridge: Option<&'static str>,
 }
 
 impl Datapath {
@@ -50,6 +52,7 @@ impl Datapath {
                 ebpf: true,
                 xdp: false,
                 pair: PairKind::Veth,
+                needs_bridge: None,
             },
             Self::Xdp => Row {
                 name: "xdp",
@@ -59,6 +62,7 @@ impl Datapath {
                 ebpf: true,
                 xdp: true,
                 pair: PairKind::Veth,
+                needs_bridge: None,
             },
             Self::Netkit => Row {
                 name: "netkit",
@@ -68,6 +72,7 @@ impl Datapath {
                 ebpf: true,
                 xdp: false,
                 pair: PairKind::Netkit,
+                needs_bridge: Some("what a netkit pair leaves to the kernel arrives by a bridge"),
             },
             Self::Kernel => Row {
                 name: "kernel",
@@ -77,6 +82,7 @@ impl Datapath {
                 ebpf: false,
                 xdp: false,
                 pair: PairKind::Veth,
+                needs_bridge: Some("the bridge is what connects namespaces there"),
             },
         }
     }
@@ -121,6 +127,12 @@ impl Datapath {
     #[must_use]
     pub const fn pair(self) -> PairKind {
         self.row().pair
+    }
+
+    /// Why its networks have to have a bridge; none where they need not (`--bridge none`).
+    #[must_use]
+    pub const fn needs_bridge(self) -> Option<&'static str> {
+        self.row().needs_bridge
     }
 
     /// Whether that are netkit pairs.

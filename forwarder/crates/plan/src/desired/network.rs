@@ -328,11 +328,7 @@ impl Treatment {
             return Err(Error::new(Kind::Usage, "use", "--multicast with --bridge none", why)
                 .remedy("leave one of the two out"));
         }
-        let why = match (self.bridging, datapath) {
-            (Bridging::Ports, _) | (Bridging::None, Datapath::Tc | Datapath::Xdp) => return Ok(()),
-            (Bridging::None, Datapath::Kernel) => "the bridge is what connects namespaces there",
-            (Bridging::None, Datapath::Netkit) => "what a netkit pair leaves to the kernel arrives by a bridge",
-        };
+        let Some(why) = datapath.needs_bridge().filter(|_| self.bridging == Bridging::None) else { return Ok(()) };
         let option = format!("--bridge {}", Bridging::None.name());
         let error = Error::new(Kind::Unsupported, "use", format!("{option} with --datapath {}", datapath.name()), why);
         Err(error.remedy(format!("leave out {option}, or use --datapath {}", Datapath::Tc.name())))
