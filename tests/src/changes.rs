@@ -290,7 +290,7 @@ fn link_mtu(fwd: &Fwd, mtu: u32) {
 
 /// What ping says of a packet of 1400 bytes that must not be fragmented.
 fn ping_1400(fwd: &Fwd, pod: &Pod) -> String {
-    let argv = ["ping", "-n", "-c", "1", "-W", "10", "-M", "do", "-s", "1372", &remote(fwd).ip().to_string()];
+    let argv = ["ping", "-n", "-c", "1", "-W", "3", "-M", "do", "-s", "1372", &remote(fwd).ip().to_string()];
     let output = try_inside(pod, &argv);
     output.stdout + &output.stderr
 }

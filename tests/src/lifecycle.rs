@@ -9,8 +9,10 @@ use forwarder::{
     netlink::{Netlink, nft},
     netns::{Name, Netns, named},
     reconcile::{Datapath, Desired, DownRequest, Endpoint, EndpointOptions, Network, Op, Scope, TargetRef, UpRequest},
-    testbed::{Namespace, Process, Snapshot, Testbed, TestbedSpec, command_in, run, unique_prefix, wait_until},
+    testbed::{Namespace, Process, Snapshot, Testbed, TestbedSpec, command_in, unique_prefix, wait_until},
 };
+
+use crate::fwd::told;
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -69,8 +71,7 @@ impl Host {
 
     fn ping(&self, ns: &str, address: &str) -> bool {
         let ns = Netns::open_named(&self.name(ns)).expect("the namespace");
-        let output = run(command_in(&ns, &["ping", "-n", "-q", "-c", "1", "-W", "30", address]), LIMIT);
-        output.expect("ping").status.success()
+        told(&ns, &[address]).status.success()
     }
 
     #[track_caller]

@@ -6,7 +6,7 @@ use forwarder::testbed::{TestbedSpec, wait_until};
 use serde_json::Value;
 
 use crate::{
-    fwd::{Fwd, LIMIT, Pod, inside, pings, text, try_inside},
+    fwd::{Fwd, LIMIT, Pod, inside, pings, text, told, try_inside},
     peers::{ANY, PATIENCE, any, at, connect, echo_tcp, echoed, listen, udp},
 };
 
@@ -15,8 +15,7 @@ fn asked(pod: &Pod, size: usize, to: Ipv4Addr) -> String {
     let size = (size - 28).to_string();
     // What a namespace has learnt of the path is of no interest.
     inside(pod, &["ip", "route", "flush", "cache"]);
-    let argv = ["ping", "-n", "-c", "1", "-W", "30", "-M", "do", "-s", &size, &to.to_string()];
-    let output = try_inside(pod, &argv);
+    let output = told(pod, &["-M", "do", "-s", &size, &to.to_string()]);
     output.stdout + &output.stderr
 }
 
@@ -93,7 +92,7 @@ fn rules_by_the_type_of_service_are_followed() {
     fwd.on_host(&["ip", "route", "add", "prohibit", &format!("{outside}/32")]);
     let pod = fwd.up("c1", &[]);
     let ping = |tos: &str| {
-        let argv = ["ping", "-n", "-c", "3", "-i", "0.6", "-W", "30", "-Q", tos, &outside.to_string()];
+        let argv = ["ping", "-n", "-c", "3", "-i", "0.6", "-W", "5", "-Q", tos, &outside.to_string()];
         try_inside(&pod, &argv).stdout
     };
     assert!(ping("0x10").contains("3 received"));
@@ -167,7 +166,7 @@ fn replies_may_come_in_by_another_uplink() {
         assert!(is_answered(&fwd, &pod));
         let outside = fwd.uplink(0).outside[0].to_string();
         // In fragments, and an error about what was sent.
-        let ping = try_inside(&pod, &["ping", "-n", "-q", "-c", "2", "-i", "0.2", "-W", "30", "-s", "4000", &outside]);
+        let ping = try_inside(&pod, &["ping", "-n", "-q", "-c", "2", "-i", "0.2", "-W", "5", "-s", "4000", &outside]);
         assert!(ping.status.success(), "{ping:?}");
         let closed = udp(&pod, ANY);
         closed.connect(at(fwd.uplink(0).outside[0], 7999)).expect("a socket");

@@ -6,7 +6,7 @@ use forwarder::testbed::{Process, command_in, http, wait_until};
 
 use crate::{
     capture::Capture,
-    fwd::{Fwd, Pod, inside, pings, text, try_inside},
+    fwd::{Fwd, Pod, inside, pings, text, told, try_inside},
     peers::{ANY, PATIENCE, any, asked, at, connect, echo_tcp, echo_udp, echoed, listen, udp},
 };
 
@@ -151,7 +151,7 @@ fn kernel_answers_for_packets_at_their_end_in_a_tunnel() {
     let tunnel = Tunnel::new(false);
     let fwd = &tunnel.fwd;
     let pod = fwd.up("c1", &["--mtu", "1300"]);
-    let ping = try_inside(&pod, &["ping", "-n", "-c", "1", "-W", "30", "-t", "1", &tunnel.outside().to_string()]);
+    let ping = told(&pod, &["-t", "1", &tunnel.outside().to_string()]);
     assert!(ping.stdout.contains(&format!("From {} ", pod.gateway)) && ping.stdout.contains("exceeded"), "{ping:?}");
     // A reply that is too large for the namespace: its sender hears of it, about the packet that it sent.
     let server = at(tunnel.outside(), 9000);

@@ -36,7 +36,7 @@ fn summary(scenario: &Scenario, argv: &[&str]) -> Vec<String> {
 }
 
 fn ping(scenario: &Scenario) -> Vec<String> {
-    let act = || summary(scenario, &["ping", "-n", "-c", "3", "-i", "0.2", "-W", "30", &scenario.outside.to_string()]);
+    let act = || summary(scenario, &["ping", "-n", "-c", "3", "-i", "0.2", "-W", "5", &scenario.outside.to_string()]);
     let (mut done, seen) = scenario.seen_by(scenario.internet(), "inet0", ICMP, act);
     let (_, inside) = scenario.seen_by(&scenario.one, "eth0", ICMP, act);
     done.extend(seen);
@@ -47,26 +47,26 @@ fn ping(scenario: &Scenario) -> Vec<String> {
 fn large_ping(scenario: &Scenario) -> Vec<String> {
     let address = scenario.outside.to_string();
     let mut seen =
-        summary(scenario, &["ping", "-n", "-c", "2", "-i", "0.2", "-W", "30", "-s", "1472", "-M", "do", &address]);
-    seen.extend(summary(scenario, &["ping", "-n", "-c", "2", "-i", "0.2", "-W", "30", "-s", "4000", &address]));
+        summary(scenario, &["ping", "-n", "-c", "2", "-i", "0.2", "-W", "5", "-s", "1472", "-M", "do", &address]);
+    seen.extend(summary(scenario, &["ping", "-n", "-c", "2", "-i", "0.2", "-W", "5", "-s", "4000", &address]));
     seen
 }
 
 fn too_large(scenario: &Scenario) -> Vec<String> {
     let size = (NARROW - 28 + 1).to_string();
     let mut seen =
-        summary(scenario, &["ping", "-n", "-c", "1", "-W", "30", "-M", "do", "-s", &size, &scenario.far.to_string()]);
+        summary(scenario, &["ping", "-n", "-c", "1", "-W", "5", "-M", "do", "-s", &size, &scenario.far.to_string()]);
     let size = (NARROW - 28).to_string();
     seen.extend(summary(
         scenario,
-        &["ping", "-n", "-c", "1", "-W", "30", "-M", "do", "-s", &size, &scenario.far.to_string()],
+        &["ping", "-n", "-c", "1", "-W", "5", "-M", "do", "-s", &size, &scenario.far.to_string()],
     ));
     seen
 }
 
 fn ttl(scenario: &Scenario) -> Vec<String> {
     let hops = ["1", "2", "3"];
-    let ping = |ttl| summary(scenario, &["ping", "-n", "-c", "1", "-W", "30", "-t", ttl, &scenario.far.to_string()]);
+    let ping = |ttl| summary(scenario, &["ping", "-n", "-c", "1", "-W", "5", "-t", ttl, &scenario.far.to_string()]);
     hops.into_iter().flat_map(ping).collect()
 }
 

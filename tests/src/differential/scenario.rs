@@ -10,7 +10,7 @@ use forwarder::{
 
 use crate::{
     capture::Recording,
-    fwd::{Fwd, Pod, inside},
+    fwd::{Fwd, Pod, inside, pings},
     packet::{ICMP, Packet, TCP, UDP},
 };
 
@@ -62,7 +62,7 @@ impl Scenario {
             (&scenario.two, scenario.far),
             (&scenario.one, scenario.two.address),
         ] {
-            inside(ns, &["ping", "-n", "-q", "-c", "1", "-W", "30", &to.to_string()]);
+            assert!(pings(ns, to), "{to}");
         }
         scenario
     }

@@ -9,7 +9,7 @@ use forwarder::testbed::{Namespace, wait_until};
 
 use super::{KERNEL, at, host_with, link, over_each, seen_from};
 use crate::{
-    fwd::{Fwd, LIMIT, inside, pings6, try_inside},
+    fwd::{Fwd, LIMIT, inside, pings6, told},
     peers::udp,
 };
 
@@ -100,9 +100,8 @@ fn packet_too_big_for_a_hop_is_told_to_who_has_sent_it() {
         let pod = fwd.up("c1", options);
         let [pinged, streamed, asked] = FAR;
         assert!(pings6(&pod, pinged), "{options:?}");
-        let large = ["ping", "-6", "-n", "-c", "1", "-W", "30", "-M", "do", "-s", "1352", &pinged.to_string()];
-        let told = try_inside(&pod, &large);
-        assert!((told.stdout.clone() + &told.stderr).contains("mtu=1300"), "{options:?}: {told:?}");
+        let large = told(&pod, &["-6", "-M", "do", "-s", "1352", &pinged.to_string()]);
+        assert!((large.stdout.clone() + &large.stderr).contains("mtu=1300"), "{options:?}: {large:?}");
 
         assert_eq!(seen_from(&pod, &far, at(streamed, 7070)), [link(&fwd, 0).address; 2], "{options:?}");
 

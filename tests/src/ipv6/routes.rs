@@ -9,7 +9,7 @@ use forwarder::testbed::{Process, command_in, wait_until};
 
 use super::{ADVERTISE, at, flows::flows, host_with, link, over_each};
 use crate::{
-    fwd::{Fwd, LIMIT, answers6, inside, pings6, try_inside},
+    fwd::{Fwd, LIMIT, answers6, inside, pings6, told, try_inside},
     peers::udp,
 };
 
@@ -138,9 +138,7 @@ fn mtu_of_ipv6_on_the_link_of_the_uplink_is_kept_to() {
     let fwd = host_with(1);
     let pod = fwd.up("c1", &[]);
     let (outside, router) = (link(&fwd, 0).outside.to_string(), Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1));
-    let ping = |length: &str| {
-        try_inside(&pod, &["ping", "-6", "-n", "-c", "1", "-W", "30", "-M", "do", "-s", length, &outside])
-    };
+    let ping = |length: &str| told(&pod, &["-6", "-M", "do", "-s", length, &outside]);
     assert!(ping("1452").status.success(), "1,500 bytes");
     inside(fwd.internet(0), &["python3", "-c", ADVERTISE_MTU, "inet0", &router.to_string(), "1400"]);
     wait_until(LIMIT, "the host heeds it", || {
@@ -165,7 +163,7 @@ fn mtu_of_a_single_route_holds_with_and_without_a_lock() {
             let outside = six.outside.to_string();
             // What the namespace itself has learnt is forgotten first.
             try_inside(&pod, &["ip", "-6", "route", "flush", "cache"]);
-            try_inside(&pod, &["ping", "-6", "-n", "-c", "1", "-W", "30", "-M", "do", "-s", length, &outside])
+            told(&pod, &["-6", "-M", "do", "-s", length, &outside])
         };
         assert!(ping("1452").status.success(), "1,500 bytes");
         for (mtu, asked) in [(1400, &["mtu", "1400"][..]), (1300, &["mtu", "lock", "1300"])] {

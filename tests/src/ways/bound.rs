@@ -10,7 +10,7 @@ use forwarder::testbed::wait_until;
 use super::{host, remote, warnings};
 use crate::{
     capture::Recording,
-    fwd::{Fwd, LIMIT, Pod, answers, inside, pings, try_inside},
+    fwd::{Fwd, LIMIT, Pod, answers, inside, pings, told, try_inside},
     peers::{ANY, any, asked, at, connect, echo_tcp, echo_udp, echoed, listen, udp},
     uplinks::ip,
 };
@@ -75,7 +75,7 @@ fn bound_network_reaches_the_host_its_own_and_no_other_network() {
         fwd.counted("from_ns", "punted", Some("OwnNetwork")) > 0 || fwd.counted("from_ns", "punted", Some("Arp")) > 0
     );
     assert!(pings(&other, remote(&fwd)));
-    let first = try_inside(&one, &["ping", "-n", "-c", "1", "-W", "30", "-t", "1", &remote(&fwd).to_string()]);
+    let first = told(&one, &["-t", "1", &remote(&fwd).to_string()]);
     assert!(first.stdout.contains(&format!("From {} ", one.gateway)), "{first:?}");
 }
 
@@ -146,7 +146,7 @@ fn sender_in_a_bound_network_is_told_how_large_packets_may_be() {
     let ping = |size: &str, discovery: &str| {
         inside(&pod, &["ip", "route", "flush", "cache"]);
         let argv =
-            ["ping", "-n", "-c", "2", "-i", "0.2", "-W", "30", "-M", discovery, "-s", size, &remote(&fwd).to_string()];
+            ["ping", "-n", "-c", "2", "-i", "0.2", "-W", "5", "-M", discovery, "-s", size, &remote(&fwd).to_string()];
         let output = try_inside(&pod, &argv);
         output.stdout + &output.stderr
     };

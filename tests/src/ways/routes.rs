@@ -13,7 +13,7 @@ use serde_json::json;
 use super::{host, remote, warnings, with_uplinks};
 use crate::{
     capture::Recording,
-    fwd::{Fwd, LIMIT, answers, inside, pings, try_inside},
+    fwd::{Fwd, LIMIT, answers, inside, pings, told, try_inside},
     peers::{ANY, any, at, connect, echo_tcp, echoed, listen, udp},
     uplinks::ip,
 };
@@ -73,7 +73,7 @@ fn interface_that_routes_name_later_is_refused_until_a_command_takes_it_in() {
     let server = at(other.outside[0], 9000);
     let refused = connect(&pod, ANY, server).expect_err("it is refused").to_string();
     assert!(refused.contains("No route to host"), "{refused}");
-    let ping = try_inside(&pod, &["ping", "-n", "-c", "1", "-W", "30", &other.outside[0].to_string()]);
+    let ping = told(&pod, &[&other.outside[0].to_string()]);
     assert!(ping.stdout.contains(&format!("From {} ", pod.gateway)), "{ping:?}");
     assert!(ping.stdout.contains("filtered") || ping.stdout.contains("prohibited"), "{ping:?}");
     // A datagram without data, the shortest packet.
@@ -266,7 +266,7 @@ fn way_that_carries_less_tells_its_size() {
     let pod = fwd.up("c1", &[]);
     let ping = |to: Ipv4Addr, discovery: &str| {
         inside(&pod, &["ip", "route", "flush", "cache"]);
-        let argv = ["ping", "-n", "-c", "2", "-i", "0.2", "-W", "30", "-M", discovery, "-s", "1372", &to.to_string()];
+        let argv = ["ping", "-n", "-c", "2", "-i", "0.2", "-W", "5", "-M", discovery, "-s", "1372", &to.to_string()];
         let output = try_inside(&pod, &argv);
         output.stdout + &output.stderr
     };
