@@ -22,12 +22,12 @@ use crate::{
 };
 
 /// A run of `fwd latency --json` that goes on until it is told to end.
-struct Run(Process);
+pub(crate) struct Run(Process);
 
 impl Run {
     /// Starts it, and waits until it is attached at `ifname` of `ns`.
     #[track_caller]
-    fn start(fwd: &Fwd, args: &[&str], ns: &Netns, ifname: &str) -> Self {
+    pub(crate) fn start(fwd: &Fwd, args: &[&str], ns: &Netns, ifname: &str) -> Self {
         let (ingress, egress) = programs(ns, ifname);
         let attached = || programs(ns, ifname) == (ingress + 1, egress + 1);
         let process = Process::spawn(fwd.command(&[&["latency", "--json"], args].concat())).expect("it starts");
@@ -38,7 +38,7 @@ impl Run {
 
     /// Ends it as Ctrl-C does; what it found.
     #[track_caller]
-    fn end(self) -> Value {
+    pub(crate) fn end(self) -> Value {
         self.0.signal(Signal::SIGINT).expect("it runs");
         let output = self.0.wait(LIMIT).expect("it ends").success().expect("well");
         serde_json::from_str(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", output.stdout))
@@ -57,7 +57,7 @@ fn programs(ns: &Netns, ifname: &str) -> (u32, u32) {
 
 /// Sends `count` datagrams from `ns` to a server outside, each of which is echoed.
 #[track_caller]
-fn exchange(ns: &Netns, server: (&Netns, impl Into<IpAddr>), count: u32) {
+pub(crate) fn exchange(ns: &Netns, server: (&Netns, impl Into<IpAddr>), count: u32) {
     let server_at = SocketAddr::new(server.1.into(), 7100);
     let echo = echo_udp(udp(server.0, server_at), count as usize);
     let any: IpAddr = if server_at.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };

@@ -143,6 +143,8 @@ mod reload;
 #[cfg(test)]
 mod resolver;
 #[cfg(test)]
+mod round_trips;
+#[cfg(test)]
 mod routes;
 #[cfg(test)]
 mod run_dir;

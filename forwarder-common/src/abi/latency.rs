@@ -16,8 +16,8 @@ record! {
         pub weight: u32,
         /// Path of packets whose address inside is in no record of `PATHS`, or [`NO_PATH`].
         pub other: u32,
-        /// Explicit padding.
-        pub _pad: u32,
+        /// Not 0: round trips of TCP are measured, too.
+        pub round_trips: u32,
     }
 }
 
@@ -88,4 +88,37 @@ impl LatencyTally {
         _pad: 0,
         buckets: [0; BUCKETS],
     };
+}
+
+record! {
+    /// Key of the map `ROUND_TRIPS`: a TCP conversation, as the namespace sees it.
+    pub struct LatencyConversation {
+        /// Address inside: words of memory, network byte order, of IPv4 in its mapped form.
+        pub inside: [u32; 4],
+        /// The other end's.
+        pub outside: [u32; 4],
+        /// Port inside and the other end's, network byte order, in this order in memory.
+        pub ports: u32,
+        /// Number of the path.
+        pub path: u32,
+    }
+}
+
+record! {
+    /// Value of the map `ROUND_TRIPS`.
+    #[derive(Default)]
+    pub struct LatencyRoundTrips {
+        /// Round trips measured.
+        pub count: u64,
+        /// Their sum, nanoseconds.
+        pub sum_ns: u64,
+        /// The shortest, nanoseconds, at most 4.29 s, as all of these.
+        pub min_ns: u32,
+        /// The longest.
+        pub max_ns: u32,
+        /// The last one.
+        pub last_ns: u32,
+        /// Explicit padding.
+        pub _pad: u32,
+    }
 }

@@ -31,7 +31,9 @@ pub use flow::{
     EndpointFlows, ExpiryRecord, FLUSH_SLICE, FROM_OUTSIDE, FlowAlloc, FlowEnds, FlowHalf, FlowShared, FlowSlot,
     FlowState, FlowVersion, HAIRPIN, SLICE_LIMIT_NS, SLOT_NONE, Tuple, ZONE_MAIN, flow_kind,
 };
-pub use latency::{LatencyPath, LatencySettings, LatencyStart, LatencyTally, NO_PATH};
+pub use latency::{
+    LatencyConversation, LatencyPath, LatencyRoundTrips, LatencySettings, LatencyStart, LatencyTally, NO_PATH,
+};
 pub use layout::{Element, Field, Hash, Layout};
 pub use limit::{Limit, Limits};
 pub use mapping::{External, Internal, Mapping, PortUse, port_use};

@@ -1,6 +1,6 @@
 //! The programs that measure forwarding latency, attached only while `fwd latency` runs: one at either end of each way. The
 //! first notes when a packet passed, under a number that the packet has at both ends ([`forwarder_common::latency::key`]);
-//! the second finds that and counts the time in between.
+//! the second finds that and counts the time in between. Those at the namespace measure round trips, too, where they are asked for.
 //!
 //! They change no packet and let every one through.
 #![no_std]
@@ -18,6 +18,7 @@
 #[macro_use]
 mod kernel;
 mod packet;
+mod round_trips;
 mod tally;
 
 use aya_ebpf::{macros::classifier, programs::TcContext};
@@ -32,6 +33,7 @@ const NO_HEADER: usize = 0;
 /// Where a packet leaves its namespace.
 #[classifier]
 pub fn leaves_ns(ctx: TcContext) -> i32 {
+    round_trips::leaves::<L3_OFF>(Skb::new(&ctx));
     tally::starts::<L3_OFF>(Skb::new(&ctx), Direction::Outbound);
     TCX_NEXT
 }
@@ -68,6 +70,7 @@ pub fn enters_uplink_l3(ctx: TcContext) -> i32 {
 #[classifier]
 pub fn enters_ns(ctx: TcContext) -> i32 {
     tally::ends::<L3_OFF>(Skb::new(&ctx), Direction::Inbound);
+    round_trips::enters::<L3_OFF>(Skb::new(&ctx));
     TCX_NEXT
 }
 

@@ -163,7 +163,7 @@ fn count(tally: Shared<LatencyTally>, ns: u64, weight: u32) {
 /// The path of the address inside; `to` is where the packet goes, if that may be a neighbour, which is not reached by the
 /// uplink.
 #[inline(always)]
-fn path_of(inside: [u32; 4], other: u32, to: Option<[u32; 4]>) -> u32 {
+pub(crate) fn path_of(inside: [u32; 4], other: u32, to: Option<[u32; 4]>) -> u32 {
     // Records are written before the programs are attached.
     let Some(path) = Shared::value(&PATHS, &inside).map(Shared::read) else { return other };
     match to {

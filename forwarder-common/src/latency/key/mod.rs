@@ -12,6 +12,7 @@ pub use self::{
     ipv6::{WORDS_IPV6, key_ipv6},
 };
 use crate::{
+    abi::LatencyConversation,
     types::direction::Direction,
     wire::{icmp, icmpv6, l4::Proto},
 };
@@ -72,6 +73,14 @@ const fn payload(word: u32, length: u32, end: u32) -> u32 {
 #[inline(always)]
 const fn pair(high: u32, low: u32) -> u64 {
     (high as u64) << 32 | low as u64
+}
+
+/// The key of a time that an end of a conversation has sent: see [`timestamps`](super::timestamps()).
+#[inline(always)]
+#[must_use]
+pub const fn key_of_time(conversation: &LatencyConversation, time: u32) -> u64 {
+    let LatencyConversation { inside: [_, a, b, c], outside: [_, d, e, f], ports, path: _ } = *conversation;
+    mix(sum([pair(c, f), pair(a ^ b, d ^ e ^ ports), pair(time, ports)]))
 }
 
 /// The sum of the terms, each times an odd factor of its own: packets that differ in one of them differ in the sum.

@@ -2,12 +2,12 @@
 
 use aya_ebpf::{
     bindings::BPF_F_NO_PREALLOC,
-    btf_maps::{Array, HashMap, PerCpuArray},
+    btf_maps::{Array, HashMap, LruHashMap, PerCpuArray},
     macros::btf_map,
 };
 use forwarder_common::{
-    abi::{LatencyPath, LatencySettings, LatencyStart, LatencyTally},
-    latency::STARTS,
+    abi::{LatencyConversation, LatencyPath, LatencyRoundTrips, LatencySettings, LatencyStart, LatencyTally},
+    latency::{CONVERSATIONS, STARTS, TIMES},
 };
 
 /// Settings.
@@ -34,3 +34,12 @@ pub(crate) static TALLIES: Array<LatencyTally, 2> = Array::new();
 /// Packets that passed each of the four programs, chosen or not: start and end of the way out, then of the way in.
 #[btf_map]
 pub(crate) static PASSED: PerCpuArray<u64, 4> = PerCpuArray::new();
+
+/// When a time of a conversation left, nanoseconds of the monotonic clock, by its key
+/// ([`key_of_time`](forwarder_common::latency::key_of_time)).
+#[btf_map]
+pub(crate) static TIMES_SENT: LruHashMap<u64, u64, TIMES> = LruHashMap::new();
+
+/// Round trips of TCP conversations, the ones that were used last.
+#[btf_map]
+pub(crate) static ROUND_TRIPS: LruHashMap<LatencyConversation, LatencyRoundTrips, CONVERSATIONS> = LruHashMap::new();

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::{
     Look, Tone, View,
     heat::Scale,
+    round_trips::{self, RoundTripView},
     table::{Grid, Holds, plain, toned},
     units,
 };
@@ -22,6 +23,8 @@ pub struct LatencyView {
     pub cost: LatencyCost,
     /// What was measured.
     pub paths: Vec<LatencyPathView>,
+    /// Round trips of TCP conversations, those with the most first; none where they were not asked for.
+    pub round_trips: Option<Vec<RoundTripView>>,
     /// All paths together over time.
     pub intervals: Vec<LatencyInterval>,
 }
@@ -280,7 +283,10 @@ impl View for LatencyView {
         }
         grid.write(0, out)?;
         writeln!(out)?;
-        self.notes(look, out)
+        self.notes(look, out)?;
+        let Some(round_trips) = &self.round_trips else { return Ok(()) };
+        writeln!(out)?;
+        round_trips::text(round_trips, look, out)
     }
 }
 

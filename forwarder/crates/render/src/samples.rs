@@ -3,22 +3,21 @@
 mod doctor;
 mod endpoint;
 mod graph;
+mod latency;
 mod network;
 
 pub(crate) use self::{
     doctor::doctor,
     endpoint::{endpoint, endpoints},
     graph::graph,
+    latency::{latency, round_trip},
     network::{network, network_change, pool_change, pooled},
 };
 use super::{
-    CollectedView, DownView, FeatureView, FlowCounts, FlowView, GcView, HostView, InspectView, InterfaceView,
-    LatencyCost, LatencyInterval, LatencyPathView, LatencyView, LatencyWay, Look, LsView, NamespaceChange,
-    NamespaceView, NatView, PeerView, PlaceView, PlanView, PortView, PortsView, ProcessView, ProgramsView, ReloadView,
-    RetriesView, StatView, StatsView, StepView, TableView, UpView, View, WhereView,
+    CollectedView, DownView, FeatureView, FlowCounts, FlowView, GcView, HostView, InspectView, InterfaceView, Look,
+    LsView, NamespaceChange, NamespaceView, NatView, PeerView, PlaceView, PlanView, PortView, PortsView, ProcessView,
+    ProgramsView, ReloadView, RetriesView, StatView, StatsView, StepView, TableView, UpView, View, WhereView,
 };
-use fwd_observe::latency::Distribution;
-
 /// A terminal of `width` columns without colours.
 pub(crate) fn look(width: impl Into<Option<u16>>) -> Look {
     Look { color: false, width: width.into(), fwd: "fwd --host-netns box".into() }
@@ -338,53 +337,4 @@ pub(crate) fn places() -> Vec<WhereView> {
 
 pub(crate) fn namespace_change() -> NamespaceChange {
     NamespaceChange { ns: "mynet".into(), netns_inode: Some(4_026_532_002), changed: true }
-}
-
-/// Packets with latencies around `typical` nanoseconds and a tail to a hundred times of it.
-fn distribution(typical: u64, packets: u64) -> Distribution {
-    let mut tally =
-        forwarder_common::abi::LatencyTally { started: packets + 3, ..forwarder_common::abi::LatencyTally::EMPTY };
-    for number in 0..packets {
-        let share = (number as f64 + 0.5) / packets as f64;
-        // Most lie close together; the slower, the rarer.
-        let ns = (typical as f64 * (0.8 + 0.2 * share + 0.005 / (1.0 - share))) as u64;
-        tally.buckets[forwarder_common::latency::bucket(ns)] += 1;
-        tally.measured += 1;
-        tally.packets += 1;
-        tally.sum_ns += ns;
-        tally.max_ns = tally.max_ns.max(u32::try_from(ns).unwrap());
-    }
-    Distribution::from(&tally)
-}
-
-pub(crate) fn latency() -> LatencyView {
-    let (out, back) = (distribution(2_200, 20_000), distribution(1_400, 20_000));
-    let interval = |at_ms, factor: u64| {
-        let (out, back) = (distribution(2_200 * factor, 10_000), distribution(1_400 * factor, 9_000));
-        let buckets = [out.buckets().collect(), back.buckets().collect()];
-        LatencyInterval { at_ms, out: (&out).into(), back: (&back).into(), buckets }
-    };
-    LatencyView {
-        duration_ms: 3_000,
-        cost: LatencyCost {
-            sample_first: 1,
-            sample_last: 4,
-            sample_most: 8,
-            passed_ns: 20.0,
-            measured_ns: 118.0,
-            packet_ns: 44.5,
-            zero_ns: 45.2,
-        },
-        paths: vec![LatencyPathView {
-            network: Some("fwd0".into()),
-            ns: Some("mynet".into()),
-            interface: "eth0".into(),
-            inside: true,
-            uplink: "eth0".into(),
-            datapath: Some("tc".into()),
-            out: LatencyWay::new(&out, true),
-            back: LatencyWay::new(&back, false),
-        }],
-        intervals: vec![interval(1000, 1), interval(2000, 4), interval(3000, 1)],
-    }
 }

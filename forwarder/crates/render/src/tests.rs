@@ -262,6 +262,18 @@ fn latency_without_packets_has_no_figures() {
     assert_snapshot!(text(&view, 80));
 }
 
+#[test]
+fn round_trips_are_told_of_each_conversation() {
+    let mut view = samples::latency();
+    let other = super::RoundTripView { count: 12, dst_addr: [203, 0, 113, 11].into(), ..samples::round_trip() };
+    view.round_trips = Some(vec![samples::round_trip(), other]);
+    let narrow = text(&view, 80);
+    assert!(narrow.lines().all(|line| line.chars().count() <= 80), "{narrow}");
+    assert_snapshot!(format!("{narrow}\n{}", text(&view, 120)));
+    view.round_trips = Some(Vec::new());
+    assert!(text(&view, 80).contains("no round trips"));
+}
+
 /// The keys of `value` and of what is in it.
 fn keys(value: &Value, found: &mut Vec<String>) {
     match value {
@@ -301,6 +313,7 @@ fn docs_name_every_key() {
         ("stats", json(&|out| write_json(&samples::stats(true), out).unwrap())),
         ("stats --nat", json(&|out| write_json(&samples::nat(), out).unwrap())),
         ("latency", json(&|out| write_json(&samples::latency(), out).unwrap())),
+        ("latency", json(&|out| write_json(&samples::round_trip(), out).unwrap())),
         ("network ls", json(&|out| write_json(&vec![samples::network("web", 2)], out).unwrap())),
         ("network add", json(&|out| write_json(&samples::network_change(true), out).unwrap())),
         ("pool", json(&|out| write_json(&samples::pool_change(2, 0), out).unwrap())),

@@ -8,11 +8,12 @@ use std::{
 
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{Array, HashMap, MapData, PerCpuArray},
+    maps::{Array, HashMap, MapData, MapError, PerCpuArray},
     programs::{LinkOrder, ProgramError, SchedClassifier, TcAttach, TcAttachType, TestRun as _, TestRunOptions},
 };
 use forwarder_common::{
-    abi::{LatencyPath, LatencySettings, LatencyTally, NO_PATH},
+    abi::{LatencyConversation, LatencyPath, LatencyRoundTrips, LatencySettings, LatencyTally, NO_PATH},
+    latency::{CONVERSATIONS, TIMES},
     wire::{
         emit::{Ethernet, Packet},
         ipv6,
@@ -28,6 +29,8 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/fw
 
 /// Runs of a program when its cost is measured: some milliseconds.
 const REPEAT: u32 = 20_000;
+/// Room of maps that nothing is written to.
+const UNUSED: u32 = 64;
 /// A UDP datagram that is measured, as a frame.
 fn datagram() -> Vec<u8> {
     let [from, to] = [[10, 0, 0, 2], [203, 0, 113, 1]].map(|address| SocketAddrV4::new(address.into(), 1799));
@@ -103,16 +106,21 @@ pub struct Probes {
     paths: u32,
     /// Path of addresses that were not given.
     other: u32,
+    /// Round trips of TCP are measured, too.
+    round_trips: bool,
 }
 
 impl Probes {
-    /// Loads the programs for so many paths.
+    /// Loads the programs for so many paths; round trips of TCP are measured if they are asked for.
     ///
     /// # Errors
     /// The kernel refuses.
-    pub fn load(paths: u32) -> Result<Self> {
+    pub fn load(paths: u32, round_trips: bool) -> Result<Self> {
+        let kept = |most: usize| if round_trips { most as u32 } else { UNUSED };
         let mut ebpf = EbpfLoader::new()
             .map_max_entries("TALLIES", paths * 2)
+            .map_max_entries("TIMES_SENT", kept(TIMES))
+            .map_max_entries("ROUND_TRIPS", kept(CONVERSATIONS))
             .load(OBJECT)
             .doing("load", "the measuring programs")?;
         for (name, program) in ebpf.programs_mut() {
@@ -122,7 +130,7 @@ impl Probes {
         }
         // Of a single path it does not matter whose the addresses are.
         let other = if paths == 1 { 0 } else { NO_PATH };
-        Ok(Self { ebpf, paths, other })
+        Ok(Self { ebpf, paths, other, round_trips })
     }
 
     /// Finds out what the measuring costs, by test runs on one CPU. Before anything is attached: it leaves nothing counted.
@@ -131,9 +139,9 @@ impl Probes {
     /// The kernel refuses.
     pub fn cost(&mut self) -> Result<Cost> {
         cpu::on_one(|| {
-            self.settings(LatencySettings { threshold: 0, weight: 1, other: 0, _pad: 0 })?;
+            self.settings(LatencySettings { threshold: 0, weight: 1, other: 0, round_trips: 0 })?;
             let (empty, passed) = (self.run("empty")?, self.run("both_ends")?);
-            self.settings(LatencySettings { threshold: u32::MAX, weight: 1, other: 0, _pad: 0 })?;
+            self.settings(LatencySettings { threshold: u32::MAX, weight: 1, other: 0, round_trips: 0 })?;
             let measured = self.run("both_ends")?;
             let [out, _] = self.tallies(0)?;
             self.clear()?;
@@ -158,7 +166,8 @@ impl Probes {
     /// The map cannot be written.
     pub fn sample(&mut self, sample: u32) -> Result<()> {
         let weight = sample.max(1);
-        self.settings(LatencySettings { threshold: u32::MAX / weight, weight, other: self.other, _pad: 0 })
+        let round_trips = self.round_trips.into();
+        self.settings(LatencySettings { threshold: u32::MAX / weight, weight, other: self.other, round_trips })
     }
 
     /// Tells to which path an address inside belongs, and which network needs no uplink.
@@ -200,6 +209,22 @@ impl Probes {
         let tallies: Array<_, LatencyTally> = tallies.try_into().doing("open", "map TALLIES")?;
         let get = |index| tallies.get(&index, 0).doing("read", "map TALLIES");
         Ok([get(path * 2)?, get(path * 2 + 1)?])
+    }
+
+    /// TCP conversations and their round trips since the beginning, in no order; one may come twice.
+    ///
+    /// # Errors
+    /// The map cannot be read.
+    pub fn round_trips(&self) -> Result<Vec<(LatencyConversation, LatencyRoundTrips)>> {
+        let map = self.ebpf.map("ROUND_TRIPS").ok_or_else(|| missing("ROUND_TRIPS"))?;
+        let map: HashMap<_, LatencyConversation, LatencyRoundTrips> =
+            map.try_into().doing("open", "map ROUND_TRIPS")?;
+        // Where one makes room for another, the kernel begins anew: some may come twice, and not without end.
+        let found = map.iter().take(2 * CONVERSATIONS).filter_map(|entry| match entry {
+            Err(MapError::KeyNotFound) => None,
+            entry => Some(entry.doing("read", "map ROUND_TRIPS")),
+        });
+        found.collect()
     }
 
     /// Packets that passed so far.

@@ -12,9 +12,14 @@ Each packet is timed in the kernel where it leaves the namespace and where it
 leaves the uplink, and on its way back in; whatever forwards it. TCP, UDP and
 ICMP echo over IPv4 and IPv6.
 
+A round trip is the time from a segment that leaves the namespace to the one that
+brings its timestamp back (RFC 7323): the way outside, and what the other end waits
+before it answers. Each conversation is told apart.
+
 Examples:
   fwd latency                     every endpoint, until Ctrl-C
   fwd latency mynet --duration 10s --json | jq '.paths[0].out.p99_ns'
+  fwd latency mynet --round-trips --duration 10s
   fwd latency --container web --uplink eth0     a container of docker
   fwd latency --host-if veth3a1b --uplink eth0  the same by its host-side veth";
 
@@ -36,6 +41,9 @@ pub(crate) struct LatencyArgs {
     /// How often to show what came
     #[arg(long, value_name = "TIME", value_parser = time, default_value = "1s")]
     pub(crate) interval: Duration,
+    /// Measure round trips of TCP conversations, too, by their timestamps
+    #[arg(long)]
+    pub(crate) round_trips: bool,
     /// Measure one packet of N; auto: all of few, fewer of many
     #[arg(long, value_name = "N", default_value = "auto")]
     pub(crate) sample: SampleArg,

@@ -1,6 +1,7 @@
 //! `fwd latency`.
 
 mod args;
+mod conversations;
 mod path;
 mod watch;
 
@@ -22,7 +23,7 @@ pub(super) fn run(session: &mut Session<'_, '_>, args: &LatencyArgs) -> Result<(
     raise_file_limit();
     let (paths, warnings) = path::find(session, args)?;
     session.warn(&warnings)?;
-    let probes = Probes::load(u32::try_from(paths.len()).unwrap_or(u32::MAX))?;
+    let probes = Probes::load(u32::try_from(paths.len()).unwrap_or(u32::MAX), args.round_trips)?;
     Watch::new(probes, &paths, args)?.run(session)
 }
 

@@ -19,6 +19,7 @@ use signal_hook::{
 use super::{
     MeasuredPath,
     args::{LatencyArgs, SampleArg},
+    conversations::Conversations,
 };
 use crate::{
     Context as _, Result,
@@ -45,6 +46,8 @@ pub(super) struct Watch<'a> {
     cost: Cost,
     interval: Duration,
     duration: Option<Duration>,
+    /// Where round trips are asked for.
+    conversations: Option<Conversations>,
     fixed: Option<u32>,
     sample: u32,
     /// The largest that `sample` was.
@@ -63,7 +66,9 @@ impl<'a> Watch<'a> {
         let sample = fixed.unwrap_or(1);
         probes.sample(sample)?;
         let LatencyArgs { interval, duration, .. } = *args;
-        Ok(Self { probes, paths, cost, interval, duration, fixed, sample, most: sample, signals: Signals::catch()? })
+        let conversations = args.round_trips.then(Conversations::default);
+        let signals = Signals::catch()?;
+        Ok(Self { probes, paths, cost, interval, duration, conversations, fixed, sample, most: sample, signals })
     }
 
     /// Measures to the end and shows the result.
@@ -83,7 +88,11 @@ impl<'a> Watch<'a> {
             let end = self.duration.map(|duration| start + duration);
             goes_on = self.wait(until.min(end.unwrap_or(until)))? && end.is_none_or(|end| Instant::now() < end);
             let all = self.read()?.into_iter().fold(Both::default(), sum);
-            let interval = interval(milliseconds(start.elapsed()), &all, &before);
+            let at_ms = milliseconds(start.elapsed());
+            if let Some(conversations) = &mut self.conversations {
+                conversations.read(&self.probes, at_ms)?;
+            }
+            let interval = interval(at_ms, &all, &before);
             before = all;
             if session.is_terminal() && count > 0 && count.is_multiple_of(PAGE) {
                 session.emit_part(|look, out| head.columns(look, out))?;
@@ -99,8 +108,10 @@ impl<'a> Watch<'a> {
         session.emit_part(|_, out| writeln!(out))?;
         let duration_ms = milliseconds(start.elapsed());
         session.warn(&self.quiet()?)?;
-        let paths = views.into_iter().zip(self.read()?).map(|(path, both)| filled(path, &both)).collect();
-        session.emit(&LatencyView { duration_ms, cost: self.costs(first), paths, intervals: intervals.into() })
+        let paths: Vec<_> = views.into_iter().zip(self.read()?).map(|(path, both)| filled(path, &both)).collect();
+        let (cost, intervals) = (self.costs(first), intervals.into());
+        let round_trips = self.conversations.map(|conversations| conversations.views(&paths));
+        session.emit(&LatencyView { duration_ms, cost, paths, round_trips, intervals })
     }
 
     /// Waits until `end` and adjusts the sampling; false if the user has seen enough.
