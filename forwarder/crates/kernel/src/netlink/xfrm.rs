@@ -3,9 +3,13 @@
 //! A program that redirects a packet sends it past them. Of a namespace's own policies the programs know nothing: those are applied
 //! before a packet comes to them.
 
-use std::{convert::Infallible, fmt, net::Ipv4Addr};
+use std::{
+    convert::Infallible,
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 use rtnetlink::{
     packet_core::{NetlinkDeserializable, NetlinkHeader, NetlinkPayload, NetlinkSerializable, NlasIterator},
     sys::protocols::NETLINK_XFRM,
@@ -44,9 +48,9 @@ pub struct XfrmPolicy {
     /// Which packets it is about.
     pub direction: Direction,
     /// From where.
-    pub source: Ipv4Net,
-    /// To where.
-    pub destination: Ipv4Net,
+    pub source: IpNet,
+    /// To where, of the same family.
+    pub destination: IpNet,
     /// The interface by which they leave; 0: any.
     pub ifindex: u32,
     /// They are blocked, not encrypted.
@@ -71,7 +75,8 @@ impl fmt::Display for XfrmPolicy {
     }
 }
 
-/// The policies of the calling thread's namespace for IPv4 packets that leave or are forwarded, without those that only let pass.
+/// The policies of the calling thread's namespace for packets that leave or are forwarded, without those that only let pass.
+/// What is about both families is told of each.
 ///
 /// # Errors
 /// The kernel refuses. A kernel without IPsec has none.
@@ -94,21 +99,56 @@ pub fn xfrm_policies() -> Result<Vec<XfrmPolicy>> {
     };
     let default = default.map(|message| defaults(&message.payload)).unwrap_or_default();
     let policies = policies.iter().filter(|message| message.kind == NEW_POLICY);
-    Ok(policies.filter_map(|message| policy(&message.payload)).chain(default).collect())
+    Ok(policies.flat_map(|message| policy(&message.payload)).chain(default).collect())
 }
 
-/// A policy (`struct xfrm_userpolicy_info`, which begins with `struct xfrm_selector`).
-fn policy(payload: &[u8]) -> Option<XfrmPolicy> {
+/// Both families.
+const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
+
+/// What addresses of a selector are (`xfrm_address_t`, which has room for either).
+#[derive(Clone, Copy, Debug)]
+enum Family {
+    V4,
+    V6,
+}
+
+impl Family {
+    /// All addresses.
+    fn everything(self) -> IpNet {
+        let unspecified = match self {
+            Self::V4 => IpAddr::from(Ipv4Addr::UNSPECIFIED),
+            Self::V6 => IpAddr::from(Ipv6Addr::UNSPECIFIED),
+        };
+        IpNet::new_assert(unspecified, 0)
+    }
+
+    /// Those that share `prefix` bits with the address at the beginning of `bytes`.
+    fn net(self, bytes: &[u8], prefix: u8) -> Option<IpNet> {
+        let address = match self {
+            Self::V4 => IpAddr::from(*bytes.first_chunk::<4>()?),
+            Self::V6 => IpAddr::from(*bytes.first_chunk::<16>()?),
+        };
+        Some(IpNet::new(address, prefix.min(self.everything().max_prefix_len())).ok()?.trunc())
+    }
+}
+
+/// A policy (`struct xfrm_userpolicy_info`, which begins with `struct xfrm_selector`), as it is about each family.
+fn policy(payload: &[u8]) -> Vec<XfrmPolicy> {
+    let family = payload.get(40..42).map(|bytes| i32::from(u16::from_ne_bytes([bytes[0], bytes[1]])));
+    let families = match family {
+        Some(libc::AF_INET) => &[Family::V4][..],
+        Some(libc::AF_INET6) => &[Family::V6],
+        Some(libc::AF_UNSPEC) => &FAMILIES,
+        _ => &[],
+    };
+    families.iter().filter_map(|family| policy_of(*family, payload)).collect()
+}
+
+/// The same, as it is about this one.
+fn policy_of(family: Family, payload: &[u8]) -> Option<XfrmPolicy> {
     let number = |at: usize| payload.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()).map(u32::from_ne_bytes);
     let byte = |at: usize| payload.get(at).copied();
-    let family = payload.get(40..42).map(|bytes| i32::from(u16::from_ne_bytes([bytes[0], bytes[1]])))?;
-    if !matches!(family, libc::AF_INET | libc::AF_UNSPEC) {
-        return None;
-    }
-    let net = |at: usize, prefix: usize| {
-        let octets: [u8; 4] = payload.get(at..at + 4)?.try_into().ok()?;
-        Some(Ipv4Net::new(octets.into(), byte(prefix)?.min(32)).ok()?.trunc())
-    };
+    let net = |at: usize, prefix: usize| family.net(payload.get(at..)?, byte(prefix)?);
     let (destination, source, ifindex) = (net(0, 42)?, net(16, 43)?, number(48)?);
     let (index, direction, action) = (number(156)?, byte(160)?, byte(161)?);
     // The low bits of the number of one that belongs to a socket are none of the directions.
@@ -129,20 +169,20 @@ fn policy(payload: &[u8]) -> Option<XfrmPolicy> {
     (block || transforms).then_some(XfrmPolicy { direction, source, destination, ifindex, block, default: false })
 }
 
-/// What holds where no policy does (`struct xfrm_userpolicy_default`: in, forward, out).
+/// What holds where no policy does, of each family (`struct xfrm_userpolicy_default`: in, forward, out).
 fn defaults(payload: &[u8]) -> Vec<XfrmPolicy> {
-    let everything = Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 0);
     let blocks = |at: usize| payload.get(at) == Some(&DEFAULT_BLOCK);
-    let policy = |direction| XfrmPolicy {
+    let policy = |direction, family: Family| XfrmPolicy {
         direction,
-        source: everything,
-        destination: everything,
+        source: family.everything(),
+        destination: family.everything(),
         ifindex: 0,
         block: true,
         default: true,
     };
     let all = [(blocks(2), Direction::Out), (blocks(1), Direction::Forward)];
-    all.into_iter().filter(|(blocks, _)| *blocks).map(|(_, direction)| policy(direction)).collect()
+    let blocked = all.into_iter().filter(|(blocks, _)| *blocks);
+    blocked.flat_map(|(_, direction)| FAMILIES.map(|family| policy(direction, family))).collect()
 }
 
 /// A message, as it is.
@@ -186,20 +226,48 @@ mod tests {
 
     use super::*;
 
+    /// As the kernel sends one that blocks.
+    fn blocking(family: i32, destination: &[u8], prefix: u8) -> Vec<u8> {
+        let mut payload = vec![0; POLICY_INFO];
+        payload[..destination.len()].copy_from_slice(destination);
+        payload[40..42].copy_from_slice(&u16::try_from(family).expect("a family").to_ne_bytes());
+        payload[42] = prefix;
+        payload[156..160].copy_from_slice(&9_u32.to_ne_bytes());
+        (payload[160], payload[161]) = (1, 1);
+        payload
+    }
+
     #[test]
-    fn defaults_that_block_are_told() {
-        let shown: Vec<String> = defaults(&[1, 0, 1]).iter().map(ToString::to_string).collect();
-        assert_eq!(shown, ["default out block"]);
-        assert_eq!(defaults(&[1, 1, 2]).len(), 1);
+    fn policies_of_both_families_are_told() {
+        let shown = |payload: &[u8]| policy(payload).iter().map(ToString::to_string).collect::<Vec<_>>();
+        let documentation = Ipv6Addr::new(0x2001, 0xdb8, 7, 0, 0, 0, 0, 1).octets();
+        assert_eq!(
+            shown(&blocking(libc::AF_INET6, &documentation, 48)),
+            ["src ::/0 dst 2001:db8:7::/48 dir out action block"]
+        );
+        assert_eq!(
+            shown(&blocking(libc::AF_INET, &[10, 9, 8, 7], 16)),
+            ["src 0.0.0.0/0 dst 10.9.0.0/16 dir out action block"]
+        );
+        assert_eq!(shown(&blocking(libc::AF_UNSPEC, &[], 0)).len(), 2);
+        assert!(shown(&blocking(libc::AF_UNIX, &[], 0)).is_empty());
+    }
+
+    #[test]
+    fn defaults_that_block_are_told_of_both_families() {
+        let found = defaults(&[1, 0, 1]);
+        let shown: Vec<String> = found.iter().map(ToString::to_string).collect();
+        assert_eq!(shown, ["default out block"; 2]);
+        assert_eq!(found.iter().map(|policy| policy.source.to_string()).collect::<Vec<_>>(), ["0.0.0.0/0", "::/0"]);
+        assert_eq!(defaults(&[1, 1, 2]).len(), 2);
         assert!(defaults(&[]).is_empty() && defaults(&[2, 2, 2]).is_empty());
     }
 
     proptest! {
         #[test]
         fn any_bytes_are_taken(payload in proptest::collection::vec(any::<u8>(), 0..300)) {
-            let net = |policy: XfrmPolicy| policy.source.prefix_len().max(policy.destination.prefix_len());
-            prop_assert!(policy(&payload).is_none_or(|policy| net(policy) <= 32));
-            prop_assert!(defaults(&payload).len() <= 2);
+            prop_assert!(policy(&payload).iter().all(|it| it.source.max_prefix_len() == it.destination.max_prefix_len()));
+            prop_assert!(policy(&payload).len() <= 2 && defaults(&payload).len() <= 4);
         }
     }
 }

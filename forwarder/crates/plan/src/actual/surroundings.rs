@@ -1,13 +1,14 @@
 //! What other parts of the host do to the packets of a network: policies of IPsec, chains of netfilter, forwarding switched off.
 
-use std::net::Ipv4Addr;
+mod ipsec;
 
-use ipnet::Ipv4Net;
+use std::net::IpAddr;
+
+use ipnet::{Ipv4Net, Ipv6Net};
 
 use super::let_through::{Forwarded, let_through};
 use crate::{Datapath, NetworkRecord};
-use fwd_base::{Error, Kind, Result};
-use fwd_kernel::netlink::{Direction, ForwardChain, Interface, MarkRule, Packets, XfrmPolicy};
+use fwd_kernel::netlink::{ForwardChain, Interface, MarkRule, Packets, XfrmPolicy};
 
 /// What was read of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,14 +34,14 @@ pub struct Concerned<'a> {
     pub bridge: Interface<'a>,
     /// Its addresses of IPv4, if it has some.
     pub subnet: Option<Ipv4Net>,
-    /// It has IPv6.
-    pub ipv6: bool,
+    /// Its addresses of IPv6, if it has some.
+    pub subnet6: Option<Ipv6Net>,
     /// The uplink.
     pub uplink: Interface<'a>,
     /// It leaves by other uplinks as well, where the host's routes lead by them.
     pub follows_routes: bool,
     /// The addresses behind which its packets may appear.
-    pub addresses: Vec<Ipv4Addr>,
+    pub addresses: Vec<IpAddr>,
     /// What forwards its packets.
     pub datapath: Datapath,
     /// Policies of IPsec do not count.
@@ -54,12 +55,12 @@ pub struct Concerned<'a> {
 impl NetworkRecord {
     /// The network, with its uplink's name, and the addresses behind which its packets may appear.
     #[must_use]
-    pub fn concerned<'a>(&'a self, uplink: Interface<'a>, addresses: Vec<Ipv4Addr>) -> Concerned<'a> {
+    pub fn concerned<'a>(&'a self, uplink: Interface<'a>, addresses: Vec<IpAddr>) -> Concerned<'a> {
         Concerned {
             name: &self.name,
             bridge: Interface { name: &self.bridge, index: self.index },
             subnet: self.subnet(),
-            ipv6: self.gateway6.is_some(),
+            subnet6: self.subnet6(),
             uplink,
             follows_routes: self.follows_routes(),
             addresses,
@@ -72,40 +73,6 @@ impl NetworkRecord {
 }
 
 impl Surroundings {
-    /// The first policy that the programs would pass by.
-    fn passed_by(&self, network: &Concerned<'_>) -> Option<&XfrmPolicy> {
-        if !network.datapath.is_ebpf() || network.ignore_xfrm {
-            return None;
-        }
-        // The kernel asks with the address of a namespace, and again with what it was translated to.
-        let subnet = network.subnet?;
-        let is_ours = |net: &Ipv4Net| {
-            net.contains(&subnet.network())
-                || subnet.contains(&net.network())
-                || network.addresses.iter().any(|address| net.contains(address))
-        };
-        self.policies.iter().find(|policy| {
-            let by_uplink = [0, network.uplink.index].contains(&policy.ifindex) || network.follows_routes;
-            let concerns = match policy.direction {
-                Direction::Out => is_ours(&policy.source),
-                Direction::Forward => is_ours(&policy.source) || is_ours(&policy.destination),
-            };
-            by_uplink && concerns
-        })
-    }
-
-    /// Refuses programs where a policy of IPsec would not hold for what they send.
-    ///
-    /// # Errors
-    /// [`Kind::Unsupported`] that names the policy.
-    pub(crate) fn check(&self, network: &Concerned<'_>) -> Result<()> {
-        let Some(policy) = self.passed_by(network) else { return Ok(()) };
-        let object = format!("datapath {}", network.datapath.name());
-        let why = format!("its programs would send packets past a policy of IPsec that this host has: {policy}");
-        Err(Error::new(Kind::Unsupported, "use", object, why)
-            .remedy("use --datapath kernel, which keeps to it, or --ignore-xfrm if it is not meant for namespaces"))
-    }
-
     /// What keeps packets of a network from getting through, or lets through what should not, each with the remedy. `host` is the
     /// name (or path) of the namespace that plays the host, where it is not the caller's.
     #[must_use]
@@ -198,7 +165,7 @@ fn closed6(chain: &ForwardChain, network: &Concerned<'_>, host: Option<&str>) ->
     let Concerned { bridge, uplink, .. } = *network;
     let is_told =
         chain.family == "ip" || chain.family == "inet" && !network.datapath.is_ebpf() && network.subnet.is_some();
-    if !network.ipv6 || is_told {
+    if network.subnet6.is_none() || is_told {
         return None;
     }
     let out = chain.drops_between(bridge, uplink, Packets::All);
@@ -216,64 +183,26 @@ fn closed6(chain: &ForwardChain, network: &Concerned<'_>, host: Option<&str>) ->
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::{collections::BTreeMap, net::Ipv4Addr};
 
     use fwd_kernel::netlink::Maker;
 
     use super::*;
 
-    fn network(datapath: Datapath) -> Concerned<'static> {
+    pub(super) fn network(datapath: Datapath) -> Concerned<'static> {
         Concerned {
             name: "fwd0",
             bridge: Interface { name: "fwd0", index: 7 },
             subnet: Some(Ipv4Net::new_assert(Ipv4Addr::new(10, 77, 0, 0), 24)),
-            ipv6: false,
+            subnet6: None,
             uplink: Interface { name: "eth0", index: 2 },
             follows_routes: false,
-            addresses: vec![Ipv4Addr::new(198, 51, 100, 2)],
+            addresses: vec![Ipv4Addr::new(198, 51, 100, 2).into()],
             datapath,
             ignore_xfrm: false,
             published: false,
             ruled: false,
         }
-    }
-
-    fn policy(direction: Direction, source: &str, destination: &str) -> XfrmPolicy {
-        let net = |text: &str| text.parse().expect("a network");
-        let (source, destination) = (net(source), net(destination));
-        XfrmPolicy { direction, source, destination, ifindex: 0, block: false, default: false }
-    }
-
-    #[track_caller]
-    fn passed_by(policy: XfrmPolicy) -> bool {
-        let all = Surroundings { policies: vec![policy], ..Surroundings::default() };
-        assert!(all.check(&network(Datapath::Kernel)).is_ok());
-        assert!(all.check(&Concerned { ignore_xfrm: true, ..network(Datapath::Tc) }).is_ok());
-        assert_eq!(all.check(&network(Datapath::Xdp)).is_err(), all.check(&network(Datapath::Tc)).is_err());
-        all.check(&network(Datapath::Tc)).is_err()
-    }
-
-    #[test]
-    fn policies_count_where_the_kernel_would_apply_them() {
-        use Direction::{Forward, Out};
-        assert!(passed_by(policy(Out, "0.0.0.0/0", "10.9.0.0/16")));
-        assert!(passed_by(policy(Out, "198.51.100.2/32", "203.0.113.1/32")), "the address behind which they appear");
-        assert!(
-            passed_by(policy(Out, "10.77.0.0/16", "10.9.0.0/16"))
-                && passed_by(policy(Out, "10.77.0.4/32", "0.0.0.0/0"))
-        );
-        assert!(passed_by(policy(Forward, "10.9.0.0/16", "10.77.0.0/24")));
-        assert!(
-            !passed_by(policy(Out, "192.168.1.0/24", "10.9.0.0/16")),
-            "of another network that the host routes for"
-        );
-        assert!(!passed_by(policy(Forward, "192.168.1.0/24", "10.9.0.0/16")));
-        assert!(!passed_by(XfrmPolicy { ifindex: 3, ..policy(Out, "0.0.0.0/0", "0.0.0.0/0") }));
-        assert!(passed_by(XfrmPolicy { ifindex: 2, ..policy(Out, "0.0.0.0/0", "0.0.0.0/0") }));
-        let other = XfrmPolicy { ifindex: 3, ..policy(Out, "0.0.0.0/0", "0.0.0.0/0") };
-        let all = Surroundings { policies: vec![other], ..Surroundings::default() };
-        let follows = Concerned { follows_routes: true, ..network(Datapath::Tc) };
-        assert!(all.check(&follows).is_err(), "it may leave by that interface too");
     }
 
     fn chain(maker: Maker, family: &str, table: &str, name: &str) -> ForwardChain {
@@ -298,7 +227,9 @@ mod tests {
         };
         assert!(all.warnings(&network(Datapath::Kernel), None).is_empty(), "it has no IPv6");
         for datapath in Datapath::ALL {
-            let [warning] = &all.warnings(&Concerned { ipv6: true, ..network(datapath) }, None)[..] else {
+            let [warning] =
+                &all.warnings(&Concerned { subnet6: Some(Ipv6Net::default()), ..network(datapath) }, None)[..]
+            else {
                 panic!("one")
             };
             assert!(

@@ -248,6 +248,16 @@ impl Treatment {
         }
     }
 
+    /// Whether its packets may appear behind this address, which is one of an uplink's.
+    #[must_use]
+    pub fn appears_behind(self, address: IpAddr) -> bool {
+        match address {
+            IpAddr::V4(_) => true,
+            // What leaves a link does not do so from an address of the link (RFC 4291, section 2.5.6).
+            IpAddr::V6(address) => !self.routed6 && !address.is_unicast_link_local(),
+        }
+    }
+
     /// A network that would be treated so. What leads outside, and IPv6, is said elsewhere.
     pub(crate) fn as_asked(self) -> Network {
         let Self {

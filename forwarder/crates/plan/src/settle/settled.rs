@@ -152,18 +152,15 @@ impl Network {
         let host = &actual.host.net;
         let follows_routes = self.follows_routes();
         let addresses = host.addresses.iter().filter(|(owner, _)| follows_routes || *owner == uplink.index);
-        let v4 = |(_, address): &(u32, IpNet)| match address {
-            IpNet::V4(address) => Some(address.addr()),
-            IpNet::V6(_) => None,
-        };
+        let addresses = addresses.map(|(_, address)| address.addr());
         Some(Concerned {
             name: &self.name,
             bridge: Interface { name: &self.bridge, index: host.link(&self.bridge).map_or(0, |link| link.index) },
             subnet: self.gateway.map(|gateway| gateway.trunc()),
-            ipv6: self.gateway6.is_some(),
+            subnet6: self.gateway6.map(|gateway| gateway.trunc()),
             uplink: Interface { name: &uplink.name, index: uplink.index },
             follows_routes,
-            addresses: addresses.filter_map(v4).collect(),
+            addresses: addresses.filter(|address| self.treatment.appears_behind(*address)).collect(),
             datapath: self.datapath,
             ignore_xfrm: self.treatment.ignore_xfrm,
             published: false,

@@ -7,13 +7,12 @@ pub(super) mod multicast;
 mod sources;
 mod transit;
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use forwarder_common::{
     abi::{Uplink, uplink_flags},
     types::verdict::{DropReason, PuntReason},
 };
-use ipnet::IpNet;
 
 pub(super) use self::host_access::follow_addresses;
 pub use self::listeners::listeners;
@@ -232,7 +231,7 @@ fn forwards_not(netlink: &Netlink, records: &Records, record: &NetworkRecord, up
 }
 
 /// A network that leaves the host, with its uplink and the addresses behind which its packets may appear.
-type Leaving<'a> = (&'a NetworkRecord, Link, Vec<Ipv4Addr>);
+type Leaving<'a> = (&'a NetworkRecord, Link, Vec<IpAddr>);
 
 /// The networks that leave the host: nothing of an internal one concerns others; of an uplink that is gone, or is still to come, others tell.
 fn leaving<'a>(netlink: &Netlink, records: &'a Records, network: Option<&str>) -> Result<Vec<Leaving<'a>>> {
@@ -244,14 +243,8 @@ fn leaving<'a>(netlink: &Netlink, records: &'a Records, network: Option<&str>) -
         let Some(link) = netlink.link_by_index(record.uplink)? else { continue };
         // What follows the host's routes may appear behind any address of the host.
         let of = (!record.follows_routes()).then_some(link.index);
-        let addresses = netlink.addresses(of)?.into_iter();
-        let addresses: Vec<Ipv4Addr> = addresses
-            .filter_map(|(_, address)| match address {
-                IpNet::V4(address) => Some(address.addr()),
-                IpNet::V6(_) => None,
-            })
-            .collect();
-        found.push((record, link, addresses));
+        let addresses = netlink.addresses(of)?.into_iter().map(|(_, address)| address.addr());
+        found.push((record, link, addresses.filter(|address| record.treatment.appears_behind(*address)).collect()));
     }
     Ok(found)
 }
@@ -303,7 +296,7 @@ fn concerned<'a>(
     records: &Records,
     record: &'a NetworkRecord,
     uplink: Interface<'a>,
-    addresses: Vec<Ipv4Addr>,
+    addresses: Vec<IpAddr>,
 ) -> Concerned<'a> {
     let (published, ruled) = (records.publishes(record.index), records.filters(&record.name, None));
     Concerned { published, ruled, ..record.concerned(uplink, addresses) }
