@@ -3,7 +3,8 @@
 use forwarder::netns::Netns;
 
 use crate::{
-    fwd::{Fwd, address, answers, inside, pings},
+    fwd::{Fwd, address, answers, answers6, inside, pings, pings6},
+    ipv6::{alone, host_with, link},
     peers::{ANY, any, at, connect, echo_tcp, echoed, listen},
 };
 
@@ -247,4 +248,93 @@ fn policies_of_ipsec_that_come_later_are_told() {
     without_problems(&fwd, &pod.name);
     tunnel("10.77.0.0/16");
     assert!(fwd.ok(&["stats"]).contains("src 10.77.0.0/16 dst 10.9.0.0/16 dir out"));
+}
+
+/// IPv6 beside IPv4, and alone.
+const FAMILIES: [&[&str]; 2] = [&[], &["--ipv4", "off"]];
+
+/// A policy of IPsec about packets of IPv6 that leave; with a template, as of a tunnel, where it does not block.
+fn policy6(fwd: &Fwd, source: &str, block: bool) {
+    let tunnel = ["tmpl", "src", "2001:db8::2", "dst", "2001:db8::1", "proto", "esp", "mode", "tunnel"];
+    let asks = if block { &["action", "block"][..] } else { &tunnel };
+    let policy = ["ip", "xfrm", "policy", "add", "src", source, "dst", "2001:db8:ff00::/64", "dir", "out"];
+    fwd.on_host(&[&policy[..], asks].concat());
+}
+
+#[test]
+fn policies_of_ipsec_about_ipv6_are_kept_to() {
+    let fwd = host_with(1);
+    let outside = link(&fwd, 0).outside;
+    policy6(&fwd, "::/0", true);
+    let name = fwd.name("c1");
+    let before = fwd.snapshot().expect("a snapshot");
+    let words = ["src ::/0 dst 2001:db8:ff00::/64 dir out action block", "--datapath kernel", "--ignore-xfrm"];
+    for family in FAMILIES {
+        for datapath in ["tc", "xdp"] {
+            fwd.expect_error(&[&["up", "--ns", &name, "--datapath", datapath], family].concat(), 5, &words);
+        }
+    }
+    assert_eq!(before.diff(&fwd.snapshot().expect("a snapshot")), [""; 0]);
+    // What has no IPv6 has nothing to do with it.
+    fwd.up("c1", &["--ipv6", "off"]);
+    without_problems(&fwd, &name);
+    fwd.down("c1");
+    for family in FAMILIES {
+        let pod = alone::up(&fwd, "c1", &[family, &["--datapath", "kernel"]].concat());
+        assert!(!answers6(&pod, outside) && pings6(&pod, link(&fwd, 0).address), "{family:?}");
+        without_problems(&fwd, &name);
+        fwd.down("c1");
+        let pod = alone::up(&fwd, "c1", &[family, &["--ignore-xfrm"]].concat());
+        assert!(pings6(&pod, outside), "{family:?}");
+        without_problems(&fwd, &name);
+        fwd.down("c1");
+    }
+    fwd.on_host(&["ip", "xfrm", "policy", "flush"]);
+    fwd.on_host(&["ip", "xfrm", "policy", "setdefault", "out", "block"]);
+    for family in FAMILIES {
+        fwd.expect_error(&[&["up", "--ns", &name], family].concat(), 5, &["default out block"]);
+    }
+}
+
+#[test]
+fn policies_of_ipsec_about_ipv6_go_by_what_packets_leave_as() {
+    let fwd = host_with(1);
+    let name = fwd.name("c1");
+    let routed = ["--ipv6", "route", "--subnet6", "2001:db8:7::/64"];
+    let of_uplink = "src 2001:db8::2/128 dst 2001:db8:ff00::/64 dir out";
+    policy6(&fwd, "2001:db8::2/128", false);
+    for family in FAMILIES {
+        fwd.expect_error(&[&["up", "--ns", &name], family].concat(), 5, &[of_uplink]);
+        // Nothing that is routed has the uplink's address.
+        alone::up(&fwd, "c1", &[family, &routed].concat());
+        without_problems(&fwd, &name);
+        fwd.down("c1");
+    }
+    fwd.on_host(&["ip", "xfrm", "policy", "flush"]);
+    policy6(&fwd, "2001:db8:7::/48", false);
+    for family in FAMILIES {
+        let of_prefix = "src 2001:db8:7::/48 dst 2001:db8:ff00::/64 dir out";
+        fwd.expect_error(&[&["up", "--ns", &name], family, &routed].concat(), 5, &[of_prefix]);
+        alone::up(&fwd, "c1", family);
+        without_problems(&fwd, &name);
+        fwd.down("c1");
+    }
+}
+
+#[test]
+fn policies_of_ipsec_about_ipv6_that_come_later_are_told() {
+    for family in FAMILIES {
+        let fwd = host_with(1);
+        let pod = alone::up(&fwd, "c1", family);
+        without_problems(&fwd, &pod.name);
+        policy6(&fwd, "2001:db8::/64", false);
+        let named = "src 2001:db8::/64 dst 2001:db8:ff00::/64 dir out";
+        let shown = fwd.json(&["inspect", "--ns", &pod.name]);
+        assert!(shown["warnings"][0].to_string().contains(named), "{shown}");
+        for output in [fwd.ok(&["stats"]), fwd.call(&["doctor"]).stdout, fwd.call(&["up", &pod.name]).stderr] {
+            assert!(output.contains(named) && output.contains("--ignore-xfrm"), "{family:?}: {output}");
+        }
+        fwd.on_host(&["ip", "xfrm", "policy", "flush"]);
+        without_problems(&fwd, &pod.name);
+    }
 }
