@@ -87,8 +87,8 @@ impl Measured {
 /// An address, of IPv4 where it is one in its mapped form.
 fn address(words: [u32; 4]) -> IpAddr {
     let mut bytes = [0; 16];
-    for (to, word) in bytes.chunks_exact_mut(4).zip(words) {
-        to.copy_from_slice(&word.to_ne_bytes());
+    for (to, word) in bytes.as_chunks_mut().0.iter_mut().zip(words) {
+        *to = word.to_ne_bytes();
     }
     Ipv6Addr::from(bytes).to_canonical()
 }
