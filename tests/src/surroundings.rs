@@ -1,5 +1,7 @@
 //! A host as others leave it: VPNs, firewalls, policies, settings that change behind `fwd`.
 
+mod ipv6;
+
 use forwarder::netns::Netns;
 
 use crate::{

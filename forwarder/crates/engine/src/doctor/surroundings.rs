@@ -38,7 +38,8 @@ pub(super) const FORWARD_CHAINS: Check = Check {
     looks_at: "chains and policies of nftables and iptables at the forward hook",
     why: "docker, ufw and firewalld drop there what they do not know, and with it what the kernel forwards for networks",
     look: |subject| {
-        affected(subject, &Surroundings { chains: forward_chains()?, bridged: bridged()?, ..Surroundings::default() })
+        let [bridged, bridged6] = execute::are_bridged()?;
+        affected(subject, &Surroundings { chains: forward_chains()?, bridged, bridged6, ..Surroundings::default() })
     },
 };
 
@@ -51,7 +52,7 @@ pub(super) const INPUT_CHAINS: Check = Check {
 
 pub(super) const BRIDGE_NETFILTER: Check = Check {
     name: "bridge-netfilter",
-    looks_at: "net.bridge.bridge-nf-call-iptables",
+    looks_at: "net.bridge.bridge-nf-call-iptables and bridge-nf-call-ip6tables",
     why: "with it, what goes from port to port of a bridge passes the chains of the forward hook, too",
     look: bridge_netfilter,
 };
@@ -126,19 +127,19 @@ fn input(subject: &Subject<'_>) -> Result<Vec<Finding>> {
     Ok(passed.map(|what| Finding::new(Verdict::Warn, what)).collect())
 }
 
-fn bridged() -> Result<bool> {
-    Ok(sysctl::read("net/bridge/bridge-nf-call-iptables")?.is_some_and(|value| value != "0"))
-}
-
 /// By itself it does no harm: what the chains drop is told by their check.
 fn bridge_netfilter(subject: &Subject<'_>) -> Result<Vec<Finding>> {
     let records = &subject.actual.records;
     let ruled = records.networks.iter().filter(|network| records.filters(&network.name, None));
     let ruled: Vec<&str> = ruled.map(|network| network.name.as_str()).collect();
-    let what = match (bridged()?, ruled.is_empty()) {
-        (true, _) => "on: see forward-chains".to_owned(),
-        (false, true) => "off".into(),
-        (false, false) => format!("off, but for {}, by rules of endpoints: see forward-chains", ruled.join(", ")),
+    let what = match (execute::are_bridged()?, ruled.is_empty()) {
+        ([true, true], _) => "on: see forward-chains".to_owned(),
+        ([true, false], _) => "on for IPv4: see forward-chains".into(),
+        ([false, true], _) => "on for IPv6: see forward-chains".into(),
+        ([false, false], true) => "off".into(),
+        ([false, false], false) => {
+            format!("off, but for {}, by rules of endpoints: see forward-chains", ruled.join(", "))
+        }
     };
     Ok(vec![Finding::new(Verdict::Ok, what)])
 }

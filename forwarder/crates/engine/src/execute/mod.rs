@@ -43,7 +43,7 @@ pub(crate) use self::{
     gather::recorded,
     names::names_of,
     record::{attach, limits, order_of, source, sources_of, table},
-    surroundings::{effects, is_strict, lost_sources, not_forwarded},
+    surroundings::{are_bridged, effects, is_strict, lost_sources, not_forwarded},
 };
 pub use self::{
     namespaces::{open_target, remove_namespace},

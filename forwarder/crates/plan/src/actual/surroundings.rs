@@ -23,6 +23,8 @@ pub struct Surroundings {
     pub input: Vec<ForwardChain>,
     /// What a bridge passes from one port to another goes through those chains as well (br_netfilter).
     pub bridged: bool,
+    /// The same of IPv6.
+    pub bridged6: bool,
 }
 
 /// The network that it is about.
@@ -85,16 +87,22 @@ impl Surroundings {
                 network.name
             ));
         }
-        if let Some(rule) = self.marks.first().filter(|_| network.datapath.is_ebpf()) {
+        let is_followed =
+            |rule: &&MarkRule| if rule.ipv6 { network.subnet6.is_some() } else { network.subnet.is_some() };
+        if let Some(rule) = self.marks.iter().find(is_followed).filter(|_| network.datapath.is_ebpf()) {
             warnings.push(format!(
-                "this host routes packets by a mark (ip rule {rule}), which those of network {} do not have when they are forwarded: where \
+                "this host routes packets by a mark ({rule}), which those of network {} do not have when they are forwarded: where \
                  they should follow it, take the network down, then up again with --datapath kernel",
                 network.name
             ));
         }
-        let of_ipv4 = self.chains.iter().filter(|chain| chain.family != "ip6" && network.subnet.is_some());
-        warnings.extend(of_ipv4.filter_map(|chain| self.closed(chain, network, host)));
-        warnings.extend(self.chains.iter().filter_map(|chain| closed6(chain, network, host)));
+        for chain in &self.chains {
+            let of_ipv4 = chain.family != "ip6" && network.subnet.is_some();
+            // What a chain of both families does has been told then.
+            let of_ipv6 = chain.family != "ip" && network.subnet6.is_some() && !of_ipv4;
+            let families = [(of_ipv4, false), (of_ipv6, true)].into_iter().filter(|(is_meant, _)| *is_meant);
+            warnings.extend(families.filter_map(|(_, ipv6)| self.closed(chain, network, ipv6, host)));
+        }
         warnings
     }
 
@@ -110,12 +118,13 @@ impl Surroundings {
         ))
     }
 
-    /// What a chain keeps from getting through.
-    fn closed(&self, chain: &ForwardChain, network: &Concerned<'_>, host: Option<&str>) -> Option<String> {
+    /// What a chain keeps from getting through of a family.
+    fn closed(&self, chain: &ForwardChain, network: &Concerned<'_>, ipv6: bool, host: Option<&str>) -> Option<String> {
         let Concerned { bridge, uplink, .. } = *network;
+        let bridged = if ipv6 { self.bridged6 } else { self.bridged };
         let out = chain.drops_between(bridge, uplink, Packets::All);
         let back = chain.drops_between(uplink, bridge, Packets::Replies);
-        let between = (self.bridged || network.ruled) && chain.drops_between(bridge, bridge, Packets::All);
+        let between = (bridged || network.ruled) && chain.drops_between(bridge, bridge, Packets::All);
         let kernel = !network.datapath.is_ebpf();
         let ports = kernel && network.published && chain.drops_between(uplink, bridge, Packets::ToPorts);
         let mut lost = Vec::new();
@@ -132,10 +141,10 @@ impl Surroundings {
         if ports {
             lost.push("its published ports are not reached from outside");
         }
-        let because = if self.bridged {
-            "net.bridge.bridge-nf-call-iptables is 1"
-        } else {
-            "rules of an endpoint have them pass the chains of the host"
+        let because = match (bridged, ipv6) {
+            (true, false) => "net.bridge.bridge-nf-call-iptables is 1",
+            (true, true) => "net.bridge.bridge-nf-call-ip6tables is 1",
+            (false, _) => "rules of an endpoint have them pass the chains of the host",
         };
         if between {
             lost.push(if kernel {
@@ -151,34 +160,14 @@ impl Surroundings {
         let inbound = (back || ports).then_some(if kernel { Forwarded::Invited } else { Forwarded::Inbound });
         let packets: Vec<_> = outbound.into_iter().chain(inbound).collect();
         Some(format!(
-            "{chain} drops what the kernel forwards for network {}: {}{}; let it through: {}",
+            "{chain} drops what the kernel forwards {}for network {}: {}{}; let it through: {}",
+            if ipv6 { "of IPv6 " } else { "" },
             network.name,
             lost.join(", "),
             if between { format!(" ({because})") } else { String::new() },
             let_through(chain, bridge.name, &packets, host)
         ))
     }
-}
-
-/// What a chain keeps from getting through of IPv6, which the kernel forwards whatever forwards IPv4.
-fn closed6(chain: &ForwardChain, network: &Concerned<'_>, host: Option<&str>) -> Option<String> {
-    let Concerned { bridge, uplink, .. } = *network;
-    let is_told =
-        chain.family == "ip" || chain.family == "inet" && !network.datapath.is_ebpf() && network.subnet.is_some();
-    if network.subnet6.is_none() || is_told {
-        return None;
-    }
-    let out = chain.drops_between(bridge, uplink, Packets::All);
-    let back = chain.drops_between(uplink, bridge, Packets::Replies);
-    let lost = match (out, back) {
-        (true, _) => "nothing gets outside",
-        (false, true) => "no answer from outside gets in",
-        (false, false) => return None,
-    };
-    let outbound = out.then_some(Forwarded::Outbound);
-    let packets: Vec<_> = outbound.into_iter().chain(back.then_some(Forwarded::Invited)).collect();
-    let commands = let_through(chain, bridge.name, &packets, host);
-    Some(format!("{chain} drops the IPv6 of network {}: {lost}; let it through: {commands}", network.name))
 }
 
 #[cfg(test)]
@@ -205,6 +194,10 @@ mod tests {
         }
     }
 
+    fn with_ipv6(datapath: Datapath) -> Concerned<'static> {
+        Concerned { subnet6: Some("fd12:3456:789a::/64".parse().expect("a network")), ..network(datapath) }
+    }
+
     fn chain(maker: Maker, family: &str, table: &str, name: &str) -> ForwardChain {
         let (family, table, name) = (family.into(), table.into(), name.into());
         ForwardChain { maker, family, table, name, drops: true, rules: Some(Vec::new()), others: BTreeMap::new() }
@@ -227,21 +220,38 @@ mod tests {
         };
         assert!(all.warnings(&network(Datapath::Kernel), None).is_empty(), "it has no IPv6");
         for datapath in Datapath::ALL {
-            let [warning] =
-                &all.warnings(&Concerned { subnet6: Some(Ipv6Net::default()), ..network(datapath) }, None)[..]
-            else {
-                panic!("one")
+            let [warning] = &all.warnings(&with_ipv6(datapath), None)[..] else { panic!("one") };
+            let lost = if datapath.is_ebpf() {
+                "packets that the programs leave to the kernel"
+            } else {
+                "nothing gets outside"
             };
-            assert!(
-                warning.contains("FORWARD of ip6tables drops the IPv6 of network fwd0: nothing gets outside"),
-                "{warning}"
-            );
-            assert!(
-                warning.contains(
-                    "`ip6tables -I FORWARD -i fwd0 -j ACCEPT` and `ip6tables -I FORWARD -o fwd0 -m conntrack"
-                )
-            );
+            let begins =
+                format!("FORWARD of ip6tables drops what the kernel forwards of IPv6 for network fwd0: {lost}");
+            assert!(warning.contains(&begins), "{warning}");
+            assert!(warning.contains("`ip6tables -I FORWARD -i fwd0 -j ACCEPT` and `ip6tables -I FORWARD -o fwd0 "));
         }
+        let bridged = Surroundings { bridged6: true, ..all };
+        let [warning] = &bridged.warnings(&with_ipv6(Datapath::Kernel), None)[..] else { panic!("one") };
+        assert!(warning.contains("nor do its namespaces reach each other (net.bridge.bridge-nf-call-ip6tables is 1)"));
+        // A chain of both families is told once.
+        let chains = vec![chain(Maker::Nftables, "inet", "filter", "forward")];
+        let both = Surroundings { chains, ..Surroundings::default() };
+        assert_eq!(both.warnings(&with_ipv6(Datapath::Kernel), None).len(), 1);
+        assert_eq!(both.warnings(&Concerned { subnet: None, ..with_ipv6(Datapath::Kernel) }, None).len(), 1);
+    }
+
+    #[test]
+    fn rules_by_marks_concern_networks_of_their_family() {
+        let rule = |ipv6| MarkRule { ipv6, priority: 100, mark: 1, mask: 0xff };
+        let told = |rules: &[MarkRule], network: &Concerned<'_>| {
+            Surroundings { marks: rules.to_vec(), ..Surroundings::default() }.warnings(network, None)
+        };
+        assert!(told(&[rule(false)], &network(Datapath::Tc))[0].contains("(ip rule 100: fwmark 0x1/0xff)"));
+        assert!(told(&[rule(true)], &network(Datapath::Tc)).is_empty());
+        assert!(told(&[rule(true)], &with_ipv6(Datapath::Tc))[0].contains("(ip -6 rule 100: fwmark 0x1/0xff)"));
+        assert!(told(&[rule(false)], &Concerned { subnet: None, ..with_ipv6(Datapath::Tc) }).is_empty());
+        assert!(told(&[rule(true)], &with_ipv6(Datapath::Kernel)).is_empty(), "the kernel follows it");
     }
 
     #[test]

@@ -33,8 +33,8 @@ use fwd_plan::{
 const OTHER_MTUS: &str = "the MTUs that routes of this host ask for have changed since fwd read them, so that packets of namespaces may be \
     larger than a route allows, or smaller: any `fwd up` reads them again";
 
-/// Whether bridged IPv4 packets pass the chains of the forward hook.
-const BRIDGED: &str = "net/bridge/bridge-nf-call-iptables";
+/// Whether bridged packets pass the chains of the forward hook, of IPv4 and of IPv6.
+const BRIDGED: [&str; 2] = ["net/bridge/bridge-nf-call-iptables", "net/bridge/bridge-nf-call-ip6tables"];
 
 /// Reads what an `up` depends on: of a network that is there with programs, only policies that it does not ignore.
 ///
@@ -57,7 +57,8 @@ pub(super) fn for_up(request: &UpRequest, actual: &Actual) -> Result<Surrounding
 /// # Errors
 /// The kernel refuses.
 pub(super) fn of_input() -> Result<Surroundings> {
-    Ok(Surroundings { input: input_chains()?, bridged: is_bridged()?, ..Surroundings::default() })
+    let [bridged, bridged6] = are_bridged()?;
+    Ok(Surroundings { input: input_chains()?, bridged, bridged6, ..Surroundings::default() })
 }
 
 /// Tells the programs the MTUs that routes ask for, how uplinks check sources, which hardware addresses they have, which are guarded, where the host
@@ -105,17 +106,25 @@ pub(crate) fn is_strict(interface: &str) -> Result<bool> {
 }
 
 pub(super) fn read(policies: bool, chains: bool) -> Result<Surroundings> {
+    let [bridged, bridged6] = are_bridged()?;
     Ok(Surroundings {
         marks: if chains { mark_rules()? } else { Vec::new() },
         policies: if policies { xfrm_policies()? } else { Vec::new() },
         chains: if chains { forward_chains()? } else { Vec::new() },
         input: Vec::new(),
-        bridged: is_bridged()?,
+        bridged,
+        bridged6,
     })
 }
 
-fn is_bridged() -> Result<bool> {
-    Ok(sysctl::read(BRIDGED)?.is_some_and(|value| value != "0"))
+/// Whether what a bridge passes from port to port goes through the chains of the forward hook, of IPv4 and of IPv6 (br_netfilter).
+///
+/// # Errors
+/// /proc cannot be read.
+pub(crate) fn are_bridged() -> Result<[bool; 2]> {
+    let read = |path| Ok(sysctl::read(path)?.is_some_and(|value| value != "0"));
+    let [ipv4, ipv6] = BRIDGED.map(read);
+    Ok([ipv4?, ipv6?])
 }
 
 /// What keeps the packets of a network (or of all networks) from getting through, or lets through what should not, each with the
