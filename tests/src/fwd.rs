@@ -11,9 +11,11 @@ use std::{
 
 use forwarder::{
     netns::{Name, Netns},
-    testbed::{self, Output, Testbed, TestbedSpec, command_in, unique_prefix},
+    testbed::{self, Output, Process, Testbed, TestbedSpec, command_in, unique_prefix, wait_until},
 };
 use serde_json::Value;
+
+use crate::peers::PATIENCE;
 
 /// How long a command may take: only what hangs meets it. One that measures waits for its turn among the loads of other tests,
 /// as often as it has a path to measure.
@@ -211,6 +213,13 @@ pub(crate) fn inside(ns: &Netns, argv: &[&str]) -> String {
 #[track_caller]
 pub(crate) fn try_inside(ns: &Netns, argv: &[&str]) -> Output {
     testbed::run(command_in(ns, argv), LIMIT).unwrap_or_else(|error| panic!("{argv:?}: {error}"))
+}
+
+/// A program says so, sooner or later: what it writes is read by a thread.
+#[track_caller]
+pub(crate) fn says(program: &Process, words: &str) {
+    wait_until(PATIENCE, words, || Ok(program.stdout().contains(words).then_some(())))
+        .unwrap_or_else(|error| panic!("{error}: {}{}", program.stdout(), program.stderr()));
 }
 
 /// Pings after which one that has to be answered is given up. One may be lost on its way: the queue of a CPU is the same for all namespaces of

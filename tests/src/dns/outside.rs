@@ -8,7 +8,7 @@ use forwarder::{
 };
 
 use super::{dig, host_asks, musl, run_in, short};
-use crate::fwd::{Fwd, LIMIT};
+use crate::fwd::{Fwd, LIMIT, says};
 
 /// A name server in a namespace: it tells what it is asked.
 #[track_caller]
@@ -41,14 +41,14 @@ fn outside_is_asked_of_the_hosts_servers() {
     assert!(run_in(&fwd, &a, &[program.to_str().expect("UTF-8"), "www.example"]).stdout.contains("192.0.2.80"));
     // What is too long for UDP is asked for once more, by TCP all the way.
     assert_eq!(short(&fwd, &a, &["big.example", "TXT"])[0].matches('x').count(), 4_000);
-    assert!(upstream.stdout().contains("tcp big.example"));
+    says(&upstream, "tcp big.example");
     for size in [&["+noedns"][..], &["+bufsize=512"], &["+bufsize=4096"]] {
         let cut = dig(&fwd, &a, &[size, &["+ignore", "big.example", "TXT"]].concat());
         assert!(cut.contains("flags: qr tc") && cut.contains("ANSWER: 0"), "{size:?}: {cut}");
     }
     // Letters as they were asked for, so that who mixes them can compare.
     assert!(dig(&fwd, &a, &["wWw.ExAmple"]).contains("wWw.ExAmple."));
-    assert!(upstream.stdout().contains("udp wWw.ExAmple"));
+    says(&upstream, "udp wWw.ExAmple");
     // Who guesses neither number nor question is not believed.
     assert_eq!(short(&fwd, &a, &["forged.example"]), ["192.0.2.80"]);
     for (name, status) in [("nobody.org", "NXDOMAIN"), ("broken.example", "SERVFAIL"), ("silent.example", "SERVFAIL")] {
