@@ -52,7 +52,7 @@ fn bridge_is_under_the_chains_of_the_host_while_an_endpoint_has_rules_and_that_i
     let name = fwd.name("c2");
     fwd.ok(&["up", "--ns", &name, "--deny-out", "192.0.2.7"]);
     // It has loaded what bridges call.
-    fwd.on_host(&["sysctl", "-qw", "net.bridge.bridge-nf-call-iptables=0"]);
+    fwd.on_host(&["sysctl", "-qw", "net.bridge.bridge-nf-call-iptables=0", "net.bridge.bridge-nf-call-ip6tables=0"]);
     fwd.on_host(&["iptables", "-P", "FORWARD", "DROP"]);
     for args in [&["up", "--ns", &name][..], &["up", "--ns", &other.name]] {
         let warned = fwd.call(args).stderr;

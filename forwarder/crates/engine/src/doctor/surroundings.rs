@@ -132,13 +132,17 @@ fn bridge_netfilter(subject: &Subject<'_>) -> Result<Vec<Finding>> {
     let records = &subject.actual.records;
     let ruled = records.networks.iter().filter(|network| records.filters(&network.name, None));
     let ruled: Vec<&str> = ruled.map(|network| network.name.as_str()).collect();
-    let what = match (execute::are_bridged()?, ruled.is_empty()) {
-        ([true, true], _) => "on: see forward-chains".to_owned(),
-        ([true, false], _) => "on for IPv4: see forward-chains".into(),
-        ([false, true], _) => "on for IPv6: see forward-chains".into(),
-        ([false, false], true) => "off".into(),
-        ([false, false], false) => {
-            format!("off, but for {}, by rules of endpoints: see forward-chains", ruled.join(", "))
+    let (bridged, joint) = match execute::are_bridged()? {
+        [true, true] => ("on", "and"),
+        [true, false] => ("on for IPv4", "and"),
+        [false, true] => ("on for IPv6", "and"),
+        [false, false] => ("off", "but"),
+    };
+    let what = match (bridged, &ruled[..]) {
+        ("off", []) => bridged.to_owned(),
+        ("on", _) | (_, []) => format!("{bridged}: see forward-chains"),
+        (_, ruled) => {
+            format!("{bridged}, {joint} for {}, by rules of endpoints: see forward-chains", ruled.join(", "))
         }
     };
     Ok(vec![Finding::new(Verdict::Ok, what)])
