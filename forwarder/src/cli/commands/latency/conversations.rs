@@ -5,7 +5,10 @@ use std::{
     net::{IpAddr, Ipv6Addr},
 };
 
-use forwarder_common::abi::{LatencyConversation, LatencyRoundTrips};
+use forwarder_common::{
+    abi::{LatencyConversation, LatencyRoundTrips},
+    latency::CONVERSATIONS,
+};
 
 use crate::{
     Result,
@@ -26,7 +29,7 @@ struct Measured {
     intervals: VecDeque<RoundTripInterval>,
 }
 
-/// The conversations that were seen since the beginning.
+/// The conversations that had round trips last, as many as the programs keep: a namespace may begin new ones without end.
 #[derive(Default)]
 pub(super) struct Conversations(BTreeMap<Key, Measured>);
 
@@ -39,7 +42,18 @@ impl Conversations {
         for (LatencyConversation { inside, outside, ports, path }, now) in probes.round_trips()? {
             self.0.entry((inside, outside, ports, path)).or_default().add(now, at_ms);
         }
+        self.forget();
         Ok(())
+    }
+
+    /// Forgets those that had none for the longest time, where there are too many.
+    fn forget(&mut self) {
+        let Some(many) = self.0.len().checked_sub(CONVERSATIONS).filter(|many| *many > 0) else { return };
+        let mut ages: Vec<(u64, Key)> = self.0.iter().map(|(key, measured)| (measured.last(), *key)).collect();
+        ages.sort_unstable();
+        for (_, key) in ages.iter().take(many) {
+            self.0.remove(key);
+        }
     }
 
     /// As they are shown: those with the most round trips first.
@@ -62,6 +76,11 @@ impl Measured {
             self.intervals.push_back(RoundTripInterval { at_ms, count, mean_ns });
             self.all = now;
         }
+    }
+
+    /// When it had round trips last.
+    fn last(&self) -> u64 {
+        self.intervals.back().map_or(0, |interval| interval.at_ms)
     }
 
     fn view(self, (inside, outside, ports, path): Key, paths: &[LatencyPathView]) -> RoundTripView {
@@ -101,6 +120,19 @@ mod tests {
 
     fn round_trips(count: u64, sum_ns: u64) -> LatencyRoundTrips {
         LatencyRoundTrips { count, sum_ns, min_ns: 1, max_ns: 9, last_ns: 5, _pad: 0 }
+    }
+
+    #[test]
+    fn no_more_are_kept_than_the_programs_keep() {
+        let mut all = Conversations::default();
+        for (at_ms, port) in (1..).zip(0..CONVERSATIONS as u32 + 3) {
+            all.0.entry(([0; 4], [0; 4], port, 0)).or_default().add(round_trips(1, 1), at_ms);
+        }
+        // One that was there first, and has round trips still.
+        all.0.entry(([0; 4], [0; 4], 0, 0)).or_default().add(round_trips(2, 2), u64::MAX);
+        all.forget();
+        let ports: Vec<u32> = all.0.keys().map(|(_, _, port, _)| *port).collect();
+        assert_eq!((ports.len(), &ports[..3]), (CONVERSATIONS, &[0, 4, 5][..]));
     }
 
     #[test]
