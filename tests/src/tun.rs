@@ -133,6 +133,17 @@ fn namespace_reaches_the_outside_through_a_tunnel() {
 }
 
 #[test]
+fn published_port_is_reached_by_a_tunnel() {
+    let tunnel = Tunnel::new(false);
+    let pod = tunnel.fwd.up("c1", &["-p", "8080:80"]);
+    let clients = echo_tcp(listen(&pod, any(80)), 1);
+    let stream = connect(tunnel.fwd.internet(0), at(FAR, 0), at(NEAR, 8080)).expect("it is published");
+    echoed(&stream, b"hello");
+    drop(stream);
+    assert_eq!(clients.join().expect("the server")[0].ip(), FAR);
+}
+
+#[test]
 fn segments_and_checksums_are_left_to_the_receiver() {
     let tunnel = Tunnel::new(true);
     let pod = tunnel.fwd.up("c1", &["--uplink", "tun0"]);

@@ -11,7 +11,7 @@ use forwarder_common::wire::{
 use super::{at, host_with, link};
 use crate::{
     fwd::{Fwd, LIMIT, inside, pings6},
-    peers::{assert_refused, udp},
+    peers::{assert_refused, connect, listen, udp},
     raw,
     tun::carry,
 };
@@ -85,5 +85,17 @@ fn what_left_by_a_tunnel_is_answered_by_that_tunnel_alone() {
         // The other end's own errors come by the tunnel.
         drop(server);
         assert_refused(&client);
+    }
+}
+
+/// Of IPv4 by programs, too; of IPv6 the kernel's own path alone has a translation there.
+#[test]
+fn published_port_is_reached_by_a_tunnel_over_ipv4_and_with_the_kernels_path() {
+    for datapath in ["tc", "kernel"] {
+        let (_relay, fwd) = host();
+        let pod = fwd.up("c1", &["--datapath", datapath, "-p", "8080:80"]);
+        let _server = listen(&pod, at(Ipv6Addr::UNSPECIFIED, 80));
+        let connected = connect(fwd.internet(0), at(FAR, 0), at(NEAR, 8080));
+        assert_eq!(connected.is_ok(), datapath == "kernel", "{datapath}: {connected:?}");
     }
 }
