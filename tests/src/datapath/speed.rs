@@ -1,6 +1,9 @@
 //! The fast path of established flows: the same bytes as the pure functions give, and fast.
 
-use std::{net::SocketAddrV4, time::Duration};
+use std::{
+    net::SocketAddrV4,
+    time::{Duration, Instant},
+};
 
 use forwarder::dataplane::{Hook, Runner, Sizes};
 use forwarder_common::{
@@ -24,7 +27,9 @@ const PROTOS: [Proto; 2] = [Proto::Tcp, Proto::Udp];
 /// The share that an established packet may take of what one with IP options takes, which takes the slow path: 0.4 to 0.5 here, the
 /// costs of the run included.
 const LIMIT: f64 = 0.8;
-const TRIES: usize = 200;
+/// How often both are run at least, and for how long they are run again where the machine's other work hides which is the faster.
+const TRIES: usize = 20;
+const PATIENCE: Duration = Duration::from_secs(60);
 /// As many as a TTL of 255 lasts.
 const REPEAT: u32 = 200;
 
@@ -192,14 +197,16 @@ fn established_packet_takes_less_than_one_with_options() {
                 let tuple = conversation.tuple(fixture, direction);
                 // The fastest of many: whatever else the machine does only adds to a run.
                 let mut fastest = [Duration::MAX; 2];
-                for tries in 0..TRIES {
+                let deadline = Instant::now() + PATIENCE;
+                for tries in 1.. {
                     for (frame, fastest) in frames.iter().zip(&mut fastest) {
                         fixture.dataplane.translate_to_itself(&tuple, direction).unwrap();
                         let run = fixture.dataplane.test_run(hook, ifindex, ifindex, frame, REPEAT).unwrap();
                         assert_eq!(run.verdict, REDIRECT);
                         *fastest = run.duration.min(*fastest);
                     }
-                    if tries >= 20 && fastest[0].as_secs_f64() < LIMIT * fastest[1].as_secs_f64() {
+                    let less = fastest[0].as_secs_f64() < LIMIT * fastest[1].as_secs_f64();
+                    if tries >= TRIES && (less || Instant::now() >= deadline) {
                         break;
                     }
                 }

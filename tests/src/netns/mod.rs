@@ -9,7 +9,10 @@ use std::{
 use forwarder::{
     Error, Kind,
     netns::{DIRECTORY, Name, Netns, interfaces, named, nearest},
+    testbed::wait_until,
 };
+
+use crate::peers::PATIENCE;
 
 mod exec;
 mod listed;
@@ -240,12 +243,8 @@ fn a_namespace_is_the_same_by_name_process_and_path() {
     assert_ne!(host.cookie().expect("this kernel has cookies"), cookie);
 }
 
-/// Polls until `condition` holds; fails after 5 s.
+/// Polls until `condition` holds.
 #[track_caller]
 fn wait_for(what: &str, condition: impl Fn() -> bool) {
-    let start = std::time::Instant::now();
-    while !condition() {
-        assert!(start.elapsed().as_secs() < 5, "in vain: {what}");
-        std::thread::yield_now();
-    }
+    wait_until(PATIENCE, what, || Ok(condition().then_some(()))).unwrap_or_else(|error| panic!("{error}"));
 }

@@ -1,85 +1,158 @@
 //! The host's own conversations, of every kind, with and without `fwd`: nothing of them changes.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use forwarder::testbed::{Process, command_in, wait_until};
+use forwarder::testbed::{Process, TestbedSpec, command_in};
 
 use crate::{
     bpf_ids::pin_directory,
     capture::Recording,
-    fwd::{Fwd, Pod, inside, pings, try_inside},
-    peers::{ANY, PATIENCE, asked, at, connect, echoed, udp},
+    fwd::{Fwd, Pod, inside, pings, pings6, says, try_inside},
+    ipv6::{address6, link},
+    peers::{ANY, asked, at, connect, echoed, udp},
     raw,
 };
 
 /// In 240.0.0.0/4, which is reserved, and which the kernel routes as any other.
 const RESERVED: Ipv4Addr = Ipv4Addr::new(240, 1, 2, 3);
-
-/// Somebody outside who answers everything.
-fn server(fwd: &Fwd) -> Process {
-    inside(fwd.internet(0), &["ip", "address", "add", &format!("{RESERVED}/32"), "dev", "lo"]);
-    let outside = fwd.uplink(0).outside[0].to_string();
-    let argv = ["python3", "-c", include_str!("server.py"), &RESERVED.to_string(), &outside, "inet0"];
-    let process = Process::spawn(command_in(fwd.internet(0), &argv)).expect("it starts");
-    let ready = || Ok(process.stdout().contains("ready").then_some(()));
-    wait_until(PATIENCE, "the server is ready", ready).unwrap_or_else(|error| panic!("{error}: {}", process.stderr()));
-    process
-}
-
-/// What became of each kind of traffic of the host.
-#[track_caller]
-fn outcomes(fwd: &Fwd) -> String {
-    let uplink = fwd.uplink(0);
-    let (reserved, outside) = (RESERVED.to_string(), uplink.outside[0].to_string());
-    let script = include_str!("client.py");
-    inside(fwd.host(), &["python3", "-c", script, &reserved, &outside, &uplink.gateway.to_string(), "eth0"])
-}
-
-#[track_caller]
-fn assert_well(fwd: &Fwd, when: &str) {
-    let seen = outcomes(fwd);
-    let wrong: Vec<_> = seen.lines().filter(|line| !line.ends_with(": ok")).collect();
-    assert!(wrong.is_empty() && seen.lines().count() > 30, "{when}: {wrong:#?}");
-}
-
-/// A namespace that speaks with the same servers from `port`, which may be the host's as well.
-fn busy(fwd: &Fwd, options: &[&str], port: u16) -> Pod {
-    let pod = fwd.up("c1", options);
-    let client = udp(&pod, at(pod.address, port));
-    for server in [fwd.uplink(0).outside[0], RESERVED] {
-        for _ in 0..5 {
-            asked(&client, at(server, 7000), b"as the host does");
-        }
-        let stream = connect(&pod, at(pod.address, port), at(server, 7000)).expect("it connects");
-        echoed(&stream, b"as the host does");
-        assert!(pings(&pod, server));
-        let gre = "import socket, sys
-s = socket.socket(socket.AF_INET, socket.SOCK_RAW, 47)
+/// Likewise beside 2000::/3, of which alone IANA gives addresses.
+const RESERVED6: Ipv6Addr = Ipv6Addr::new(0x4000, 0, 0, 0, 0, 0, 0, 1);
+/// A conversation of a protocol without ports. What looks as PPTP's (version 1) is none to conntrack, which knows no control connection of it.
+const GRE: &str = "import socket, sys
+family = socket.AF_INET6 if ':' in sys.argv[1] else socket.AF_INET
+s = socket.socket(family, socket.SOCK_RAW, 47)
 s.settimeout(2)
-s.sendto(b'0123456789', (sys.argv[1], 0))
+s.sendto(bytes(4) + b'as the host does', (sys.argv[1], 0))
 s.recv(99)";
-        inside(&pod, &["python3", "-c", gre, &server.to_string()]);
+
+/// Whom the host speaks with by one family.
+struct Peers {
+    reserved: IpAddr,
+    outside: IpAddr,
+    gateway: IpAddr,
+}
+
+impl Peers {
+    fn ipv4(fwd: &Fwd) -> Self {
+        let uplink = fwd.uplink(0);
+        Self { reserved: RESERVED.into(), outside: uplink.outside[0].into(), gateway: uplink.gateway.into() }
     }
-    pod
+
+    fn ipv6(fwd: &Fwd) -> Self {
+        let link = link(fwd, 0);
+        Self { reserved: RESERVED6.into(), outside: link.outside.into(), gateway: link.gateway.into() }
+    }
+
+    /// Somebody outside who answers everything.
+    fn serve(&self, fwd: &Fwd) -> Process {
+        let length = if self.reserved.is_ipv4() { 32 } else { 128 };
+        // Without a search for others that have it, during which nobody may be bound to it.
+        let nodad: &[&str] = if self.reserved.is_ipv4() { &[] } else { &["nodad"] };
+        let added = format!("{}/{length}", self.reserved);
+        inside(fwd.internet(0), &[&["ip", "address", "add", &added, "dev", "lo"], nodad].concat());
+        let (reserved, outside) = (self.reserved.to_string(), self.outside.to_string());
+        let argv = ["python3", "-c", include_str!("server.py"), &reserved, &outside, "inet0"];
+        let process = Process::spawn(command_in(fwd.internet(0), &argv)).expect("it starts");
+        says(&process, "ready");
+        process
+    }
+
+    /// Each kind of traffic of the host does what it should, but for those that are `refused` to it, with either peer.
+    #[track_caller]
+    fn assert_well(&self, fwd: &Fwd, when: &str, refused: &[&str]) {
+        let [reserved, outside, gateway] =
+            [self.reserved, self.outside, self.gateway].map(|address| address.to_string());
+        let script = include_str!("client.py");
+        let seen = inside(fwd.host(), &["python3", "-c", script, &reserved, &outside, &gateway, "eth0"]);
+        let wrong: Vec<_> = seen.lines().filter(|line| !line.ends_with(": ok")).collect();
+        let is_refused = |line: &&str| {
+            refused.iter().any(|kind| line.starts_with(kind)) && line.ends_with("Operation not permitted")
+        };
+        let as_expected = wrong.iter().all(is_refused) && wrong.len() == 2 * refused.len();
+        let all = if self.outside.is_ipv4() { 37 } else { 34 };
+        assert!(as_expected && seen.contains(&format!("{all} kinds: ok")), "{when}: {wrong:#?} of\n{seen}");
+    }
+
+    /// `pod` speaks with the same peers from `port`, which may be the host's as well.
+    fn keep_busy(&self, pod: &Pod, port: u16) {
+        let own = if self.outside.is_ipv4() { pod.address.into() } else { address6(pod).into() };
+        let own = SocketAddr::new(own, port);
+        let client = udp(pod, own);
+        for peer in [self.outside, self.reserved] {
+            let service = SocketAddr::new(peer, 7000);
+            for _ in 0..5 {
+                asked(&client, service, b"as the host does");
+            }
+            let stream = connect(pod, own, service).expect("it connects");
+            echoed(&stream, b"as the host does");
+            assert!(match peer {
+                IpAddr::V4(peer) => pings(pod, peer),
+                IpAddr::V6(peer) => pings6(pod, peer),
+            });
+            inside(pod, &["python3", "-c", GRE, &peer.to_string()]);
+        }
+    }
+}
+
+/// The host's traffic before, beside and after a namespace that speaks with the same servers, in which meanwhile some is `refused`.
+#[track_caller]
+fn goes_on(fwd: &Fwd, peers: &Peers, options: &[&str], refused: &[&str]) {
+    let _server = peers.serve(fwd);
+    peers.assert_well(fwd, "without fwd", &[]);
+    let pod = fwd.up("c1", options);
+    peers.keep_busy(&pod, 5000);
+    peers.assert_well(fwd, "beside a namespace that speaks with the same servers", refused);
+    fwd.ok(&["down", "--all"]);
+    peers.assert_well(fwd, "after it", &[]);
+}
+
+/// The kernel's own masquerade keeps a peer of a protocol without ports for whoever spoke with it first (docs/rfc.md), the host included.
+const KEPT: [&str; 1] = ["protocol 47"];
+
+fn with_ipv6() -> TestbedSpec {
+    TestbedSpec { ipv6: true, ..TestbedSpec::default() }
 }
 
 #[test]
 fn the_hosts_own_traffic_of_every_kind_goes_on() {
     let fwd = Fwd::new();
-    let _server = server(&fwd);
-    assert_well(&fwd, "without fwd");
-    let _pod = busy(&fwd, &[], 5000);
-    assert_well(&fwd, "beside a namespace that speaks with the same servers");
-    fwd.ok(&["down", "--all"]);
-    assert_well(&fwd, "after it");
+    goes_on(&fwd, &Peers::ipv4(&fwd), &[], &[]);
+}
+
+#[test]
+fn the_hosts_own_traffic_of_every_kind_goes_on_beside_xdp() {
+    let fwd = Fwd::with_xdp(&TestbedSpec::default());
+    goes_on(&fwd, &Peers::ipv4(&fwd), &[], &[]);
+}
+
+#[test]
+fn the_hosts_own_traffic_of_every_kind_goes_on_beside_the_kernels_path() {
+    let fwd = Fwd::new();
+    goes_on(&fwd, &Peers::ipv4(&fwd), &["--datapath", "kernel"], &KEPT);
+}
+
+#[test]
+fn the_hosts_own_traffic_by_ipv6_goes_on() {
+    let fwd = Fwd::with(&with_ipv6());
+    goes_on(&fwd, &Peers::ipv6(&fwd), &[], &KEPT);
+}
+
+#[test]
+fn the_hosts_own_traffic_by_ipv6_goes_on_beside_xdp() {
+    let fwd = Fwd::with_xdp(&with_ipv6());
+    goes_on(&fwd, &Peers::ipv6(&fwd), &[], &KEPT);
+}
+
+#[test]
+fn the_hosts_own_traffic_by_ipv6_goes_on_beside_the_kernels_path() {
+    let fwd = Fwd::with(&with_ipv6());
+    goes_on(&fwd, &Peers::ipv6(&fwd), &["--datapath", "kernel"], &KEPT);
 }
 
 #[test]
 fn the_hosts_own_traffic_goes_on_where_anyone_may_write_to_a_mapped_port() {
     let fwd = Fwd::new();
-    let _server = server(&fwd);
-    let _pod = busy(&fwd, &["--nat", "eim-eif"], 5000);
-    assert_well(&fwd, "beside a namespace that speaks with the same servers");
+    goes_on(&fwd, &Peers::ipv4(&fwd), &["--nat", "eim-eif"], &[]);
 }
 
 /// The kernel empties the map when nothing holds it any more.
@@ -94,12 +167,14 @@ fn forget_slow_paths(fwd: &Fwd) {
 #[test]
 fn the_hosts_own_traffic_goes_on_without_the_slow_paths_and_nothing_else_does() {
     let fwd = Fwd::new();
-    let _server = server(&fwd);
+    let peers = Peers::ipv4(&fwd);
+    let _server = peers.serve(&fwd);
     // What would have to get another port is the one thing that they are needed for.
-    let pod = busy(&fwd, &[], 5001);
+    let pod = fwd.up("c1", &[]);
+    peers.keep_busy(&pod, 5001);
     forget_slow_paths(&fwd);
     let recording = Recording::start(&fwd, fwd.internet(0), "inet0");
-    assert_well(&fwd, "without the slow paths");
+    peers.assert_well(&fwd, "without the slow paths", &[]);
     // Neither by the data path, nor past it.
     let outside = fwd.uplink(0).outside[0];
     let ping = try_inside(&pod, &["ping", "-n", "-c", "1", "-W", "1", &outside.to_string()]);
@@ -117,7 +192,7 @@ fn the_hosts_own_traffic_goes_on_without_the_slow_paths_and_nothing_else_does() 
 #[test]
 fn namespaces_reach_what_is_reserved_as_the_host_does() {
     let fwd = Fwd::new();
-    let _server = server(&fwd);
+    let _server = Peers::ipv4(&fwd).serve(&fwd);
     let pod = fwd.up("c1", &[]);
     asked(&udp(&pod, ANY), at(RESERVED, 7000), b"is it you?");
     assert!(pings(&pod, RESERVED));
