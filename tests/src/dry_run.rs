@@ -1,6 +1,6 @@
-//! What `--dry-run` prints can be pasted.
+//! What `--dry-run` prints can be pasted: whatever is asked for, each line runs, or is a comment.
 
-use std::process::Command;
+use std::{collections::BTreeSet, process::Command};
 
 use forwarder::testbed::TestbedSpec;
 use serde_json::Value;
@@ -69,4 +69,122 @@ fn forget_rules(fwd: &Fwd) {
     for family in ["ip", "ip6"] {
         drop(try_inside(fwd.host(), &["nft", "delete", "table", family, "fwd_nat"]));
     }
+}
+
+/// What forwards packets, as far as the lines differ.
+const ALL: &[&str] = &["kernel", "tc", "xdp"];
+const PROGRAMS: &[&str] = &["tc", "xdp"];
+
+/// What `up` of a namespace is asked for, by each data path on the left.
+const OPTIONS: [(&[&str], &[&str]); 14] = [
+    (ALL, &["--rate-out", "10M", "--rate-in", "20M", "--burst", "64k"]),
+    (ALL, &["--deny-out", "192.0.2.0/24:25/tcp", "--allow-in", "192.0.2.0/24"]),
+    (ALL, &["--allow-out", "[2001:db8::/32]:443/tcp", "--allow-out", "0.0.0.0/0", "--deny-in", "2001:db8::/32"]),
+    (ALL, &["--no-icc"]),
+    (&["kernel", "tc"], &["--internal"]),
+    (&["kernel", "tc"], &["--internal", "--ipv6", "route"]),
+    (PROGRAMS, &["--bridge", "none", "-p", "127.0.0.1:5353:53/udp"]),
+    (ALL, &["--ipv6", "route", "--subnet6", "2001:db8:0:77::/64", "-p", "[::]:8080:80"]),
+    (ALL, &["--ipv4", "off", "-p", "[::]:8080:80"]),
+    (ALL, &["-p", "8080-8090:8080-8090/udp", "-p", "8443:443", "--publish-from", "192.0.2.0/24"]),
+    (
+        ALL,
+        &[
+            "--mac",
+            "02:00:00:00:77:07",
+            "--metric",
+            "7",
+            "--route",
+            "10.99.0.0/16",
+            "--ifname",
+            "lan0",
+            "--mtu",
+            "1400",
+        ],
+    ),
+    (ALL, &["--no-default-route", "--dns"]),
+    (PROGRAMS, &["--nat", "eim-eif", "--multicast", "--flows", "east-west", "--clamp-mss", "--allow-spoof"]),
+    (PROGRAMS, &["--attach", "clsact", "--nat-ports", "2000-2999", "--timeout", "udp-established=30s"]),
+];
+
+/// A fresh host with IPv6, and something in it beside what a test asks for.
+fn host(before: &[&[&str]]) -> Fwd {
+    let fwd = Fwd::with(&TestbedSpec { uplinks: 2, ipv6: true, ..TestbedSpec::default() });
+    for command in before {
+        fwd.ok(&named(&fwd, command).iter().map(String::as_str).collect::<Vec<_>>());
+    }
+    fwd
+}
+
+/// The words of a command, in which `@c1` is the name of a namespace of this run.
+fn named(fwd: &Fwd, command: &[&str]) -> Vec<String> {
+    command
+        .iter()
+        .map(|word| word.strip_prefix('@').map_or_else(|| (*word).to_owned(), |role| fwd.name(role)))
+        .collect()
+}
+
+/// Pastes what `command` would do, in a host of its own; then, in another one, what would undo it.
+#[track_caller]
+fn pastes(before: &[&[&str]], command: &[&str]) {
+    for undo in [false, true] {
+        let fwd = host(before);
+        let command = named(&fwd, command);
+        let command: Vec<_> = command.iter().map(String::as_str).collect();
+        let dry = if undo {
+            fwd.ok(&command);
+            vec!["down", "--all", "--dry-run"]
+        } else {
+            [command.as_slice(), &["--dry-run"]].concat()
+        };
+        let lines = command_lines(&fwd.list(&dry));
+        assert!(!lines.is_empty(), "{dry:?} would do something");
+        paste(&lines);
+        for role in ["c1", "c2"] {
+            run_command(Command::new("rm").args(["-rf", &format!("/etc/netns/{}", fwd.name(role))]))
+                .expect("it is ours");
+        }
+        // Neither is known to fwd after this.
+        fwd.ok(&["down", "--all"]);
+    }
+}
+
+/// In data paths of their own, which have little in common.
+#[track_caller]
+fn options_paste(datapath: &str) {
+    let mut tried = BTreeSet::<&str>::new();
+    for (_, options) in OPTIONS.iter().filter(|(datapaths, _)| datapaths.contains(&datapath)) {
+        pastes(&[], &[&["up", "--ns", "@c1", "--datapath", datapath], *options].concat());
+        tried.extend(*options);
+    }
+    assert!(tried.len() > 20, "{tried:?}");
+}
+
+#[test]
+fn lines_of_every_option_run_with_the_kernels_path() {
+    options_paste("kernel");
+}
+
+#[test]
+fn lines_of_every_option_run_with_tc() {
+    options_paste("tc");
+}
+
+#[test]
+fn lines_of_every_option_run_with_xdp() {
+    options_paste("xdp");
+}
+
+#[test]
+fn lines_of_every_command_run() {
+    for datapath in ["kernel", "tc"] {
+        let up: &[&str] = &["up", "--ns", "@c1", "--datapath", datapath];
+        let web: &[&str] = &["network", "add", "web", "--datapath", datapath, "--allow-network", "fwd0"];
+        pastes(&[], web);
+        pastes(&[web], &["network", "add", "fwd0", "--datapath", datapath, "--allow-network", "web"]);
+        pastes(&[up], &["up", "--ns", "@c2", "--datapath", datapath, "-p", "8080:80"]);
+        pastes(&[up], &["up", "--ns", "@c1", "--network", "web", "--ifname", "eth1", "--datapath", datapath]);
+        pastes(&[up], &["port", "add", "@c1", "-p", "8080:80", "-p", "5353:53/udp"]);
+    }
+    pastes(&[&["up", "--ns", "@c1"]], &["uplink", "add", "eth1"]);
 }

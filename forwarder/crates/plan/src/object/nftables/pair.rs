@@ -101,9 +101,11 @@ impl Managed for NetworkPair {
 
     fn equivalent(&self, make: bool, _: &str) -> Vec<String> {
         if !make {
-            let ended = self.subnets().map(|[one, other]| {
+            // Prefixes may be given of what the first packet had alone (conntrack(8)). Where there is none, it fails.
+            let ended = self.subnets().flat_map(|[one, other]| {
                 let family = if matches!(one, IpNet::V4(_)) { "ipv4" } else { "ipv6" };
-                format!("conntrack -D -f {family} -s {one} -r {other}; conntrack -D -f {family} -s {other} -r {one}")
+                [[one, other], [other, one]]
+                    .map(|[from, to]| format!("conntrack -D -f {family} -s {from} -d {to} || true"))
             });
             return ["forward", "between"].map(removal).into_iter().chain(ended).collect();
         }
