@@ -236,7 +236,7 @@ fn dropped_by_queues() -> u64 {
 }
 
 /// Runs it again while nothing came of it, as `is_lost` says, and queues have dropped packets meanwhile: one of them may have been its own.
-fn unless_dropped<T>(run: impl Fn() -> T, is_lost: impl Fn(&T) -> bool) -> T {
+pub(crate) fn unless_dropped<T>(run: impl Fn() -> T, is_lost: impl Fn(&T) -> bool) -> T {
     for _ in 1..PINGS {
         let before = dropped_by_queues();
         let result = run();

@@ -1,5 +1,7 @@
 //! `up` and `down` on a real kernel: once, twice, all at once, and after other people's deletions.
 
+mod carrier;
+
 use std::{path::Path, thread, time::Duration};
 
 use forwarder::{

@@ -126,6 +126,8 @@ pub struct NsLinkUp {
     pub ns: TargetRef,
     /// The interface.
     pub ns_if: String,
+    /// Its other end, which carries packets from then on.
+    pub host_if: String,
 }
 
 impl Managed for NsLinkUp {

@@ -342,7 +342,8 @@ fn inside(asked: &Asked, actual: &Actual, settled: &Settled) -> Vec<Object> {
         Object::NsAddress(object::NsAddress { ns, ns_if, address })
     }));
     objects.extend(ipv6::before_up(asked, settled));
-    objects.extend([Object::NsLinkUp(object::NsLinkUp { ns: ns.clone(), ns_if: ns_if.clone() })]);
+    let host_if = endpoint.host_if.clone();
+    objects.push(Object::NsLinkUp(object::NsLinkUp { ns: ns.clone(), ns_if: ns_if.clone(), host_if }));
     for gateway in network.gateways().map(|gateway| gateway.addr()) {
         if !endpoint.no_default_route {
             let (ns, ns_if, metric) = (ns.clone(), ns_if.clone(), endpoint.metric);

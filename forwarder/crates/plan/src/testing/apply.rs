@@ -240,7 +240,7 @@ impl World {
                 assert!(inside.net.link(&ns_if).is_some());
                 assert!(inside.ipv6_ready.insert(ns_if));
             }
-            Object::NsLinkUp(object::NsLinkUp { ns, ns_if }) => {
+            Object::NsLinkUp(object::NsLinkUp { ns, ns_if, .. }) => {
                 let net = self.net(&ns);
                 let link = net.links.iter_mut().find(|link| link.name == ns_if).expect("it exists");
                 link.up = true;

@@ -1,7 +1,7 @@
 //! What others are told once something has changed: the programs of routes and addresses, the name server, the link. That one could not be told is no
 //! failure.
 
-use std::{collections::BTreeSet, mem, net::IpAddr};
+use std::{collections::BTreeSet, mem, net::IpAddr, time::Duration};
 
 use super::Runner;
 use crate::execute::{
@@ -10,7 +10,25 @@ use crate::execute::{
 };
 use fwd_base::Result;
 
+/// How long a new carrier may take: the kernel looks once a second where it is in no hurry (net/core/link_watch.c).
+const CARRIER: Duration = Duration::from_secs(5);
+
 impl Runner<'_> {
+    /// Waits until the kernel has seen the carrier of what was connected, and of the bridges that it is connected to: until then a bridge drops what
+    /// comes to that port, and the host what it sends to the bridge.
+    pub(super) fn await_carriers(&mut self) {
+        for host_if in mem::take(&mut self.connected) {
+            let awaited = self.number(&host_if).and_then(|index| {
+                self.netlink.await_carrier(index, CARRIER)?;
+                let bridge = self.netlink.link_by_index(index)?.and_then(|link| link.controller);
+                bridge.map_or(Ok(()), |bridge| self.netlink.await_carrier(bridge, CARRIER))
+            });
+            if let Err(error) = awaited {
+                self.warnings.push(format!("first packets may be lost: {error}"));
+            }
+        }
+    }
+
     /// Notes addresses that are answered for at an uplink from now on, of which the link is told once all stands: what is undone would be told to nobody
     /// again, and who knew them elsewhere would send there in vain.
     pub(super) fn announce(&mut self, uplink: u32, addresses: impl IntoIterator<Item = IpAddr>) {

@@ -59,7 +59,9 @@ impl Execute for NsAddress {
 
 impl Execute for NsLinkUp {
     fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
-        runner.within(&self.ns, &self.ns_if, |netlink, link| netlink.set_up(link))
+        runner.within(&self.ns, &self.ns_if, |netlink, link| netlink.set_up(link))?;
+        runner.connected.insert(self.host_if.clone());
+        Ok(())
     }
 
     fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {

@@ -58,6 +58,8 @@ pub(super) struct Runner<'a> {
     counters: FreeCounters,
     /// What could not be done, and is no failure.
     pub(super) warnings: Vec<String>,
+    /// Host-side veths whose other ends were set up, and of whose carrier nobody has asked yet.
+    connected: BTreeSet<String>,
     /// Addresses that have come to be announced at an uplink, and of which its link has not been told.
     announced: BTreeMap<u32, BTreeSet<IpAddr>>,
     log: UndoLog,
@@ -153,7 +155,7 @@ impl<'a> Runner<'a> {
         let Gathered { actual, netlink, plane, namespaces, inside, log, .. } = gathered;
         let (cookie, owner) = (actual.host.cookie, actual.host.owner);
         let (numbers, numbers_inside) = Default::default();
-        let (warnings, announced, counters, draft, ahead) = Default::default();
+        let (warnings, connected, announced, counters, draft, ahead) = Default::default();
         Self {
             context,
             cookie,
@@ -166,6 +168,7 @@ impl<'a> Runner<'a> {
             numbers_inside,
             counters,
             warnings,
+            connected,
             announced,
             log,
             draft,
@@ -190,6 +193,7 @@ impl<'a> Runner<'a> {
             }
             observer.after(index, op);
         }
+        self.await_carriers();
         Ok(())
     }
 
