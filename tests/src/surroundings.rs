@@ -2,12 +2,14 @@
 
 mod ipv6;
 
-use forwarder::netns::Netns;
+use std::time::Duration;
+
+use forwarder::{netns::Netns, testbed::wait_until};
 
 use crate::{
     fwd::{Fwd, address, answers, answers6, inside, pings, pings6},
     ipv6::{alone, host_with, link},
-    peers::{ANY, any, at, connect, echo_tcp, echoed, listen},
+    peers::{ANY, PATIENCE, any, at, connect, echo_tcp, echoed, listen, udp},
 };
 
 #[test]
@@ -92,6 +94,44 @@ fn forwarding_switched_off_is_told_and_switched_on_again() {
         assert_eq!(follow(&fwd, &pod.name), interfaces.len(), "{off}");
         assert!(pings(&pod, outside), "{off}");
         without_problems(&fwd, &pod.name);
+    }
+}
+
+/// Endpoint-independent filtering hands on what comes to a port of the network's; the host's rules would have had it later.
+#[test]
+fn ports_that_others_redirect_are_told_of_and_left_to_them_by_the_remedy() {
+    let nftables = "nft add table ip web; nft add chain ip web pre '{ type nat hook prerouting priority dstnat; }'
+        nft add rule ip web pre iifname eth0 udp dport 5000 redirect to :5001";
+    let iptables = "iptables -t nat -A PREROUTING -i eth0 -p udp --dport 5000 -j REDIRECT --to-ports 5001";
+    for (rules, table) in [(nftables, "ip web"), (iptables, "ip nat")] {
+        let fwd = Fwd::new();
+        fwd.on_host(&["sh", "-ec", rules]);
+        let uplink = fwd.uplink(0);
+        let told = |network: &str, options: &[&str]| {
+            let name = fwd.name(network);
+            let output = fwd.call(&[&["up", "--ns", &name, "--network", network], options].concat());
+            assert!(output.status.success(), "{}", output.stderr);
+            let told = output.stderr.contains(&format!("the nftables table {table} gives packets"));
+            assert_eq!(told, output.stderr.contains("--nat-ports A-B"), "{}", output.stderr);
+            told
+        };
+        assert!(told("open", &["--nat", "eim-eif"]), "{table}");
+        fwd.ok(&["down", "--all"]);
+        assert!(!told("closed", &["--nat", "eim"]), "{table}");
+        fwd.ok(&["down", "--all"]);
+        assert!(!told("other", &["--nat", "eim-eif", "--nat-ports", "6000-6999"]), "{table}");
+        // The same port inside has another one outside.
+        let server = udp(fwd.host(), any(5001));
+        let pod = udp(&crate::fwd::open(&fwd.name("other")), any(5000));
+        pod.send_to(b"out", at(uplink.outside[0], 7000)).expect("it leaves");
+        let client = udp(fwd.internet(0), at(uplink.outside[0], 7001));
+        let mut asked = [0; 16];
+        wait_until(PATIENCE, "the host's service is asked", || {
+            client.send_to(b"for the host", at(uplink.address, 5000)).expect("it leaves");
+            server.set_read_timeout(Some(Duration::from_millis(500))).expect("a socket");
+            Ok(server.recv_from(&mut asked).ok().filter(|(length, _)| asked[..*length] == *b"for the host"))
+        })
+        .unwrap_or_else(|error| panic!("{table}: {error}"));
     }
 }
 

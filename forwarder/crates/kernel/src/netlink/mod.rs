@@ -22,7 +22,7 @@ use rtnetlink::{
 
 use self::transport::{Failure, Transport};
 pub use self::{
-    forward::{ForwardChain, Interface, Maker, Packets, forward_chains, input_chains},
+    forward::{ForwardChain, Interface, Maker, Packets, forward_chains, input_chains, redirecting_tables},
     ip::{Address, MarkRule, Neighbour, Route, RouteKind, TABLE_MAIN, mark_rules},
     link::{
         ALIAS_MAX, BridgeSpec, FdbEntry, Link, LinkLayer, PairKind, PairSpec, XdpMode, XdpProgram, is_prepared_for_xdp,

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use ipnet::{Ipv4Net, Ipv6Net};
 
 use super::let_through::{Forwarded, let_through};
-use crate::{Datapath, NetworkRecord};
+use crate::{Datapath, Nat, NetworkRecord};
 use fwd_kernel::netlink::{ForwardChain, Interface, MarkRule, Packets, XfrmPolicy};
 
 /// What was read of them.
@@ -21,6 +21,8 @@ pub struct Surroundings {
     pub chains: Vec<ForwardChain>,
     /// Chains of the input hook; looked at where ports are to be published.
     pub input: Vec<ForwardChain>,
+    /// Tables that give packets another destination as they come in, as `nft` names them.
+    pub redirecting: Vec<String>,
     /// What a bridge passes from one port to another goes through those chains as well (br_netfilter).
     pub bridged: bool,
     /// The same of IPv6.
@@ -48,6 +50,8 @@ pub struct Concerned<'a> {
     pub datapath: Datapath,
     /// Policies of IPsec do not count.
     pub ignore_xfrm: bool,
+    /// Programs lead everybody's packets to what its endpoints have opened outside (`--nat eim-eif`).
+    pub open: bool,
     /// Ports of the host lead to it.
     pub published: bool,
     /// Rules of its endpoints have what its bridge passes from port to port go through the chains of the host, too.
@@ -68,6 +72,7 @@ impl NetworkRecord {
             addresses,
             datapath: self.datapath,
             ignore_xfrm: self.treatment.ignore_xfrm,
+            open: self.treatment.nat == Nat::EimEif,
             published: false,
             ruled: false,
         }
@@ -93,6 +98,13 @@ impl Surroundings {
             warnings.push(format!(
                 "this host routes packets by a mark ({rule}), which those of network {} do not have when they are forwarded: where \
                  they should follow it, take the network down, then up again with --datapath kernel",
+                network.name
+            ));
+        }
+        if let Some(table) = self.redirecting.first().filter(|_| network.open && network.datapath.is_ebpf()) {
+            warnings.push(format!(
+                "the nftables table {table} gives packets that come in another destination, and network {} is of --nat eim-eif: a port that both \
+                 have is the namespace's: name others with --nat-ports A-B, or use --nat eim",
                 network.name
             ));
         }
@@ -189,6 +201,7 @@ mod tests {
             addresses: vec![Ipv4Addr::new(198, 51, 100, 2).into()],
             datapath,
             ignore_xfrm: false,
+            open: false,
             published: false,
             ruled: false,
         }
@@ -239,6 +252,16 @@ mod tests {
         let both = Surroundings { chains, ..Surroundings::default() };
         assert_eq!(both.warnings(&with_ipv6(Datapath::Kernel), None).len(), 1);
         assert_eq!(both.warnings(&Concerned { subnet: None, ..with_ipv6(Datapath::Kernel) }, None).len(), 1);
+    }
+
+    #[test]
+    fn ports_of_others_concern_networks_that_anybody_may_write_to() {
+        let all = Surroundings { redirecting: vec!["ip nat".into()], ..Surroundings::default() };
+        assert!(all.warnings(&network(Datapath::Tc), None).is_empty());
+        let open = |datapath| Concerned { open: true, ..network(datapath) };
+        let [warning] = &all.warnings(&open(Datapath::Tc), None)[..] else { panic!("one") };
+        assert!(warning.contains("table ip nat gives") && warning.contains("--nat-ports"), "{warning}");
+        assert!(all.warnings(&open(Datapath::Kernel), None).is_empty(), "the kernel knows both");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::{
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::{
-    Actual, Announced, Bridging, Concerned, Datapath, EndpointRecord, Limits, NS_IF, Sources, Treatment,
+    Actual, Announced, Bridging, Concerned, Datapath, EndpointRecord, Limits, NS_IF, Nat, Sources, Treatment,
     families::{both, main_of},
     names,
     uplink::Uplink,
@@ -163,6 +163,7 @@ impl Network {
             addresses: addresses.filter(|address| self.treatment.appears_behind(*address)).collect(),
             datapath: self.datapath,
             ignore_xfrm: self.treatment.ignore_xfrm,
+            open: self.treatment.nat == Nat::EimEif,
             published: false,
             ruled: false,
         })

@@ -22,7 +22,10 @@ use super::{record, undo::UndoLog};
 use fwd_base::{Error, Result, text::word};
 use fwd_dataplane::{Dataplane, Stat};
 use fwd_kernel::{
-    netlink::{Interface, Link, LinkLayer, Netlink, forward_chains, input_chains, mark_rules, xfrm_policies},
+    netlink::{
+        Interface, Link, LinkLayer, Netlink, forward_chains, input_chains, mark_rules, redirecting_tables,
+        xfrm_policies,
+    },
     sysctl,
 };
 use fwd_plan::{
@@ -36,7 +39,8 @@ const OTHER_MTUS: &str = "the MTUs that routes of this host ask for have changed
 /// Whether bridged packets pass the chains of the forward hook, of IPv4 and of IPv6.
 const BRIDGED: [&str; 2] = ["net/bridge/bridge-nf-call-iptables", "net/bridge/bridge-nf-call-ip6tables"];
 
-/// Reads what an `up` depends on: of a network that is there with programs, only policies that it does not ignore.
+/// Reads what an `up` depends on: of a network that is there with programs, only policies that it does not ignore. Who names the ports that
+/// packets appear behind knows of those that others use.
 ///
 /// # Errors
 /// The kernel refuses.
@@ -47,6 +51,11 @@ pub(super) fn for_up(request: &UpRequest, actual: &Actual) -> Result<Surrounding
     let ignores = record.map_or(request.options.ignore_xfrm, |record| record.treatment.ignore_xfrm);
     let kernel = datapath == Some(Datapath::Kernel);
     Ok(Surroundings {
+        redirecting: if record.is_none() && request.table.nat_ports.is_none() {
+            redirecting_tables()?
+        } else {
+            Vec::new()
+        },
         input: if request.endpoint.publish.is_empty() { Vec::new() } else { input_chains()? },
         ..read(!kernel && !ignores, kernel || record.is_none())?
     })
@@ -111,6 +120,7 @@ pub(super) fn read(policies: bool, chains: bool) -> Result<Surroundings> {
         marks: if chains { mark_rules()? } else { Vec::new() },
         policies: if policies { xfrm_policies()? } else { Vec::new() },
         chains: if chains { forward_chains()? } else { Vec::new() },
+        redirecting: Vec::new(),
         input: Vec::new(),
         bridged,
         bridged6,

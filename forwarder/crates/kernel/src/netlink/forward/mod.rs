@@ -8,6 +8,7 @@ mod nftables;
 
 use std::{collections::BTreeMap, fmt};
 
+use super::nft;
 use fwd_base::Result;
 
 /// A name that a rule compares an interface's with.
@@ -220,6 +221,15 @@ pub fn forward_chains() -> Result<Vec<ForwardChain>> {
 /// The kernel refuses.
 pub fn input_chains() -> Result<Vec<ForwardChain>> {
     chains(&INPUT)
+}
+
+/// Tables of nftables and iptables that give packets another destination as they come in, such as a published port's, by family and name: but
+/// for the one that is ours. Those of the former iptables are not read.
+///
+/// # Errors
+/// The kernel refuses.
+pub fn redirecting_tables() -> Result<Vec<String>> {
+    nftables::redirecting(nft::TABLE)
 }
 
 /// A hook of netfilter: its number (`NF_INET_*`, include/uapi/linux/netfilter.h), and what iptables calls its chain.

@@ -16,7 +16,8 @@ const IIF: u32 = 4;
 const OIF: u32 = 5;
 const IIFNAME: u32 = 6;
 const OIFNAME: u32 = 7;
-// Verdicts (include/uapi/linux/netfilter.h, and NFT_* of netfilter/nf_tables.h).
+// A hook (`NF_INET_*`), and verdicts (`NF_*` of include/uapi/linux/netfilter.h, and `NFT_*` of netfilter/nf_tables.h).
+const PREROUTING: u32 = 0;
 const NF_DROP: u32 = 0;
 const NF_ACCEPT: u32 = 1;
 const JUMP: u32 = (-3_i32).cast_unsigned();
@@ -37,6 +38,29 @@ pub(super) fn chains(hook: &Hook) -> Result<Vec<ForwardChain>> {
         is_ip && chain.hook == Some(hook.number.into()) && chain.kind.as_deref() == Some("filter")
     });
     found.map(read).collect()
+}
+
+/// Tables, as `nft` writes them, that give packets another destination as they come in: but for `own`.
+///
+/// # Errors
+/// The kernel refuses.
+pub(super) fn redirecting(own: &str) -> Result<Vec<String>> {
+    // Asking would load the module.
+    if !modules::may_be_used(&["nf_tables"]) {
+        return Ok(Vec::new());
+    }
+    let mut found = Vec::new();
+    for chain in nft::chains()? {
+        let is_meant = chain.hook == Some(PREROUTING) && chain.kind.as_deref() == Some("nat") && chain.table != own;
+        if !is_meant {
+            continue;
+        }
+        let rules = nft::rules_of_table(&chain)?;
+        if rules.iter().any(|(_, expressions)| expressions.contains(&Expression::Destination)) {
+            found.push(format!("{} {}", chain.family, chain.table));
+        }
+    }
+    Ok(found)
 }
 
 fn read(chain: Chain) -> Result<ForwardChain> {
@@ -84,7 +108,7 @@ fn rule(expressions: &[Expression]) -> Rule {
             Expression::Leads(JUMP, chain) => rule.effect = Effect::Jump(chain.clone()),
             Expression::Leads(GOTO, chain) => rule.effect = Effect::Goto(chain.clone()),
             Expression::Verdict(_) | Expression::Leads(..) => {}
-            Expression::Meta(_) | Expression::Status | Expression::Other => {
+            Expression::Meta(_) | Expression::Status | Expression::Destination | Expression::Other => {
                 loaded = None;
                 rule.more = true;
                 rule.status |= *expression == Expression::Status;

@@ -9,7 +9,7 @@ use super::{
 use fwd_base::Result;
 
 // Attributes of include/uapi/linux/netfilter/nf_tables.h: NFTA_EXPR_*, NFTA_META_*, NFTA_CT_*, NFTA_CMP_*, NFTA_IMMEDIATE_*, NFTA_DATA_*,
-// NFTA_VERDICT_*.
+// NFTA_VERDICT_*, NFTA_NAT_*; of nf_tables_compat.h NFTA_TARGET_*.
 const EXPR_NAME: u16 = 1;
 const EXPR_DATA: u16 = 2;
 const META_KEY: u16 = 2;
@@ -21,6 +21,10 @@ const DATA_VALUE: u16 = 1;
 const DATA_VERDICT: u16 = 2;
 const VERDICT_CODE: u16 = 1;
 const VERDICT_CHAIN: u16 = 2;
+const NAT_TYPE: u16 = 1;
+const TARGET_NAME: u16 = 1;
+/// `NFT_NAT_DNAT`.
+const DNAT: u32 = 1;
 /// `NFT_CMP_EQ`.
 const EQUAL: u32 = 0;
 /// `NFT_CT_STATUS`.
@@ -59,6 +63,8 @@ pub(in crate::netlink) enum Expression {
     Leads(u32, String),
     /// Drops with an answer.
     Reject,
+    /// Gives the packet another destination.
+    Destination,
     /// Anything else.
     Other,
 }
@@ -123,6 +129,12 @@ fn expression(element: &[u8]) -> Expression {
             Some(string(&verdict, VERDICT_CHAIN).map_or(Expression::Verdict(code), |to| Expression::Leads(code, to)))
         }),
         Some("reject") => Some(Expression::Reject),
+        Some("nat") if number(&data, NAT_TYPE) == Some(DNAT) => Some(Expression::Destination),
+        Some("redir") => Some(Expression::Destination),
+        // As iptables writes them.
+        Some("target") if matches!(string(&data, TARGET_NAME).as_deref(), Some("DNAT" | "REDIRECT")) => {
+            Some(Expression::Destination)
+        }
         _ => None,
     };
     understood.unwrap_or(Expression::Other)
