@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
-    net::{Shutdown, SocketAddr, SocketAddrV4, TcpListener, TcpStream},
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     os::fd::AsRawFd,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
@@ -34,7 +34,8 @@ impl Server {
     ///
     /// # Errors
     /// The address is taken or not of the namespace.
-    pub fn start(ns: &Netns, address: SocketAddrV4) -> Result<Self> {
+    pub fn start(ns: &Netns, address: impl Into<SocketAddr>) -> Result<Self> {
+        let address = address.into();
         let listener = ns.run(|| TcpListener::bind(address).doing("listen on", address.to_string()))?;
         let listener = Arc::new(listener);
         let address = listener.local_addr().doing("listen on", address.to_string())?;
@@ -73,7 +74,8 @@ impl Drop for Server {
 
 fn accept(listener: &TcpListener, clients: &Mutex<Vec<SocketAddr>>) {
     while let Ok((stream, client)) = listener.accept() {
-        lock(clients).push(client);
+        // A socket of both families gives those of IPv4 mapped.
+        lock(clients).push(SocketAddr::new(client.ip().to_canonical(), client.port()));
         // Threads of clients end with them, or with their patience.
         thread::spawn(move || {
             if let Err(error) = serve(&stream) {

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    net::{IpAddr, Ipv4Addr, SocketAddrV4},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4},
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -13,7 +13,7 @@ use forwarder::{
     Context as _, Error, Kind, Result,
     bench::{Family, path::bridge_masquerade},
     netns::{Name, Netns},
-    testbed::{self, Process, Testbed, http},
+    testbed::{self, Process, Testbed, TestbedSpec, http},
 };
 
 use crate::{
@@ -53,7 +53,8 @@ struct Stage<'a> {
 /// Tells the whole story.
 pub(crate) fn tell(story: &mut Story, fwd: &Path) -> Result<()> {
     let began = Instant::now();
-    let testbed = Testbed::new(&testbed::unique_prefix())?;
+    let testbed =
+        Testbed::with(&testbed::unique_prefix(), &TestbedSpec { ipv6: has_ipv6(), ..TestbedSpec::default() })?;
     let uplink = testbed.uplink(0);
     let outside = outside(&testbed);
     let web = http::Server::start(&uplink.internet, SocketAddrV4::new(outside, HTTP))?;
@@ -77,6 +78,11 @@ pub(crate) fn tell(story: &mut Story, fwd: &Path) -> Result<()> {
     story.line("")?;
     let took = began.elapsed().as_secs();
     story.say(&format!("That was all, in {took} s. On a real host: sudo target/release/fwd up --ns mynet"))
+}
+
+/// Whether this kernel has IPv6 (`ipv6.disable=1` takes it away): without it the story is that of IPv4.
+fn has_ipv6() -> bool {
+    Path::new("/proc/sys/net/ipv6").exists()
 }
 
 fn introduce(story: &mut Story, stage: &Stage<'_>) -> Result<()> {
@@ -107,10 +113,14 @@ fn up(story: &mut Story, stage: &Stage<'_>) -> Result<()> {
 }
 
 fn pings(story: &mut Story, stage: &Stage<'_>) -> Result<()> {
-    story.step("Ping the gateway, then the internet")?;
+    story.step("Ping the gateway, then the internet, over IPv4 and IPv6")?;
     let gateway = gateway(stage)?.to_string();
     stage.inside(story, &["ping", "-q", "-c3", "-i0.2", "-W2", &gateway])?;
-    stage.inside(story, &["ping", "-q", "-c3", "-i0.2", "-W2", &stage.outside.to_string()])
+    stage.inside(story, &["ping", "-q", "-c3", "-i0.2", "-W2", &stage.outside.to_string()])?;
+    match stage.testbed.uplink(0).ipv6 {
+        Some(link) => stage.inside(story, &["ping", "-q", "-c3", "-i0.2", "-W2", &link.outside.to_string()]),
+        None => story.say("This machine has no IPv6, which fwd translates as well."),
+    }
 }
 
 fn download(story: &mut Story, stage: &Stage<'_>, web: &http::Server) -> Result<()> {
@@ -152,24 +162,32 @@ fn throughput(story: &mut Story, stage: &Stage<'_>) -> Result<()> {
 fn publish(story: &mut Story, stage: &Stage<'_>) -> Result<()> {
     story.step("Publish a port: a web server inside, reached from the internet and by localhost")?;
     let mynet = stage.mynet()?;
-    let web = http::Server::start(&mynet, SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, HTTP))?;
+    let ipv6 = stage.testbed.uplink(0).ipv6;
+    // A socket of IPv6 is one of IPv4, too (RFC 3493 §3.7).
+    let all = ipv6.map_or(IpAddr::from(Ipv4Addr::UNSPECIFIED), |_| Ipv6Addr::UNSPECIFIED.into());
+    let web = http::Server::start(&mynet, SocketAddr::new(all, HTTP))?;
     let ports = format!("{PUBLISHED}:{HTTP}");
     stage.fwd(story, &["port", "add", MYNET, "-p", &ports])?;
     stage.fwd(story, &["port", "ls"])?;
     let (host, internet) = (stage.testbed.host(), stage.testbed.internet(0));
     let uplink = stage.testbed.uplink(0).address;
     fetch(story, &uplink.to_string(), |argv| testbed::command_in(internet, argv))?;
+    if let Some(link) = ipv6 {
+        fetch(story, &format!("[{}]", link.address), |argv| testbed::command_in(internet, argv))?;
+    }
     // Where the machine has no cgroup2, `port add` has said so, and the host's own programs go by the namespace's address.
     if let Some(cgroup) = stage.testbed.cgroup() {
         fetch(story, &Ipv4Addr::LOCALHOST.to_string(), |argv| testbed::command_in_cgroup(host, cgroup, argv))?;
     }
     let clients = web.clients();
-    let outside = stage.testbed.uplink(0).gateway;
-    if !clients.iter().any(|client| client.ip() == IpAddr::from(outside)) {
-        let why = format!("the web server saw {clients:?}, and not {outside}");
+    let routers = [Some(stage.testbed.uplink(0).gateway.into()), ipv6.map(|link| IpAddr::from(link.gateway))];
+    let outside: Vec<_> = routers.into_iter().flatten().collect();
+    if let Some(missing) = outside.iter().find(|address| !clients.iter().any(|client| client.ip() == **address)) {
+        let why = format!("the web server saw {clients:?}, and not {missing}");
         return Err(Error::new(Kind::Failed, "keep", "the client's address", why));
     }
-    story.holds(&format!("The web server saw {outside}: the client's own address arrives."))
+    let outside: Vec<_> = outside.iter().map(ToString::to_string).collect();
+    story.holds(&format!("The web server saw {}: the clients' own addresses arrive.", outside.join(" and ")))
 }
 
 /// Fetches a page from the published port as a browser would, and verifies it.
@@ -178,7 +196,7 @@ fn fetch(story: &mut Story, address: &str, command: impl Fn(&[&str]) -> Command)
     let what = "%{http_code}, %{size_download} bytes from %{remote_ip} port %{remote_port}\n";
     let argv = ["curl", "-sS", "--fail", "-A", "Mozilla/5.0", "-o", "/dev/null", "-w", what, &url];
     let output = story.run(&format!("curl -o /dev/null {url}"), command(&argv), LINES)?;
-    let told = format!("{PAGE} bytes from {address} port {PUBLISHED}");
+    let told = format!("{PAGE} bytes from {} port {PUBLISHED}", address.trim_matches(['[', ']']));
     if output.stdout.contains(&told) {
         return Ok(());
     }
@@ -210,7 +228,7 @@ fn processes(story: &mut Story, stage: &Stage<'_>) -> Result<()> {
     let pid = sleeper.id().to_string();
     stage.fwd_cut(story, &["ns", "ls", "--all"], FEW_LINES)?;
     stage.fwd(story, &["ns", "of", &pid])?;
-    stage.fwd(story, &["exec", "--pid", &pid, "--", "ip", "-br", "-4", "addr"])?;
+    stage.fwd(story, &["exec", "--pid", &pid, "--", "ip", "-br", "addr"])?;
     stage.fwd(story, &["inspect", "--ns", MYNET])
 }
 
