@@ -99,11 +99,7 @@ impl<'a> Watch<'a> {
             }
             session.emit_part(|look, out| interval.text(look, out))?;
             count += 1;
-            if intervals.len() == KEPT {
-                intervals.pop_front();
-            }
-            // The map has been shown.
-            intervals.push_back(LatencyInterval { buckets: Default::default(), ..interval });
+            keep(&mut intervals, interval);
         }
         session.emit_part(|_, out| writeln!(out))?;
         let duration_ms = milliseconds(start.elapsed());
@@ -191,6 +187,14 @@ fn interval(at_ms: u64, now: &Both, before: &Both) -> LatencyInterval {
     LatencyInterval { at_ms, out: (&out).into(), back: (&back).into(), buckets }
 }
 
+/// Keeps an interval, and forgets the oldest where there are enough. The map has been shown by then.
+fn keep(intervals: &mut VecDeque<LatencyInterval>, interval: LatencyInterval) {
+    if intervals.len() == KEPT {
+        intervals.pop_front();
+    }
+    intervals.push_back(LatencyInterval { buckets: Default::default(), ..interval });
+}
+
 fn filled(path: LatencyPathView, [out, back]: &Both) -> LatencyPathView {
     LatencyPathView { out: LatencyWay::new(out, true), back: LatencyWay::new(back, false), ..path }
 }
@@ -225,5 +229,22 @@ impl Drop for Signals {
         for id in self.ids.drain(..) {
             low_level::unregister(id);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn history_is_bounded_and_keeps_the_last_intervals() {
+        let (mut intervals, nothing) = (VecDeque::new(), Both::default());
+        let last = 3 * KEPT as u64;
+        for at_ms in 1..=last {
+            keep(&mut intervals, interval(at_ms, &nothing, &nothing));
+        }
+        let kept: Vec<_> = intervals.iter().map(|interval| interval.at_ms).collect();
+        assert_eq!(kept, (last - KEPT as u64 + 1..=last).collect::<Vec<_>>());
+        assert!(intervals.capacity() <= 2 * KEPT);
     }
 }
