@@ -10,7 +10,7 @@ use forwarder_common::wire::{
 
 use super::{at, host_with, link};
 use crate::{
-    fwd::{Fwd, LIMIT, inside, pings6},
+    fwd::{Fwd, LIMIT, inside, open, pings6},
     peers::{assert_refused, connect, listen, udp},
     raw,
     tun::carry,
@@ -93,7 +93,10 @@ fn what_left_by_a_tunnel_is_answered_by_that_tunnel_alone() {
 fn published_port_is_reached_by_a_tunnel_over_ipv4_and_with_the_kernels_path() {
     for datapath in ["tc", "kernel"] {
         let (_relay, fwd) = host();
-        let pod = fwd.up("c1", &["--datapath", datapath, "-p", "8080:80"]);
+        let said = fwd.call(&["up", "--ns", &fwd.name("c1"), "--datapath", datapath, "-p", "8080:80"]).stderr;
+        let told = said.contains("published ports are not reached over IPv6 by tun0");
+        assert_eq!(told, datapath == "tc", "{datapath}: {said}");
+        let pod = open(&fwd.name("c1"));
         let _server = listen(&pod, at(Ipv6Addr::UNSPECIFIED, 80));
         let connected = connect(fwd.internet(0), at(FAR, 0), at(NEAR, 8080));
         assert_eq!(connected.is_ok(), datapath == "kernel", "{datapath}: {connected:?}");

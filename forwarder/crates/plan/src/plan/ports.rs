@@ -79,6 +79,7 @@ pub fn plan_ports(request: &PortRequest, actual: &Actual) -> Result<Plan> {
     warnings.extend(published::without_access(actual).filter(|_| by_programs));
     let apart = published::apart_from_neighbours(actual, network.datapath, network.treatment);
     warnings.extend(apart.filter(|_| !add.is_empty()));
+    warnings.extend(published::not_by_tunnels(actual, network.datapath, network.by_ipv6(), add));
     let at = (endpoint.id.ifname.as_str(), endpoint.main_address());
     let gateway = main_of(network.gateways().map(|gateway| gateway.addr()));
     warnings.extend(published::answered_elsewhere(add, endpoint.no_default_route, at, gateway));

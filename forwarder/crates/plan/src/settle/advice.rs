@@ -78,6 +78,7 @@ pub(crate) fn warnings(asked: &Asked, actual: &Actual, settled: &Settled) -> Vec
     );
     let apart = published::apart_from_neighbours(actual, network.datapath, network.treatment);
     warnings.extend(apart.filter(|_| !settled.publish.is_empty()));
+    warnings.extend(published::not_by_tunnels(actual, network.datapath, network.by_ipv6(), &settled.publish));
     let endpoint = &settled.endpoint;
     let at = (asked.id.ifname.as_str(), endpoint.main_address());
     let (without_route, gateway) = (endpoint.no_default_route, network.main_gateway());

@@ -2,14 +2,18 @@
 
 pub(crate) mod host_address;
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+};
 
+use super::ways::Followed;
 use crate::{
     Actual, Cgroup, Datapath, EndpointRecord, Listener, NetworkRecord, Object, Owner, Sources, Treatment, object,
 };
 use fwd_base::{Cause, Error, Kind, Result};
 use fwd_dataplane::{Publication, PublishedPorts};
-use fwd_kernel::netlink::nft;
+use fwd_kernel::netlink::{LinkLayer, nft};
 
 /// The endpoint that ports are to lead to.
 pub(crate) struct Publisher<'a> {
@@ -206,6 +210,30 @@ pub(crate) fn answered_elsewhere(
             "{ifname} has no default route: what comes from outside to its ports is answered by the namespace's other interface, which drops \
              it (SpoofedSource). Publish them at the interface with the default route, or have the namespace answer by {ifname}: inside, \
              `{ip} rule add from {address} lookup 100` and `{ip} route add default via {gateway} dev {ifname} table 100`"
+        )
+    })
+}
+
+/// That ports are not reached over IPv6 by uplinks without a link-layer header, whose packets of IPv6 the programs leave to the host.
+/// A network leaves by what it has `followed` and, where it has IPv6, by `uplink`.
+pub(crate) fn not_by_tunnels(
+    actual: &Actual,
+    datapath: Datapath,
+    (followed, uplink): (Followed, Option<u32>),
+    asked: &[PublishedPorts],
+) -> Option<String> {
+    let reached = asked.iter().any(|ports| ports.are_of(false) && !ports.is_for_host_alone());
+    let uplink = uplink.filter(|_| reached && datapath.is_ebpf())?;
+    let host = &actual.host.net;
+    let leading = host.routes.iter().filter(|route| followed.v6 && followed.leads(route)).map(|route| route.ifindex);
+    let uplinks: BTreeSet<u32> = leading.chain([uplink]).collect();
+    let tunnels = uplinks.into_iter().filter_map(|index| host.by_index(index));
+    let tunnels: Vec<_> =
+        tunnels.filter(|link| link.layer == LinkLayer::None && !link.loopback).map(|link| link.name.as_str()).collect();
+    (!tunnels.is_empty()).then(|| {
+        format!(
+            "published ports are not reached over IPv6 by {}, without a link-layer header: what comes by it is the host's, but for --datapath kernel",
+            tunnels.join(", ")
         )
     })
 }

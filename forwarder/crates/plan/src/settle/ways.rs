@@ -29,6 +29,11 @@ impl Network {
         let follows = self.follows_routes();
         Followed { v4: follows && self.gateway.is_some(), v6: follows && self.gateway6.is_some() }
     }
+
+    /// By what it leaves: the routes that it follows, and, where it has IPv6, its uplink.
+    pub(crate) fn by_ipv6(&self) -> (Followed, Option<u32>) {
+        (self.followed(), self.gateway6.map(|_| self.uplink_index()))
+    }
 }
 
 impl NetworkRecord {
@@ -36,6 +41,11 @@ impl NetworkRecord {
     #[must_use]
     pub fn follows_routes(&self) -> bool {
         !self.treatment.internal && !self.treatment.bound
+    }
+
+    /// By what it leaves: the routes that it follows, and, where it has IPv6, its uplink.
+    pub(crate) fn by_ipv6(&self) -> (Followed, Option<u32>) {
+        (Followed::by([self]), self.gateway6.map(|_| self.uplink))
     }
 }
 
